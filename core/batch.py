@@ -1,0 +1,160 @@
+"""What flows between the parts: every tensor named once, with its shape and unit.
+
+Shapes: B crystals, N atoms of all crystals, E edges, M memory tokens, T string tokens, C encoder width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crystalfw.core.crystal import Crystal
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+Moved = TypeVar("Moved", bound="_Movable")
+
+
+@dataclass(frozen=True)
+class _Movable:
+    """Tensors that go to a device together; floating-point tensors also take the dtype."""
+
+    def to(self: Moved, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Moved:
+        """The same batch on another device and, for its floating-point tensors, in another dtype."""
+        return replace(self, **{name: _move(value, device, dtype) for name, value in vars(self).items()})
+
+
+def _move(value: Any, device: torch.device | str | None, dtype: torch.dtype | None) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device=device, dtype=dtype if value.is_floating_point() else None, non_blocking=True)
+    if isinstance(value, _Movable):
+        return value.to(device, dtype)
+    if isinstance(value, Mapping):
+        return {key: _move(item, device, dtype) for key, item in value.items()}
+    return value
+
+
+@dataclass(frozen=True)
+class Edges(_Movable):
+    """Directed periodic neighbour pairs within a cutoff: both (i, j, t) and (j, i, -t) are listed."""
+
+    source: Tensor
+    """(E,) index of the sending atom j."""
+    target: Tensor
+    """(E,) index of the receiving atom i."""
+    shift: Tensor
+    """(E, 3) integer cell translation t: the vector i -> j is (f_j + t - f_i) @ lattice."""
+    cutoff: float
+    """Radius in angstrom within which every pair, all periodic images and self-images included, is listed."""
+
+
+@dataclass(frozen=True)
+class CrystalBatch(_Movable):
+    """B crystals, their atoms concatenated; what every encoder reads."""
+
+    lattice: Tensor
+    """(B, 3, 3) lattice vectors as rows, angstrom; NaN where only the composition is known."""
+    frac_coords: Tensor
+    """(N, 3) fractional coordinates, not necessarily wrapped."""
+    numbers: Tensor
+    """(N,) atomic numbers, int64."""
+    crystal_index: Tensor
+    """(N,) crystal that the atom belongs to, ascending, int64."""
+    n_atoms: Tensor
+    """(B,) atoms per crystal, int64; 0 where no composition is given."""
+    properties: Mapping[str, Tensor] = field(default_factory=dict)
+    """Named scalars, each (B,), NaN where missing."""
+    arrays: Mapping[str, Tensor] = field(default_factory=dict)
+    """Named embeddings, each (B, K) or (B, M, K)."""
+    edges: Edges | None = None
+    """Neighbour pairs, where some part has asked for them."""
+
+    @property
+    def size(self) -> int:
+        """Number of crystals B."""
+        return len(self.n_atoms)
+
+    @classmethod
+    def from_crystals(cls, crystals: Sequence[Crystal], dtype: torch.dtype | None = None) -> CrystalBatch:
+        """Concatenate crystals; property and array names are the union, missing scalars NaN.
+
+        `dtype` defaults to torch's default floating-point type.
+        """
+        dtype = dtype or torch.get_default_dtype()
+        n_atoms = torch.tensor([crystal.n_atoms for crystal in crystals], dtype=torch.int64)
+        names = sorted({name for crystal in crystals for name in crystal.properties})
+        array_names = sorted({name for crystal in crystals for name in crystal.arrays})
+        nan = float("nan")
+        return cls(
+            lattice=torch.as_tensor(np.stack([c.lattice for c in crystals])).to(dtype),
+            frac_coords=torch.as_tensor(np.concatenate([c.frac_coords for c in crystals])).to(dtype),
+            numbers=torch.as_tensor(np.concatenate([c.numbers for c in crystals])),
+            crystal_index=torch.repeat_interleave(torch.arange(len(crystals)), n_atoms),
+            n_atoms=n_atoms,
+            properties={n: torch.tensor([c.properties.get(n, nan) for c in crystals], dtype=dtype) for n in names},
+            arrays={n: torch.as_tensor(np.stack([c.arrays[n] for c in crystals])).to(dtype) for n in array_names},
+        )
+
+    @classmethod
+    def from_structures(cls, structures: Sequence[Structure], dtype: torch.dtype | None = None) -> CrystalBatch:
+        """From pymatgen Structures; raises DataError for partial occupancy."""
+        return cls.from_crystals([Crystal.from_structure(structure) for structure in structures], dtype)
+
+    def with_edges(self, cutoff: float) -> CrystalBatch:
+        """This batch with its periodic neighbour pairs within `cutoff` angstrom; kept when already there."""
+        if self.edges is not None and self.edges.cutoff == cutoff:
+            return self
+        from crystalfw.core.neighbours import neighbour_edges
+
+        return replace(self, edges=neighbour_edges(self, cutoff))
+
+
+@dataclass(frozen=True)
+class Memory(_Movable):
+    """What an encoder says about each crystal: a set of tokens and one pooled vector."""
+
+    tokens: Tensor
+    """(B, M, C) token vectors, arbitrary where masked."""
+    mask: Tensor
+    """(B, M) bool, True where a token is real; at least one per crystal."""
+    pooled: Tensor
+    """(B, C) one vector per crystal."""
+
+    def select(self, index: Tensor) -> Memory:
+        """The rows `index` (R,) of every tensor."""
+        return Memory(self.tokens[index], self.mask[index], self.pooled[index])
+
+    def only_pooled(self) -> Memory:
+        """The pooled vector as the single token: the ablation that shows what the tokens give."""
+        return Memory(self.pooled[:, None], torch.ones_like(self.mask[:, :1]), self.pooled)
+
+
+@dataclass(frozen=True)
+class TokenBatch(_Movable):
+    """B token strings, padded to the longest."""
+
+    ids: Tensor
+    """(B, T) token ids, int64: begin, the string, end, then padding."""
+    lengths: Tensor
+    """(B,) tokens per string, begin and end included, int64."""
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, T) bool, True on real tokens."""
+        return torch.arange(self.ids.shape[1], device=self.ids.device) < self.lengths[:, None]
+
+
+@dataclass(frozen=True)
+class TrainBatch(_Movable):
+    """One step's data: crystals to encode and, for string decoders, the strings to predict."""
+
+    crystals: CrystalBatch
+    tokens: TokenBatch | None
+    index: Tensor
+    """(B,) position of each crystal in its data set: seeds its random stream, int64."""

@@ -1,0 +1,176 @@
+"""Crystal: one ordered periodic structure, as arrays, with its way from and to pymatgen and ASE.
+
+Lengths are in angstrom, angles in degrees. Shapes: N atoms.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalfw.core.errors import DataError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def lattice_from_parameters(lengths: FloatArray, angles: FloatArray) -> FloatArray:
+    """Lattice rows (..., 3, 3) from lengths a, b, c and angles alpha, beta, gamma, each (..., 3).
+
+    Convention of the International Tables (vol. B, 3.1): a along x, b in the xy plane. Raises DataError where no
+    cell with these angles exists.
+    """
+    lengths, angles = np.asarray(lengths, dtype=np.float64), np.asarray(angles, dtype=np.float64)
+    cos_a, cos_b, cos_g = np.moveaxis(np.cos(np.deg2rad(angles)), -1, 0)
+    sin_g = np.sin(np.deg2rad(angles[..., 2]))
+    c_y = (cos_a - cos_b * cos_g) / sin_g
+    c_z_squared = 1 - cos_b**2 - c_y**2
+    if np.any(c_z_squared <= 0) or np.any(lengths <= 0):
+        raise DataError(f"no cell has lengths {lengths.tolist()} angstrom and angles {angles.tolist()} degrees")
+    zero, one = np.zeros_like(cos_a), np.ones_like(cos_a)
+    rows = [[one, zero, zero], [cos_g, sin_g, zero], [cos_b, c_y, np.sqrt(c_z_squared)]]
+    directions = np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    return lengths[..., :, None] * directions
+
+
+def lattice_to_parameters(lattice: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Lengths (..., 3) and angles alpha, beta, gamma (..., 3) of lattice rows (..., 3, 3)."""
+    lattice = np.asarray(lattice, dtype=np.float64)
+    lengths = np.linalg.norm(lattice, axis=-1)
+    angles = []
+    for first, second in ((1, 2), (0, 2), (0, 1)):
+        u, v = lattice[..., first, :], lattice[..., second, :]
+        # atan2 keeps full precision near 0 and 180 degrees, where arccos loses half of the digits
+        cross = np.linalg.norm(np.cross(u, v), axis=-1)
+        angles.append(np.rad2deg(np.arctan2(cross, np.sum(u * v, axis=-1))))
+    return lengths, np.stack(angles, axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crystal:
+    """One crystal. Positions are fractional and may lie outside [0, 1): wrapping is a choice, not a requirement."""
+
+    lattice: FloatArray
+    """(3, 3) lattice vectors as rows, angstrom."""
+    frac_coords: FloatArray
+    """(N, 3) fractional coordinates."""
+    numbers: IntArray
+    """(N,) atomic numbers."""
+    id: str = ""
+    """Identifier in its source, e.g. mp-1234; empty when there is none."""
+    properties: Mapping[str, float] = field(default_factory=dict)
+    """Named scalars, NaN where missing; `spacegroup.number` among them when known."""
+    arrays: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Named vectors (K,) or token sets (M, K), e.g. precomputed embeddings."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lattice", np.ascontiguousarray(self.lattice, dtype=np.float64))
+        object.__setattr__(self, "frac_coords", np.ascontiguousarray(self.frac_coords, dtype=np.float64))
+        object.__setattr__(self, "numbers", np.ascontiguousarray(self.numbers, dtype=np.int64))
+        n_atoms = len(self.numbers)
+        if self.lattice.shape != (3, 3) or self.frac_coords.shape != (n_atoms, 3):
+            shapes = f"lattice {self.lattice.shape}, frac_coords {self.frac_coords.shape}, numbers {self.numbers.shape}"
+            raise DataError(f"a crystal needs lattice (3, 3), frac_coords (N, 3), numbers (N,); got {shapes}")
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms in the cell."""
+        return len(self.numbers)
+
+    @property
+    def volume(self) -> float:
+        """Cell volume in cubic angstrom, positive for either handedness."""
+        return float(abs(np.linalg.det(self.lattice)))
+
+    @property
+    def cart_coords(self) -> FloatArray:
+        """(N, 3) Cartesian positions, angstrom."""
+        return np.asarray(self.frac_coords @ self.lattice, dtype=np.float64)
+
+    @property
+    def formula(self) -> str:
+        """Reduced formula in pymatgen's convention, e.g. SrTiO3."""
+        from pymatgen.core import Composition, Element
+
+        counts: dict[Any, float] = {}
+        for number in self.numbers.tolist():
+            element = Element.from_Z(number)
+            counts[element] = counts.get(element, 0) + 1
+        return str(Composition(counts).reduced_formula)
+
+    @property
+    def structure(self) -> Structure:
+        """The same crystal as a pymatgen Structure."""
+        from pymatgen.core import Lattice, Structure
+
+        return Structure(Lattice(self.lattice), self.numbers.tolist(), self.frac_coords)
+
+    @property
+    def atoms(self) -> Atoms:
+        """The same crystal as ASE Atoms; needs the extra `crystalfw[ase]`."""
+        try:
+            from ase import Atoms
+        except ImportError as error:
+            raise DataError("ASE is not installed: pip install 'crystalfw[ase]'") from error
+        return Atoms(numbers=self.numbers, scaled_positions=self.frac_coords, cell=self.lattice, pbc=True)
+
+    @classmethod
+    def from_structure(cls, structure: Structure, *, id: str = "", properties: Mapping[str, float] | None = None) -> Crystal:
+        """From a pymatgen Structure; raises DataError for partial occupancy, naming the site."""
+        for site in structure:
+            if not site.is_ordered:
+                occupancy = ", ".join(f"{species} {share:g}" for species, share in site.species.items())
+                raise DataError(f"partial occupancy on site {site.label} ({occupancy}); crystalfw needs ordered crystals")
+        numbers = np.array([site.specie.Z for site in structure], dtype=np.int64)
+        return cls(
+            lattice=structure.lattice.matrix,
+            frac_coords=structure.frac_coords,
+            numbers=numbers,
+            id=id,
+            properties=MappingProxyType(dict(properties or {})),
+        )
+
+    @classmethod
+    def from_cif(cls, text: str, *, id: str = "", properties: Mapping[str, float] | None = None) -> Crystal:
+        """From CIF text; raises DataError with pymatgen's reason when it does not parse."""
+        from pymatgen.io.cif import CifParser
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                structures = CifParser.from_str(text).parse_structures(primitive=False)
+        except Exception as error:
+            raise DataError(f"broken CIF: {error}") from error
+        if not structures:
+            raise DataError("broken CIF: it holds no structure")
+        return cls.from_structure(structures[0], id=id, properties=properties)
+
+    @classmethod
+    def from_atoms(cls, atoms: Atoms, *, id: str = "", properties: Mapping[str, float] | None = None) -> Crystal:
+        """From ASE Atoms with a three-dimensional cell; raises DataError when the cell is flat."""
+        cell = np.asarray(atoms.cell.array)
+        if abs(np.linalg.det(cell)) < 1e-6:
+            raise DataError("the structure has no three-dimensional cell")
+        return cls(
+            lattice=cell,
+            frac_coords=atoms.get_scaled_positions(wrap=False),
+            numbers=atoms.numbers,
+            id=id,
+            properties=MappingProxyType(dict(properties or {})),
+        )
+
+    def cif(self) -> str:
+        """CIF text in P1, one site per atom."""
+        from pymatgen.io.cif import CifWriter
+
+        return str(CifWriter(self.structure))

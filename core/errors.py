@@ -1,0 +1,51 @@
+"""The errors that users meet: one base class, a few children, each with a message that names the place and the remedy."""
+
+
+class CrystalfwError(Exception):
+    """Base of every error meant for a user; the command line prints it without a traceback and exits with 2."""
+
+
+class RecipeError(CrystalfwError):
+    """One or more mistakes in a recipe; `mistakes` lists them all, each with file and line."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        self.mistakes = list(mistakes)
+        count = len(self.mistakes)
+        summary = f"{count} mistake{'s' if count != 1 else ''}; nothing was run."
+        super().__init__("\n".join([*self.mistakes, summary]))
+
+
+class PluginError(CrystalfwError):
+    """A component cannot be found or loaded, or two distributions claim one name."""
+
+
+class DataError(CrystalfwError):
+    """Input data cannot be used; names the file and row."""
+
+
+class CheckpointError(CrystalfwError):
+    """A checkpoint is damaged, of a newer format, or contradicts the request."""
+
+
+class DecodeError(CrystalfwError):
+    """A string cannot become a crystal; `reason` is one of the representation's documented codes."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class ConditionError(CrystalfwError):
+    """A condition was asked for that the model was not trained with, or that cannot be met."""
+
+
+class Interrupted(CrystalfwError):  # noqa: N818 - a state of the run, not a mistake
+    """A signal stopped the work after it saved its state; the message says how to resume (exit code 1)."""
+
+
+class Reject(Exception):  # noqa: N818 - an outcome that is counted, not a mistake
+    """Raised by a transform or source for one crystal that cannot be used; `reason` goes into rejected.csv."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)

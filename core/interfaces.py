@@ -1,0 +1,380 @@
+"""The contracts: the one file that a plugin author reads.
+
+A component is a class with a frozen, keyword-only dataclass `Config`; its constructor takes the config first and the
+dimensions that the assembly tells it as keywords. A complete encoder:
+
+    class Mass(Encoder):
+        "One token: the total atomic number, projected."
+        requires = frozenset({"composition"})
+
+        @dataclass(frozen=True, kw_only=True)
+        class Config:
+            dim: int = 64
+            "Width of the token."
+
+        def __init__(self, config: Config) -> None:
+            super().__init__()
+            self.dim = config.dim
+            self.project = nn.Linear(1, config.dim)
+
+        def forward(self, batch: CrystalBatch) -> Memory:
+            total_B = batch.lattice.new_zeros(batch.size).index_add(0, batch.crystal_index, batch.numbers.float())
+            tokens_B1C = self.project(total_B[:, None, None])
+            mask_B1 = torch.ones(batch.size, 1, dtype=torch.bool)
+            return Memory(tokens_B1C, mask_B1, tokens_B1C[:, 0])
+
+Shapes: B crystals, N atoms, E edges, M memory tokens, T string tokens, V vocabulary, C encoder width, D decoder width.
+Units: angstrom, degrees, eV.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from crystalfw.core.batch import CrystalBatch, Memory, TrainBatch
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.errors import ConditionError
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoOptions:
+    """The Config of a component without options."""
+
+
+class Component:
+    """What all kinds share: a name in the registry (the key it was registered under) and typed options."""
+
+    Config: ClassVar[type] = NoOptions
+
+
+class Encoder(nn.Module, Component, ABC):
+    """Crystals -> Memory. Constructor: `__init__(self, config)`."""
+
+    dim: int
+    """C, the width of tokens and pooled vector; set by the constructor."""
+    requires: frozenset[str] = frozenset()
+    """What the batch must hold: `geometry`, `composition`, `properties.NAME`, `arrays.NAME`. An instance may narrow it.
+    It is also what may be asked for when sampling: a condition outside of it is an error."""
+    cutoff: float | None = None
+    """Radius in angstrom of the neighbour pairs it needs; the data loader then prepares `batch.edges`."""
+
+    @abstractmethod
+    def forward(self, batch: CrystalBatch) -> Memory:
+        """Memory with tokens (B, M, C), mask (B, M), pooled (B, C); finite also for one-atom cells."""
+
+    def fit_statistics(self, columns: Mapping[str, NDArray[np.float64]]) -> None:
+        """Called once before training with the train part's property columns (NaN where missing); keep buffers."""
+
+
+class Conditioning(nn.Module, Component, ABC):
+    """How a Memory enters a decoder. Constructor: `__init__(self, config, *, encoder_dim, decoder_dim, n_layers)`.
+
+    The decoder offers ports; a strategy fills one:
+
+    - `input`: `forward(h, memory)` returns the embedded tokens (B, T, D) with the condition added;
+    - `prefix`: `forward(h, memory)` returns (B, P, D), tokens to put in front of the string;
+    - `layer`: `forward(h, memory, layer)` returns the residual (B, T, D) added between self-attention and MLP of
+      block `layer`; the strategy owns one sub-module per block;
+    - `none`: nothing is called.
+    """
+
+    port: ClassVar[str]
+    zero_init: ClassVar[bool] = False
+    """True where a fresh instance changes nothing: conformance then checks it."""
+
+    @abstractmethod
+    def forward(self, h: Tensor, memory: Any, layer: int = 0) -> Tensor:
+        """Fill the port; `memory` is what `prepare` returned."""
+
+    def prepare(self, memory: Memory) -> Any:
+        """Once per batch: what depends on the memory alone (projected keys and values, say).
+
+        Must be a Tensor, a Memory, or a list / tuple / dict of them, each with leading dimension B, so that sampling
+        can pick rows. The default passes the memory on.
+        """
+        return memory
+
+
+class Ports:
+    """A conditioning bound to one batch's memory, as decoders see it: identity where no strategy fills the port."""
+
+    def __init__(self, conditioning: Conditioning | None, prepared: Any) -> None:
+        self.conditioning, self.prepared = conditioning, prepared
+        self._port = conditioning.port if conditioning is not None else "none"
+
+    @classmethod
+    def bind(cls, conditioning: Conditioning | None, memory: Memory) -> Ports:
+        """Prepare the memory once and bind it."""
+        return cls(conditioning, None if conditioning is None else conditioning.prepare(memory))
+
+    def select(self, index: Tensor) -> Ports:
+        """The same ports for the rows `index` (R,) of the batch."""
+        return Ports(self.conditioning, select_rows(self.prepared, index))
+
+    def input(self, h_BTD: Tensor) -> Tensor:
+        """The embedded tokens, conditioned where the strategy fills `input`."""
+        return self.conditioning(h_BTD, self.prepared) if self.conditioning and self._port == "input" else h_BTD
+
+    def prefix(self, h_BTD: Tensor) -> Tensor | None:
+        """(B, P, D) tokens to put in front, or None."""
+        return self.conditioning(h_BTD, self.prepared) if self.conditioning and self._port == "prefix" else None
+
+    def layer(self, h_BTD: Tensor, layer: int) -> Tensor:
+        """h plus the residual of block `layer` where the strategy fills `layer`."""
+        if self.conditioning and self._port == "layer":
+            return h_BTD + self.conditioning(h_BTD, self.prepared, layer)
+        return h_BTD
+
+
+def select_rows(tree: Any, index: Tensor) -> Any:
+    """Index the leading dimension of every tensor in a Tensor / Memory / list / tuple / dict tree."""
+    if isinstance(tree, Tensor):
+        return tree[index]
+    if isinstance(tree, Memory):
+        return tree.select(index)
+    if isinstance(tree, Mapping):
+        return {key: select_rows(value, index) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(select_rows(value, index) for value in tree)
+    assert tree is None, f"Conditioning.prepare returned {type(tree).__name__}, which rows cannot be picked from"
+    return None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A sum and its weight, not a mean: ranks and accumulation steps then add up to the same number exactly."""
+
+    total: Tensor
+    """() sum of the per-item losses, differentiable."""
+    weight: Tensor
+    """() number of items (tokens, targets) that the sum runs over."""
+    parts: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """Further (sum, weight) pairs for the log, detached; e.g. per-column absolute errors."""
+
+
+class Decoder(nn.Module, Component, ABC):
+    """Memory -> prediction. Constructor: `__init__(self, config, *, encoder_dim, vocabulary)`."""
+
+    dim: int
+    """D, the width that conditioning must produce."""
+    n_layers: int = 0
+    """Blocks that a `layer` strategy must serve."""
+    ports: ClassVar[frozenset[str]] = frozenset({"none"})
+    needs_tokens: ClassVar[bool] = True
+    """False where the decoder predicts properties instead of strings."""
+
+    @abstractmethod
+    def loss(self, batch: TrainBatch, memory: Memory, ports: Ports) -> Loss:
+        """The training loss of one batch."""
+
+    def fit_statistics(self, columns: Mapping[str, NDArray[np.float64]]) -> None:
+        """Called once before training with the train part's property columns (NaN where missing); keep buffers."""
+
+
+class SequenceDecoder(Decoder):
+    """A causal decoder of token strings: logits for the next token at every position."""
+
+    max_length: int
+    """Longest string, begin and end included, that it can write."""
+
+    @abstractmethod
+    def forward(self, ids: Tensor, ports: Ports, cache: Any = None) -> Tensor:
+        """Logits (B, T, V) after ids (B, T). With a cache, ids are the new tokens only and the cache is advanced."""
+
+    @abstractmethod
+    def new_cache(self, batch_size: int, length: int, ports: Ports) -> Any:
+        """An empty cache for `batch_size` rows of at most `length` tokens.
+
+        A cache has `select(index)` (keep rows), `reset(rows)` (start these rows anew) and `positions` (B,), the number
+        of tokens each row has seen, so that rows can leave and enter independently.
+        """
+
+    def loss(self, batch: TrainBatch, memory: Memory, ports: Ports) -> Loss:
+        """Cross entropy in nats, summed over the tokens after the first; padding has no weight."""
+        assert batch.tokens is not None
+        ids_BT, mask_BT = batch.tokens.ids, batch.tokens.mask
+        logits_BTV = self(ids_BT[:, :-1], ports)
+        target_BT, weight_BT = ids_BT[:, 1:], mask_BT[:, 1:]
+        losses = nn.functional.cross_entropy(logits_BTV.flatten(0, 1).float(), target_BT.flatten(), reduction="none")
+        return Loss((losses * weight_BT.flatten()).sum(), weight_BT.sum())
+
+
+class Transform(Component, ABC):
+    """Crystal -> Crystal. Constructor: `__init__(self, config)`."""
+
+    stage: ClassVar[str] = "prepare"
+    """`prepare`: once, cached; `train`: anew for every epoch (augmentation); `finalize`: on generated crystals."""
+
+    @abstractmethod
+    def __call__(self, crystal: Crystal, rng: np.random.Generator) -> Crystal:
+        """The transformed crystal; a new object. Raises Reject(reason) for one that must be set aside."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens of a representation, in a fixed order: ids never depend on the data set."""
+
+    tokens: tuple[str, ...]
+    pad: int = 0
+    begin: int = 1
+    end: int = 2
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Outcome of encoding one crystal: a string, or a reason from the representation's documented list."""
+
+    string: str = ""
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """True where there is a string."""
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Outcome of decoding one string: a crystal with quality figures, or a reason."""
+
+    crystal: Crystal | None = None
+    reason: str = ""
+    message: str = ""
+    quality: Mapping[str, float] = field(default_factory=dict)
+    """E.g. residual (mean relative bond-length error), shortest_distance (angstrom)."""
+
+    @property
+    def ok(self) -> bool:
+        """True where there is a crystal."""
+        return self.crystal is not None
+
+
+class GrammarState(ABC):
+    """Which tokens keep each of R strings completable: advanced token by token, rows independent."""
+
+    @abstractmethod
+    def mask(self) -> NDArray[np.bool_]:
+        """(R, V), True where the token may come next; at least one per unfinished row, only `pad` after the end."""
+
+    @abstractmethod
+    def advance(self, ids: NDArray[np.int64]) -> None:
+        """Append token ids (R,), each allowed by the mask."""
+
+    @abstractmethod
+    def select(self, rows: NDArray[np.int64]) -> None:
+        """Keep these rows, in this order."""
+
+    @abstractmethod
+    def append_rows(self, count: int, constraints: Sequence[Mapping[str, Any]] | None = None) -> None:
+        """Add `count` fresh rows at the end."""
+
+
+class Representation(Component, ABC):
+    """Crystal <-> string <-> token ids. Constructor: `__init__(self, config)`."""
+
+    vocabulary: Vocabulary
+
+    @abstractmethod
+    def encode(self, crystals: Sequence[Crystal]) -> list[Encoded]:
+        """One outcome per crystal, in order; never raises for a crystal."""
+
+    @abstractmethod
+    def decode(self, strings: Sequence[str]) -> list[Decoded]:
+        """One outcome per string, in order; never raises for a string, bounded in time and memory."""
+
+    @abstractmethod
+    def tokenize(self, string: str) -> list[int]:
+        """Token ids without begin and end; raises DecodeError('parse', ...) for an unknown token."""
+
+    @abstractmethod
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The string of ids; begin, end and padding are dropped."""
+
+    @abstractmethod
+    def grammar(self, rows: int, max_length: int, constraints: Sequence[Mapping[str, Any]] | None = None) -> GrammarState:
+        """A fresh mask machine for `rows` strings of at most `max_length` tokens (begin and end included).
+
+        `constraints[r]`: hard conditions of row r, e.g. {"composition": {"Sr": 1, "Ti": 1, "O": 3}}; raises
+        ConditionError for an unknown or impossible one, before the first token.
+        """
+
+    def augment(self, string: str, rng: np.random.Generator) -> str:
+        """A random equivalent of the string; the default returns it unchanged."""
+        return string
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that a source could not turn into a crystal: counted and listed, never dropped."""
+
+    file: str
+    row: int | None
+    id: str
+    reason: str
+
+
+class Source(Component, ABC):
+    """Where crystals come from. Constructor: `__init__(self, config, *, path)` with path a str or None."""
+
+    @abstractmethod
+    def parts(self) -> tuple[str, ...]:
+        """The parts it has, out of train, val, test; ("train",) where it has no split (the core then splits)."""
+
+    @abstractmethod
+    def read(self, part: str) -> Iterator[Crystal | Rejected]:
+        """Stream one part, in a fixed order, memory constant. Raises DataError for an unusable file."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Changes whenever what `read` yields would change: keys the cache."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One generated crystal, or the reason why there is none: a row of samples.csv."""
+
+    id: str
+    seed: int
+    string: str
+    status: str
+    reason: str
+    crystal: Crystal | None
+    condition: Mapping[str, Any] = field(default_factory=dict)
+    reference_id: str = ""
+    """Id of the crystal that the condition came from, when it came from one."""
+
+
+class Metric(Component, ABC):
+    """Samples -> named numbers. Constructor: `__init__(self, config)`."""
+
+    version: ClassVar[str] = "1"
+
+    @abstractmethod
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
+        """Named results, each a JSON value; the protocol (tolerances, counts) among them."""
+
+
+def require_condition(requires: frozenset[str], asked: Sequence[str]) -> None:
+    """Raise ConditionError for a condition that a model with these `requires` was not trained with."""
+    for name in asked:
+        satisfied = name in requires or (name == "composition" and "geometry" in requires)
+        if not satisfied:
+            known = ", ".join(sorted(requires)) or "nothing (it is unconditional)"
+            raise ConditionError(f"the model was not trained for the condition '{name}'; it takes {known}")
+
+
+def masked_mean(tokens_BMC: Tensor, mask_BM: Tensor) -> Tensor:
+    """(B, C) mean of the unmasked tokens."""
+    weight_BM1 = mask_BM[..., None].to(tokens_BMC.dtype)
+    return (torch.where(mask_BM[..., None], tokens_BMC, 0.0) * weight_BM1).sum(1) / weight_BM1.sum(1).clamp_min(1)

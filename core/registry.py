@@ -1,0 +1,130 @@
+"""The registry: kind and name -> component, with the distribution it comes from; loaded when first asked for."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from importlib import import_module
+from typing import Any
+
+from crystalfw.core.errors import PluginError
+
+KINDS = ("encoder", "conditioning", "decoder", "transform", "representation", "source", "metric")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The distribution that registered a component."""
+
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}".strip()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered component: where its class is, who registered it, what it does in a sentence."""
+
+    kind: str
+    name: str
+    target: str | type
+    origin: Origin
+    summary: str = ""
+    extra: str = ""
+
+    def load(self) -> type:
+        """Import the class; raises PluginError with distribution, version, cause and remedy."""
+        if isinstance(self.target, type):
+            return self.target
+        module_name, _, attribute = self.target.partition(":")
+        try:
+            component = getattr(import_module(module_name), attribute)
+        except Exception as error:
+            hint = f" Try: pip install '{self.extra}'." if self.extra else ""
+            raise PluginError(
+                f"{self.kind} '{self.name}' of {self.origin} cannot be loaded from {self.target}: "
+                f"{type(error).__name__}: {error}.{hint}"
+            ) from error
+        if not inspect.isclass(component):
+            raise PluginError(f"{self.kind} '{self.name}' of {self.origin}: {self.target} is not a class")
+        return component
+
+
+class Registry:
+    """All components that installed distributions offer. A duplicate name is kept as a conflict, never overwritten."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], list[Entry]] = {}
+        self._origin = Origin("(this program)", "")
+        self.failures: dict[Origin, str] = {}
+        """Distributions whose plugin could not be loaded, with the cause."""
+
+    def registering(self, origin: Origin) -> None:
+        """Say on whose behalf the following `add` calls are made."""
+        self._origin = origin
+
+    def add(self, kind: str, name: str, target: str | type, *, summary: str = "", extra: str = "") -> None:
+        """Offer a component. `target` is `module:Class` or a class; `extra` what to install if its import fails."""
+        if kind not in KINDS:
+            raise PluginError(f"{self._origin} registers '{name}' as a {kind!r}; kinds are {', '.join(KINDS)}")
+        self._entries.setdefault((kind, name), []).append(Entry(kind, name, target, self._origin, summary, extra))
+
+    def entries(self, kind: str | None = None) -> Iterator[Entry]:
+        """All entries, of one kind or of all, in the order of kinds and names."""
+        for key in sorted(self._entries, key=lambda key: (KINDS.index(key[0]), key[1])):
+            if kind in (None, key[0]):
+                yield from self._entries[key]
+
+    def get(self, kind: str, name: str, *, override: str | None = None) -> Entry:
+        """The entry called `name`; `override` names the distribution that decides between duplicates."""
+        found = self._entries.get((kind, name), [])
+        if override is not None:
+            found = [entry for entry in found if entry.origin.distribution == override]
+        if not found:
+            raise PluginError(self._unknown(kind, name, override))
+        if len(found) > 1:
+            owners = " and ".join(str(entry.origin) for entry in found)
+            raise PluginError(
+                f"{kind} '{name}' is offered by {owners}. Decide in the recipe with "
+                f"override: {found[0].origin.distribution}, or uninstall one."
+            )
+        return found[0]
+
+    def create(self, kind: str, name: str, options: dict[str, Any] | None = None, **dimensions: Any) -> Any:
+        """Make an instance: options go into its Config, dimensions to the constructor."""
+        component = self.get(kind, name).load()
+        return component(make_config(component, options or {}, f"{kind} '{name}'"), **dimensions)
+
+    def _unknown(self, kind: str, name: str, override: str | None) -> str:
+        offered = {entry.name: entry for entry in self.entries(kind)}
+        near = difflib.get_close_matches(name, offered, n=1, cutoff=0.6)
+        message = f"no {kind} called '{name}'" + (f" from {override}" if override else "") + "."
+        if near:
+            message += f" Did you mean '{near[0]}' ({offered[near[0]].origin})?"
+        by_origin: dict[str, list[str]] = {}
+        for entry in offered.values():
+            if entry.name not in near:
+                by_origin.setdefault(str(entry.origin), []).append(entry.name)
+        if by_origin:
+            listing = "; ".join(f"{', '.join(names)} ({origin})" for origin, names in by_origin.items())
+            message += f" {'Others' if near else 'There are'}: {listing}."
+        for origin, cause in self.failures.items():
+            message += f" Not loaded: {origin} ({cause})."
+        return message
+
+
+def make_config(component: type, options: dict[str, Any], where: str) -> Any:
+    """The component's Config from plain options; raises PluginError for an unknown key, with a suggestion."""
+    config_type: Any = component.Config  # type: ignore[attr-defined]
+    assert is_dataclass(config_type)
+    known = [item.name for item in fields(config_type)]
+    for key in options:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else f" Options: {', '.join(known) or 'none'}."
+            raise PluginError(f"{where}: no option called '{key}'.{hint}")
+    return config_type(**options)

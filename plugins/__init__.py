@@ -1,0 +1,65 @@
+"""crystalfw.plugins: the built-in components, offered through the same door as everybody's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if __name__ == "plugins":
+    raise ImportError("import crystalfw.plugins, not plugins: the bare name would create a second registry")
+
+from crystalfw.core.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from crystalfw.core.registry import Registry
+
+_HERE = "crystalfw.plugins"
+_BUILT_IN = {
+    "encoder": {
+        "equivariant": ("equivariant:Equivariant", "E(3)-equivariant periodic graph network: atom tokens, pooled vector"),
+        "composition": ("composition:CompositionEncoder", "one token per element, weighted by its share"),
+        "properties": ("properties:Properties", "named scalar columns, standardised; missing values learned"),
+        "space_group": ("space_group:SpaceGroup", "the space-group number as one learned token"),
+        "precomputed": ("precomputed:Precomputed", "embeddings computed elsewhere, from a column or a file beside the table"),
+        "none": ("none:NoEncoder", "no condition: a constant learned token"),
+        "concat": ("concat:Concat", "several encoders at once: their tokens side by side"),
+    },
+    "conditioning": {
+        "additive": ("additive:Additive", "projected pooled vector added to token and position embeddings"),
+        "cross_attention": ("cross_attention:CrossAttention", "attention of the string over the memory in every block"),
+        "prefix": ("prefix:Prefix", "memory tokens, projected, in front of the string"),
+        "none": ("none:NoConditioning", "the decoder ignores the memory"),
+    },
+    "decoder": {
+        "gpt": ("gpt:GPT", "plain GPT: ports input and prefix"),
+        "cross_attention_gpt": ("cross_attention_gpt:CrossAttentionGPT", "the same backbone with a port in every layer"),
+        "regressor": ("regressor:Regressor", "an MLP on the pooled vector that predicts named columns"),
+    },
+    "transform": {
+        "standardize": ("standardize:Standardize", "primitive, Niggli- or Minkowski-reduced cell"),
+        "normalize_positions": ("normalize_positions:NormalizePositions", "fractional coordinates wrapped into [0, 1)"),
+        "random_rotation": ("random_rotation:RandomRotation", "uniform over SO(3) or O(3)"),
+        "perturb": ("perturb:Perturb", "random strain and displacements"),
+        "filter": ("filter:Filter", "set aside crystals outside of bounds, with the reason"),
+        "finalize": ("finalize:Finalize", "physical constraints on generated crystals"),
+    },
+    "representation": {"slices": ("slices:Slices", "SLICES strings: labelled quotient graphs")},
+    "source": {
+        "prototypes": ("prototypes:Prototypes", "AFLOW prototypes decorated by ionic substitution; embedded, offline"),
+        "table": ("table:Table", "CSV, CSV.gz or parquet with a cif column; CDVAE layout"),
+        "files": ("files:Files", "folder or zip of CIF, POSCAR, extxyz, pymatgen JSON; ASE database"),
+    },
+    "metric": {
+        "shares": ("shares:Shares", "chained shares with one denominator"),
+        "match": ("match:Match", "match rate and RMSE against reference crystals"),
+        "distributions": ("distributions:Distributions", "Wasserstein distances of density, elements, atoms"),
+    },
+}  # fmt: skip
+
+
+@hookimpl
+def crystalfw_register(registry: Registry) -> None:
+    """Offer every built-in; nothing is imported until a recipe asks for it."""
+    for kind, components in _BUILT_IN.items():
+        folder = kind if kind == "conditioning" else f"{kind}s"
+        for name, (target, summary) in components.items():
+            registry.add(kind, name, f"{_HERE}.{folder}.{target}", summary=summary)
