@@ -1,0 +1,94 @@
+"""Checkpoints: one file with a checksum in its first line, written atomically, read without running any code.
+
+Layout: the line `crystalfw-checkpoint FORMAT SHA256`, then the bytes of `torch.save`. The payload holds tensors, numbers
+and strings only, so that `torch.load(weights_only=True)` reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from crystalfw.core.errors import CheckpointError
+
+FORMAT = 1
+MAGIC = b"crystalfw-checkpoint"
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From format n to n + 1: pure functions of the payload."""
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a crash leaves either the old or the new content, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save(path: Path, payload: dict[str, Any]) -> None:
+    """Write a checkpoint; the previous file of that name survives until the new one is whole."""
+    buffer = io.BytesIO()
+    torch.save(payload, buffer)
+    body = buffer.getvalue()
+    header = b"%s %d %s\n" % (MAGIC, FORMAT, hashlib.sha256(body).hexdigest().encode())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, header + body)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; raises CheckpointError with the remedy where it cannot be trusted."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: there is no such checkpoint.{_alternatives(path)}") from error
+    header, newline, body = content.partition(b"\n")
+    fields = header.split()
+    if len(fields) != 3 or fields[0] != MAGIC or not newline or not fields[1].isdigit():
+        raise CheckpointError(f"{path}: not a crystalfw checkpoint, or its beginning is damaged.{_alternatives(path)}")
+    version = int(fields[1])
+    if version > FORMAT:
+        raise CheckpointError(
+            f"{path}: written in checkpoint format {version}; this crystalfw reads up to {FORMAT}. Install a newer crystalfw."
+        )
+    if hashlib.sha256(body).hexdigest().encode() != fields[2]:
+        raise CheckpointError(f"{path}: damaged (checksum differs; truncated or changed on disk).{_alternatives(path)}")
+    payload: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    for step in range(version, FORMAT):
+        payload = UPGRADES[step](payload)
+    return payload
+
+
+def is_whole(path: Path) -> bool:
+    """True where the file's checksum holds."""
+    header, _, body = path.read_bytes().partition(b"\n")
+    fields = header.split()
+    return len(fields) == 3 and hashlib.sha256(body).hexdigest().encode() == fields[2]
+
+
+def find(run: Path, which: str = "last") -> Path:
+    """The checkpoint file of a run folder, or the file itself; `which` is last or best."""
+    if run.is_file():
+        return run
+    if not run.exists():
+        raise CheckpointError(f"{run}: there is no such run folder or checkpoint")
+    for candidate in (run / "checkpoints" / f"{which}.pt", run / "checkpoints" / "last.pt"):
+        if candidate.exists():
+            return candidate
+    raise CheckpointError(f"{run}: the run folder holds no checkpoint; nothing was trained there yet")
+
+
+def _alternatives(path: Path) -> str:
+    siblings = sorted(path.parent.glob("*.pt")) if path.parent.is_dir() else []
+    whole = [other.name for other in siblings if other != path and is_whole(other)]
+    return f" Whole checkpoints beside it: {', '.join(whole)}." if whole else ""
