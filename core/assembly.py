@@ -110,7 +110,7 @@ def check_ports(c_spec: ComponentSpec, conditioning: Conditioning, d_spec: Compo
 
 def _ports(entry: Any, attribute: str) -> frozenset[str]:
     try:
-        value = getattr(entry.load(), attribute, frozenset())
+        value: Any = getattr(entry.load(), attribute, frozenset())
     except PluginError:
         return frozenset()
     return frozenset({value}) if isinstance(value, str) else frozenset(value)

@@ -1,0 +1,325 @@
+"""The training loop under Lightning Fabric.
+
+A step is a pure function of (weights, optimiser state, seed, step): data order, condition drop-out and drop-out noise
+are all drawn from the seed and the step, so a resumed run repeats an uninterrupted one bit for bit on a CPU.
+
+Losses are sums with weights (interfaces.Loss): gradients are divided once by the weight of the whole global batch, so
+that the number of processes and of accumulation steps changes nothing but rounding.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from crystalfw.core import checkpoint
+from crystalfw.core.batch import TrainBatch
+from crystalfw.core.data import Loader, Part
+from crystalfw.core.discovery import plugins
+from crystalfw.core.errors import DataError, Interrupted
+from crystalfw.core.generator import Generator
+from crystalfw.core.logbook import Logbook
+from crystalfw.core.progress import Progress
+from crystalfw.core.schema import FitSection
+from crystalfw.core.signals import StopRequest
+
+Sums = dict[str, tuple[Tensor, Tensor]]
+
+
+@dataclass
+class State:
+    """Where a fit stands: what a checkpoint holds besides weights and optimiser."""
+
+    step: int = 0
+    best_loss: float = math.inf
+    best_step: int = 0
+    bad_validations: int = 0
+    tokens: int = 0
+    elapsed_s: float = 0.0
+    finished: str = ""
+    """Why the fit ended, empty while it goes on."""
+    history: list[float] = field(default_factory=list)
+    """Validation losses in order."""
+    pending: list[list[float]] = field(default_factory=list)
+    """(loss sum, weight, gradient norm, tokens, padded tokens) of the steps since the last logged row."""
+
+
+def learning_rate(section: FitSection, step: int, fraction: float) -> float:
+    """Linear warm-up, then a cosine from lr to lr * min_lr as `fraction` goes from 0 to 1 (Loshchilov and Hutter 2017)."""
+    warm = min(1.0, (step + 1) / max(1, section.warmup))
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
+    return section.lr * warm * (section.min_lr + (1 - section.min_lr) * cosine)
+
+
+def dropped_conditions(seed: int, step: int, index_B: Tensor, share: float) -> Tensor:
+    """(B,) bool: which crystals train with the null condition; one draw per (seed, step, crystal)."""
+    draws = [np.random.Philox(key=[seed, step], counter=[int(i), 0, 0, 0]).random_raw() for i in index_B.tolist()]
+    return torch.tensor([draw / 2**64 < share for draw in draws], dtype=torch.bool, device=index_B.device)
+
+
+def parameter_groups(generator: Generator, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay on matrices (embeddings included), none on biases and norms, as usual for transformers."""
+    trained = [p for p in generator.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.dim() >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
+    ]
+
+
+class Fit:
+    """One fit: generator, data and recipe section in; checkpoints, metrics.csv and a State out."""
+
+    def __init__(
+        self, fabric: Fabric, generator: Generator, parts: Mapping[str, Part], section: FitSection, *,
+        seed: int, run_dir: Path, loader_options: Mapping[str, Any], payload: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        self.fabric, self.section, self.seed, self.run_dir = fabric, section, seed, run_dir
+        self.state = State()
+        self.generator = generator
+        self._payload = dict(payload)
+        fused = fabric.device.type in ("cpu", "cuda")
+        optimizer = torch.optim.AdamW(
+            parameter_groups(generator, section.weight_decay), lr=section.lr, betas=section.betas, fused=fused
+        )
+        compiled = torch.compile(generator, dynamic=True) if section.compile else generator
+        self.model, self.optimizer = fabric.setup(compiled, optimizer)
+        common = {"rank": fabric.global_rank, "world_size": fabric.world_size, "seed": seed, **loader_options}
+        self.train_loader = Loader(
+            parts["train"], batch_size=section.batch_size, accumulate=section.accumulate, train=True,
+            augment=section.augment, **common,
+        )  # fmt: skip
+        has_validation = "val" in parts and len(parts["val"]) > 0
+        self.val_loader = (
+            Loader(parts["val"], batch_size=section.batch_size, accumulate=1, train=False, augment=False, **common)
+            if has_validation else None
+        )  # fmt: skip
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+
+    def run(self, resume: Path | None = None) -> State:
+        """Train until the recipe's end, an early stop or a signal (then raises Interrupted after saving)."""
+        if resume is not None:
+            self.load(resume)
+        if self.state.finished:
+            return self.state
+        # A mistake in validation shows now, not after the first epoch; it also names the columns of the log.
+        columns = tuple(self.validate(limit=2)) if self.val_loader is not None else ()
+        log = None
+        if self.fabric.is_global_zero:
+            kept = self.state.step if resume is not None else None
+            log = Logbook(self.run_dir / "metrics.csv", keep_until=kept, extra=columns)
+        try:
+            with StopRequest() as stop:
+                self._loop(stop, log)
+        finally:
+            if log is not None:
+                log.close()
+        return self.state
+
+    def _loop(self, stop: StopRequest, log: Logbook | None) -> None:
+        section, state = self.section, self.state
+        batches = self.train_loader.batches(state.step)
+        began, base = time.monotonic(), state.elapsed_s
+        progress = Progress("fit", section.steps, start=state.step) if self.fabric.is_global_zero else None
+        window = _Window(self.fabric, state.pending)
+        while not state.finished:
+            fraction = self._fraction()
+            window.add(*self.train_step(batches, fraction))
+            state.step += 1
+            state.elapsed_s = base + time.monotonic() - began
+            last = state.step >= section.steps
+            row: dict[str, Any] = {}
+            if state.step % section.log_every == 0 or last:
+                row = window.flush(state, section, fraction)
+                self._agree()
+                last = last or self._fraction() >= 1.0
+                self._report(progress, row)
+            if self.val_loader is not None and (state.step % section.validate_every == 0 or last):
+                row |= self._validated()
+            if last:
+                state.finished = "done"
+            if row and log is not None:
+                log.write({"step": state.step, **row})
+                if state.step % section.log_every == 0:
+                    plugins().manager.hook.step_end(step=state.step, metrics=row)
+            stopping = self._stopping(stop)
+            if stopping or state.finished or state.step % section.checkpoint_every == 0:
+                state.pending = window.pending()
+                self.save("last")
+            if stopping and not state.finished:
+                raise Interrupted(
+                    f"stopped by {stopping} at step {state.step}; continue with: crystalfw run --resume {self.run_dir}"
+                )
+        if progress is not None:
+            progress.close(f"loss {window.last_loss:.4f}, best validation {state.best_loss:.4f} at step {state.best_step}")
+
+    def train_step(self, batches: Iterator[TrainBatch], fraction: float) -> tuple[Tensor, Tensor, Tensor, int, int]:
+        """One optimiser step; returns (loss sum, weight, gradient norm, tokens, padded tokens) of this rank."""
+        section, fabric = self.section, self.fabric
+        lr = learning_rate(section, self.state.step, fraction)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        # Drop-out noise from (seed, step, rank): nothing random has to be saved.
+        torch.manual_seed(_mix(self.seed, self.state.step, fabric.global_rank))
+        self.model.train()
+        total = weight = torch.zeros((), device=fabric.device)
+        tokens = padded = 0
+        for micro in range(section.accumulate):
+            batch = next(batches)
+            if batch.tokens is not None:
+                tokens += int(batch.tokens.lengths.sum())
+                padded += batch.tokens.ids.numel()
+            batch = batch.to(fabric.device)
+            more = micro + 1 < section.accumulate
+            with fabric.no_backward_sync(self.model, enabled=more) if fabric.world_size > 1 else nullcontext():
+                loss = self.model(batch, self._dropped(batch))
+                fabric.backward(loss.total / section.batch_size)
+            total, weight = total + loss.total.detach(), weight + loss.weight
+        sums = fabric.all_reduce(torch.stack([total.float(), weight.float()]), reduce_op="sum")
+        # DDP has averaged the gradients over ranks: undo that, divide by the weight of the global batch instead.
+        scale = section.batch_size * fabric.world_size / sums[1].clamp_min(1.0)
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(scale)
+        norm = fabric.clip_gradients(self.model, self.optimizer, max_norm=section.clip, error_if_nonfinite=False)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return sums[0], sums[1], norm, tokens, padded
+
+    def _dropped(self, batch: TrainBatch) -> Tensor | None:
+        share = self.generator.condition_dropout
+        return dropped_conditions(self.seed, self.state.step, batch.index, share) if share else None
+
+    # --- validation -------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def validate(self, limit: int | None = None) -> dict[str, float]:
+        """Mean validation loss over all ranks, the same number on each; decoders may add named parts."""
+        assert self.val_loader is not None
+        self.model.eval()
+        zero = torch.zeros((), device=self.fabric.device)
+        sums: Sums = {"val_loss": (zero, zero)}
+        for batch in self.val_loader.validation_batches(limit):
+            loss = self.model(batch.to(self.fabric.device))
+            found = {"val_loss": (loss.total, loss.weight)} | {f"val_{k}": v for k, v in loss.parts.items()}
+            for name, (total, weight) in found.items():
+                before = sums.get(name, (zero, zero))
+                sums[name] = (before[0] + total, before[1] + weight)
+        names = sorted(sums)
+        table = torch.stack([torch.stack([sums[n][0].double(), sums[n][1].double()]) for n in names])
+        table = self.fabric.all_reduce(table, reduce_op="sum").cpu()
+        return {n: float(table[k, 0] / max(float(table[k, 1]), 1.0)) for k, n in enumerate(names)}
+
+    def _validated(self) -> dict[str, float]:
+        state = self.state
+        row = self.validate(self.section.validation_batches)
+        loss = row["val_loss"]
+        state.history.append(loss)
+        if loss < state.best_loss:
+            state.best_loss, state.best_step, state.bad_validations = loss, state.step, 0
+            self.save("best")
+        else:
+            state.bad_validations += 1
+            if self.section.patience is not None and state.bad_validations > self.section.patience:
+                state.finished = f"early stop: no better validation since step {state.best_step}"
+        if self.fabric.is_global_zero:
+            plugins().manager.hook.validation_end(step=state.step, metrics=row)
+        return row
+
+    # --- agreement between ranks, progress ----------------------------------------------------------------------------
+
+    def _fraction(self) -> float:
+        minutes = self.section.max_minutes
+        by_step = self.state.step / max(1, self.section.steps)
+        return by_step if minutes is None else max(by_step, self._agreed_elapsed / (60 * minutes))
+
+    _agreed_elapsed = 0.0
+
+    def _agree(self) -> None:
+        self._agreed_elapsed = float(self.fabric.broadcast(self.state.elapsed_s))
+
+    def _stopping(self, stop: StopRequest) -> str:
+        if self.fabric.world_size == 1:
+            return stop.requested or ""
+        if self.state.step % self.section.log_every:  # ranks agree now and then: asking at every step would make them wait
+            return ""
+        asked = self.fabric.all_reduce(torch.tensor(float(bool(stop.requested)), device=self.fabric.device), reduce_op="sum")
+        return (stop.requested or "a signal to another process") if float(asked) else ""
+
+    def _report(self, progress: Progress | None, row: Mapping[str, Any]) -> None:
+        if not math.isfinite(row["loss"]):
+            raise DataError(
+                f"the loss is {row['loss']} at step {self.state.step}: lower fit.lr, or use fabric.precision 32-true"
+            )
+        if progress is None:
+            return
+        fraction = self._fraction()
+        left = self.state.elapsed_s * (1 - fraction) / fraction if fraction > 0 else None
+        speed = f", {row['tokens_per_s']:,.0f} tokens/s" if row["tokens_per_s"] else ""
+        progress.update(self.state.step, f"loss {row['loss']:.4f}{speed}", remaining=left)
+
+    # --- checkpoints ------------------------------------------------------------------------------------------------
+
+    def save(self, name: str) -> None:
+        """Write checkpoints/NAME.pt; all ranks call it, rank 0 writes."""
+        model = {key: value.detach().cpu() for key, value in self.generator.state_dict().items()}
+        optimizer = self.optimizer.state_dict()
+        if self.fabric.is_global_zero:
+            payload = {**self._payload, "model": model, "optimizer": optimizer, "state": asdict(self.state)}
+            checkpoint.save(self.run_dir / "checkpoints" / f"{name}.pt", payload)
+        self.fabric.barrier()
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint of the same recipe."""
+        payload = checkpoint.load(path)
+        self.generator.load_state_dict(payload["model"])
+        self.optimizer.load_state_dict(payload["optimizer"])
+        self.state = State(**payload["state"])
+        self._agreed_elapsed = self.state.elapsed_s
+
+
+def _mix(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class _Window:
+    """The steps between two log rows, kept on the device so that no step waits for the host."""
+
+    def __init__(self, fabric: Fabric, pending: list[list[float]]) -> None:
+        self.fabric, self.last_loss = fabric, math.nan
+        self.steps: list[tuple[Any, ...]] = [tuple(step) for step in pending]
+        self.began = time.monotonic()
+
+    def add(self, total: Tensor, weight: Tensor, norm: Tensor, tokens: int, padded: int) -> None:
+        self.steps.append((total, weight, norm, tokens, padded))
+
+    def pending(self) -> list[list[float]]:
+        return [[float(value) for value in step] for step in self.steps]
+
+    def flush(self, state: State, section: FitSection, fraction: float) -> dict[str, Any]:
+        total, weight, _, own_tokens, own_padded = (sum(column) for column in zip(*self.pending(), strict=True))
+        counts = self.fabric.all_reduce(torch.tensor([own_tokens, own_padded]), reduce_op="sum").tolist()
+        tokens, padded = counts if counts[0] else (0.0, 0.0)
+        state.tokens += int(tokens)
+        self.last_loss = total / max(weight, 1.0)
+        row = {
+            "loss": self.last_loss,
+            "lr": learning_rate(section, state.step - 1, fraction),
+            "grad_norm": float(self.steps[-1][2]),
+            "tokens": state.tokens,
+            "tokens_per_s": tokens / max(time.monotonic() - self.began, 1e-9),
+            "padding": padded / tokens if tokens else 1.0,
+            "elapsed_s": state.elapsed_s,
+        }
+        self.steps, self.began = [], time.monotonic()
+        return row

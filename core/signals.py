@@ -1,0 +1,36 @@
+"""A clean stop: SIGTERM, SIGINT and SIGUSR1 ask the work to save and leave; a second Ctrl-C leaves at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+
+_STOPPING = ("SIGTERM", "SIGINT", "SIGUSR1")
+
+
+class StopRequest:
+    """Context manager: inside it the signals set `requested` instead of ending the process."""
+
+    def __init__(self) -> None:
+        self.requested: str | None = None
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for name in _STOPPING:
+                number = getattr(signal, name, None)
+                if number is not None:
+                    self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = signal.Signals(number).name
+        print(f"\n{self.requested}: saving, then leaving (Ctrl-C again leaves at once)", file=sys.stderr, flush=True)
