@@ -102,6 +102,10 @@ class Conditioning(nn.Module, Component, ABC):
         """
         return memory
 
+    def prefix_mask(self, memory: Any) -> Tensor | None:
+        """(B, P) bool, True where a prefix token is real; None where all are. Only asked of a `prefix` strategy."""
+        return None
+
 
 class Ports:
     """A conditioning bound to one batch's memory, as decoders see it: identity where no strategy fills the port."""
@@ -126,6 +130,10 @@ class Ports:
     def prefix(self, h_BTD: Tensor) -> Tensor | None:
         """(B, P, D) tokens to put in front, or None."""
         return self.conditioning(h_BTD, self.prepared) if self.conditioning and self._port == "prefix" else None
+
+    def prefix_mask(self) -> Tensor | None:
+        """(B, P) bool, True where a prefix token is real; None where all are."""
+        return self.conditioning.prefix_mask(self.prepared) if self.conditioning and self._port == "prefix" else None
 
     def layer(self, h_BTD: Tensor, layer: int) -> Tensor:
         """h plus the residual of block `layer` where the strategy fills `layer`."""
@@ -353,6 +361,8 @@ class Sample:
     condition: Mapping[str, Any] = field(default_factory=dict)
     reference_id: str = ""
     """Id of the crystal that the condition came from, when it came from one."""
+    log_prob: float | None = None
+    """Natural logarithm of the probability that the model gave the string, when the sampler kept it."""
 
 
 class Metric(Component, ABC):

@@ -1,0 +1,251 @@
+"""The canonical table of samples, samples.csv: one row per crystal asked for, written as they come, resumable.
+
+A row is never left out: what failed has an empty `cif` and says why. `status` is `ok` or the stage that failed:
+
+- `parse`      the string is unfinished or is not of the grammar;
+- `graph`      the string parses but says no three-dimensional periodic graph;
+- `decode`     no crystal was found for the graph (the representation's `embedding`, `geometry`, time limits ...);
+- `finalize`   a crystal came out, but the physical constraints reject it;
+- `read`       the crystal came from a file (somebody else's samples) that cannot be read.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.errors import DataError
+from crystalfw.core.interfaces import Sample
+
+COLUMNS = (
+    "id", "seed", "condition", "slices", "status", "reason", "formula", "space_group", "cif", "reference_id", "log_prob",
+)  # fmt: skip
+STATUSES = ("ok", "parse", "graph", "decode", "finalize", "read")
+_STATUS_OF_REASON = {"parse": "parse", "unfinished": "parse", "grammar": "parse", "graph": "graph", "finalize": "finalize"}
+_LARGEST_FIELD = 64 * 1024 * 1024
+
+
+def status_of(reason: str) -> str:
+    """The status of a failure whose code (first word of the reason) a representation or transform gave."""
+    code = reason.split(":")[0].split()[0].lower() if reason.strip() else ""
+    return _STATUS_OF_REASON.get(code, "decode")
+
+
+def space_group_number(crystal: Crystal, symprec: float = 0.1) -> int | None:
+    """Space-group number by spglib at `symprec` angstrom; None where spglib finds none."""
+    import spglib
+
+    cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+    try:
+        dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
+    except spglib.SpglibError:
+        return None
+    return None if dataset is None else int(dataset.number)
+
+
+def sample_row(sample: Sample) -> dict[str, str]:
+    """The sample as a row of text fields, in the order of COLUMNS."""
+    crystal = sample.crystal
+    number = space_group_number(crystal) if crystal is not None else None
+    return {
+        "id": sample.id,
+        "seed": str(sample.seed),
+        "condition": json.dumps(_plain(sample.condition), sort_keys=True) if sample.condition else "",
+        "slices": sample.string,
+        "status": sample.status,
+        "reason": sample.reason,
+        "formula": crystal.formula if crystal is not None else "",
+        "space_group": "" if number is None else str(number),
+        "cif": crystal.cif() if crystal is not None else "",
+        "reference_id": sample.reference_id,
+        "log_prob": "" if sample.log_prob is None else repr(float(sample.log_prob)),
+    }
+
+
+class SampleWriter:
+    """Appends samples to samples.csv, each row in one write, so that a kill loses at most the row being written.
+
+    `done` holds the ids already there (with `resume=True`; a torn last row is cut off first).
+    """
+
+    def __init__(self, path: str | Path, *, resume: bool = False) -> None:
+        self.path = Path(path)
+        self.done: set[str] = set()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if resume and self.path.exists() and self.path.stat().st_size:
+            self._recover()
+        else:
+            self.path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+        self._file: IO[str] = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115 - closed by close()
+
+    def _recover(self) -> None:
+        complete = 0
+        for row, end, whole in _records(self.path):
+            if not whole:
+                break
+            self.done.add(row["id"])
+            complete = end
+        if not complete:
+            self.path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+        else:
+            os.truncate(self.path, complete)
+
+    def append(self, sample: Sample) -> None:
+        """Write one sample; raises DataError when its id is already in the table."""
+        if sample.id in self.done:
+            raise DataError(f"{self.path}: the sample id {sample.id!r} is written twice")
+        writer = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
+        writer.writerow(sample_row(sample))
+        self._file.flush()
+        self.done.add(sample.id)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> SampleWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def write_samples(samples: Iterable[Sample], path: str | Path) -> int:
+    """Write a whole table; returns the number of rows."""
+    with SampleWriter(path) as writer:
+        for sample in samples:
+            writer.append(sample)
+        return len(writer.done)
+
+
+def is_sample_table(path: str | Path) -> bool:
+    """True where the file's header has the columns that only our table has."""
+    path = Path(path)
+    if not path.is_file() or path.suffix != ".csv":
+        return False
+    with open(path, encoding="utf-8", newline="", errors="replace") as file:
+        header = next(csv.reader(file), [])
+    return {"id", "status", "reason", "cif"} <= set(header)
+
+
+def read_samples(path: str | Path) -> Iterator[Sample]:
+    """Stream the samples of a table; a row whose cif no longer parses comes with status `read` and the reason."""
+    for row in read_rows(path):
+        crystal, status, reason = None, row["status"], row["reason"]
+        if row["cif"].strip():
+            try:
+                crystal = Crystal.from_cif(row["cif"], id=row["id"])
+            except DataError as error:
+                status, reason = "read", str(error)
+        yield Sample(
+            id=row["id"],
+            seed=int(row["seed"] or 0),
+            string=row["slices"],
+            status=status,
+            reason=reason,
+            crystal=crystal,
+            condition=json.loads(row["condition"]) if row["condition"] else {},
+            reference_id=row["reference_id"],
+            log_prob=float(row["log_prob"]) if row["log_prob"] else None,
+        )
+
+
+def read_rows(path: str | Path) -> Iterator[dict[str, str]]:
+    """Stream the rows as text; columns that a table lacks are empty. Raises DataError for a damaged table."""
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such table of samples")
+    for count, (row, _, whole) in enumerate(_records(path), start=1):
+        if not whole:
+            raise DataError(f"{path}, row {count}: torn in the middle; sample again with --resume to complete the table")
+        yield row
+
+
+def _records(path: Path) -> Iterator[tuple[dict[str, str], int, bool]]:
+    """Rows with the byte offset of their end, and whether the row is whole (only the last can be torn)."""
+    consumed = 0
+
+    def lines(file: IO[bytes]) -> Iterator[str]:
+        nonlocal consumed, newline
+        for raw in file:
+            consumed += len(raw)
+            newline = raw.endswith(b"\n")
+            yield raw.decode("utf-8", errors="replace")
+
+    newline = True
+    csv.field_size_limit(_LARGEST_FIELD)
+    with open(path, "rb") as file:
+        reader = csv.reader(lines(file))
+        header = next(reader, None)
+        if not header or "id" not in header or "status" not in header:
+            raise DataError(f"{path}: not a table of samples: its first line must name the columns {', '.join(COLUMNS)}")
+        blank = dict.fromkeys(COLUMNS, "")
+        for fields in reader:
+            whole = len(fields) == len(header) and newline
+            yield {**blank, **dict(zip(header, fields, strict=False))}, consumed, whole
+
+
+def write_cifs(samples: Iterable[Sample], folder: str | Path) -> int:
+    """One CIF file per crystal, named by its id; returns how many."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for sample in samples:
+        if sample.crystal is not None:
+            (folder / f"{safe_name(sample.id)}.cif").write_text(sample.crystal.cif(), encoding="utf-8")
+            count += 1
+    return count
+
+
+def write_extxyz(samples: Iterable[Sample], path: str | Path) -> int:
+    """All crystals in one extended XYZ file (Cartesian, angstrom), readable by ASE and OVITO; returns how many."""
+    count = 0
+    with open(path, "w", encoding="utf-8") as file:
+        for sample in samples:
+            if sample.crystal is not None:
+                file.write(extxyz(sample.crystal, sample.id))
+                count += 1
+    return count
+
+
+def extxyz(crystal: Crystal, id: str) -> str:
+    """One frame of extended XYZ."""
+    from pymatgen.core import Element
+
+    cell = " ".join(f"{value:.10g}" for value in crystal.lattice.ravel())
+    label = "".join(character for character in id if character.isprintable() and character not in '"\\')
+    symbols = {number: Element.from_Z(number).symbol for number in set(crystal.numbers.tolist())}
+    lines = [str(crystal.n_atoms), f'Lattice="{cell}" Properties=species:S:1:pos:R:3 id="{label}" pbc="T T T"']
+    for number, (x, y, z) in zip(crystal.numbers.tolist(), crystal.cart_coords, strict=True):
+        lines.append(f"{symbols[number]:2s} {x:16.10f} {y:16.10f} {z:16.10f}")
+    return "\n".join(lines) + "\n"
+
+
+def safe_name(id: str) -> str:
+    """The id as a file name: letters, digits, dot, dash and underscore; never empty, never hidden, never a path."""
+    name = "".join(character if character.isalnum() or character in "-_." else "_" for character in id).lstrip(".")
+    return name[:120] or "_"
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON knows it; NaN becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    return str(value)

@@ -1,0 +1,155 @@
+"""What metrics share: a process pool, progress, a time limit per item, and a store of finished pieces.
+
+The store makes an evaluation resumable: every finished item is a line of JSON under a key that its content decides, so
+that a second start, or another metric that asks the same question, finds the answer there.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import IO, Any
+
+from crystalfw.core.errors import CrystalfwError
+from crystalfw.core.progress import Progress
+
+_FEW = 64
+"""Fewer open items than this are done in the calling process: starting workers would take longer."""
+
+
+class TimeLimitExceeded(Exception):  # noqa: N818 - an outcome that is counted, not a mistake
+    """The block ran longer than its limit."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeLimitExceeded in the block after `seconds`; 0 means no limit.
+
+    Uses the interval timer of the process, so it works in main threads on systems that have one; elsewhere no limit holds.
+    """
+    available = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    if not available or seconds <= 0:
+        yield
+        return
+
+    def expire(number: int, frame: FrameType | None) -> None:
+        raise TimeLimitExceeded
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+class Workbench:
+    """Parallel, resumable map over items; results come back in the order of the items.
+
+    `workers` 0 takes all cores; `store` is a file of finished pieces, None keeps them in memory only.
+    """
+
+    def __init__(self, *, workers: int = 1, store: Path | None = None, quiet: bool = False) -> None:
+        self.workers = workers or os.cpu_count() or 1
+        self.quiet = quiet
+        self._pool: ProcessPoolExecutor | None = None
+        self._known: dict[str, Any] = _read_store(store) if store is not None else {}
+        self._file: IO[str] | None = _open_store(store) if store is not None else None
+
+    def map(self, label: str, function: Callable[[Any], Any], items: Sequence[Any], keys: Sequence[str]) -> list[Any]:
+        """`[function(item) for item in items]`; `function` a module-level function, its results JSON values.
+
+        `keys[i]` identifies the question: items with equal keys are computed once, and never again with the same store.
+        """
+        open_items = {key: item for key, item in zip(keys, items, strict=True) if key not in self._known}
+        progress = None if self.quiet or not open_items else Progress(label, len(open_items))
+        answers = self._parallel if self.workers > 1 and len(open_items) >= _FEW else self._serial
+        for done, (key, value) in enumerate(answers(function, open_items), start=1):
+            self._remember(key, value)
+            if progress is not None:
+                progress.update(done)
+        if progress is not None:
+            progress.close()
+        return [self._known[key] for key in keys]
+
+    def close(self) -> None:
+        """Stop the workers and close the store."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _serial(self, function: Callable[[Any], Any], items: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        for key, item in items.items():
+            yield key, function(item)
+
+    def _parallel(self, function: Callable[[Any], Any], items: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        if self._pool is None:
+            # spawn: forking a process that runs torch's threads can deadlock the child
+            self._pool = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
+        size = max(1, min(32, len(items) // (4 * self.workers)))
+        keys = list(items)
+        waiting = iter([keys[start : start + size] for start in range(0, len(keys), size)])
+        running: dict[Future[list[Any]], list[str]] = {}
+        try:
+            while True:
+                while len(running) < 2 * self.workers and (chunk := next(waiting, None)) is not None:
+                    running[self._pool.submit(_run_chunk, function, [items[key] for key in chunk])] = chunk
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield from zip(running.pop(future), future.result(), strict=True)
+        except BrokenProcessPool as error:
+            raise CrystalfwError(
+                "a worker process died (out of memory?); finished pieces are kept: start again, with fewer workers"
+            ) from error
+
+    def _remember(self, key: str, value: Any) -> None:
+        self._known[key] = value
+        if self._file is not None:
+            self._file.write(json.dumps([key, value]) + "\n")
+            self._file.flush()
+
+
+def _run_chunk(function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
+    return [function(item) for item in items]
+
+
+def _open_store(path: Path) -> IO[str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+    file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by Workbench.close
+    if torn:
+        file.write("\n")
+    return file
+
+
+def _read_store(path: Path) -> dict[str, Any]:
+    """Finished pieces; a line that a kill tore is left out and computed again."""
+    known: dict[str, Any] = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                key, value = json.loads(line)
+            except ValueError:
+                continue
+            known[key] = value
+    return known
