@@ -1,0 +1,46 @@
+"""Scaled dot-product attention in the implementation that is fastest where it runs.
+
+Measured (docs/decoding.md): fused kernels win on GPUs; on CPUs, in bfloat16, two plain batched products are several times
+faster than torch's fused kernel.
+
+Shapes: B crystals, H heads, T queries, S keys, K head width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+IMPLEMENTATIONS = ("auto", "bmm", "sdpa")
+
+
+def attend(q_BHTK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, allowed: Tensor | None, implementation: str = "auto") -> Tensor:
+    """softmax(q k^T / sqrt(K)) v as (B, H, T, K); `allowed` is bool, broadcastable to (B, H, T, S), True where seen.
+
+    Every query must be allowed at least one key. `implementation` is `bmm`, `sdpa` or `auto` (by device).
+    """
+    if implementation == "sdpa" or (implementation == "auto" and q_BHTK.device.type != "cpu"):
+        return functional.scaled_dot_product_attention(q_BHTK, k_BHSK, v_BHSK, attn_mask=allowed)
+    scores_BHTS = (q_BHTK / math.sqrt(q_BHTK.shape[-1])) @ k_BHSK.transpose(-2, -1)
+    return softmax_where(scores_BHTS, allowed) @ v_BHSK
+
+
+def attend_causal(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, implementation: str = "auto") -> Tensor:
+    """`attend` where query t sees the keys up to t."""
+    if implementation == "sdpa" or (implementation == "auto" and q_BHTK.device.type != "cpu"):
+        return functional.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=True)
+    length = q_BHTK.shape[-2]
+    allowed_TT = torch.ones(length, length, dtype=torch.bool, device=q_BHTK.device).tril()
+    return attend(q_BHTK, k_BHTK, v_BHTK, allowed_TT, "bmm")
+
+
+def softmax_where(scores_BHTS: Tensor, allowed: Tensor | None) -> Tensor:
+    """Softmax over the last dimension, zero where not allowed; the result keeps the dtype of the scores."""
+    if allowed is not None:
+        scores_BHTS = scores_BHTS.masked_fill(~allowed, float("-inf"))
+    # Under autocast torch would compute this in float32 and hand the weights on in float32.
+    with torch.autocast(scores_BHTS.device.type, enabled=False):
+        return scores_BHTS.softmax(-1)
