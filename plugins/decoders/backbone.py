@@ -2,7 +2,8 @@
 
 Pre-normalised blocks as in GPT-2; rotary positions (Su et al., arXiv:2104.09864) by option.
 
-Shapes: B strings, T tokens, P prefix tokens, D width, H heads, K head width, V vocabulary, F hidden width (or fresh rows of a cache).
+Shapes: B strings, T tokens, P prefix tokens, D width, H heads, K head width, V vocabulary,
+F hidden width of the MLP, or fresh rows of a cache.
 """
 
 from __future__ import annotations
@@ -210,12 +211,8 @@ class Block(nn.Module):
         self.out = nn.Linear(config.dim, config.dim)
         self.drop = nn.Dropout(config.dropout)
         self.norm_mlp = nn.LayerNorm(config.dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(config.dim, hidden),
-            nn.GELU(approximate="tanh"),
-            nn.Linear(hidden, config.dim),
-            nn.Dropout(config.dropout),
-        )
+        self.grow = nn.Linear(config.dim, hidden)
+        self.shrink = nn.Linear(hidden, config.dim)
 
     def forward(self, h_BTD: Tensor, ports: Ports, layer: int, attention: Attend) -> Tensor:
         """h (B, T, D) after this block."""
