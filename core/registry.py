@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from importlib import import_module
 from typing import Any
 
@@ -118,13 +118,17 @@ class Registry:
 
 
 def make_config(component: type, options: dict[str, Any], where: str) -> Any:
-    """The component's Config from plain options; raises PluginError for an unknown key, with a suggestion."""
+    """The component's Config from plain options, checked and coerced as in a recipe.
+
+    Raises PluginError with every unknown, missing or ill-typed option.
+    """
+    from crystalfw.core.recipe.convert import INVALID, Reader
+    from crystalfw.core.recipe.document import Where, wrap
+
     config_type: Any = component.Config  # type: ignore[attr-defined]
     assert is_dataclass(config_type)
-    known = [item.name for item in fields(config_type)]
-    for key in options:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else f" Options: {', '.join(known) or 'none'}."
-            raise PluginError(f"{where}: no option called '{key}'.{hint}")
-    return config_type(**options)
+    reader = Reader(None)
+    config = reader.read(config_type, wrap(options, Where(where)), where)
+    if config is INVALID:
+        raise PluginError("\n".join(message for _, message in reader.mistakes))
+    return config

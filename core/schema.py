@@ -7,7 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Marks a ComponentSpec field with its kind in the registry: `Annotated[ComponentSpec, Kind("encoder")]`."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Closed interval of a number: `Annotated[int, Bounds(1)]`; None leaves a side open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+    def __str__(self) -> str:
+        if self.low is not None and self.high is not None:
+            return f"from {self.low:g} to {self.high:g}"
+        return f"of at least {self.low:g}" if self.low is not None else f"of at most {self.high:g}"
+
+
+Count = Annotated[int, Bounds(1)]
+NotNegative = Annotated[float, Bounds(0)]
+Share = Annotated[float, Bounds(0, 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,29 +46,38 @@ class ComponentSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     override: str | None = None
     """Distribution that decides where two offer the same name."""
-    where: str = ""
+    where: str = field(default="", compare=False)
     """file:line in the recipe, for messages of the assembly; not written back."""
+
+
+EncoderSpec = Annotated[ComponentSpec, Kind("encoder")]
+ConditioningSpec = Annotated[ComponentSpec, Kind("conditioning")]
+DecoderSpec = Annotated[ComponentSpec, Kind("decoder")]
+TransformSpec = Annotated[ComponentSpec, Kind("transform")]
+RepresentationSpec = Annotated[ComponentSpec, Kind("representation")]
+SourceSpec = Annotated[ComponentSpec, Kind("source")]
+MetricSpec = Annotated[ComponentSpec, Kind("metric")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSection:
     """Where crystals come from and how they are prepared."""
 
-    source: ComponentSpec = field(default_factory=lambda: ComponentSpec(name="auto"))
+    source: SourceSpec = field(default_factory=lambda: ComponentSpec(name="auto"))
     """`auto`: prototypes without a path, table for .csv / .csv.gz / .parquet or a folder with train.*, else files."""
     path: str | None = None
     """File or folder of crystals; relative to the working directory."""
     cache: str = ".cache/crystalfw"
     """Folder of prepared data, shared between runs, keyed by content."""
-    workers: int = 0
+    workers: Annotated[int, Bounds(0)] = 0
     """Processes for preparation; 0 takes all cores."""
-    max_atoms: int = 20
+    max_atoms: Count = 20
     """Crystals with more atoms are set aside, with the reason."""
-    max_crystals: int | None = None
+    max_crystals: Count | None = None
     """Take only the first so many of each part; None takes all."""
-    validation: float = 0.05
+    validation: Share = 0.05
     """Share of crystals, by formula, for validation where the source has no split."""
-    test: float = 0.05
+    test: Share = 0.05
     """Share of crystals, by formula, for test where the source has no split."""
     columns: tuple[str, ...] = ()
     """Property columns that must exist; the encoder's and decoder's are added."""
@@ -50,12 +87,12 @@ class DataSection:
 class ModelSection:
     """The parts of the generator."""
 
-    encoder: ComponentSpec = field(default_factory=lambda: ComponentSpec(name="none"))
-    conditioning: ComponentSpec = field(default_factory=lambda: ComponentSpec(name="none"))
-    decoder: ComponentSpec = field(default_factory=lambda: ComponentSpec(name="gpt"))
-    memory: str = "tokens"
+    encoder: EncoderSpec = field(default_factory=lambda: ComponentSpec(name="none"))
+    conditioning: ConditioningSpec = field(default_factory=lambda: ComponentSpec(name="none"))
+    decoder: DecoderSpec = field(default_factory=lambda: ComponentSpec(name="gpt"))
+    memory: Literal["tokens", "pooled"] = "tokens"
     """`tokens`: conditioning sees the encoder's tokens; `pooled`: only the pooled vector, as one token."""
-    condition_dropout: float = 0.1
+    condition_dropout: Share = 0.1
     """Share of training crystals whose condition is replaced by a learned null condition (for guidance)."""
     freeze_encoder: bool = False
     """True keeps the encoder's weights as loaded."""
@@ -67,33 +104,35 @@ class ModelSection:
 class FitSection:
     """Training."""
 
-    steps: int = 1000
+    steps: Count = 1000
     """Optimiser steps."""
-    max_minutes: float | None = None
+    max_minutes: NotNegative | None = None
     """Stop cleanly after so many minutes of training; the schedule then follows time instead of steps."""
-    batch_size: int = 32
+    batch_size: Count = 32
     """Crystals per optimiser step, over all devices and accumulation steps."""
-    accumulate: int = 1
+    accumulate: Count = 1
     """Micro-batches per optimiser step and device."""
-    lr: float = 1e-3
+    lr: NotNegative = 1e-3
     """Peak learning rate of AdamW."""
-    min_lr: float = 0.05
+    min_lr: Share = 0.05
     """Final learning rate as a share of the peak (cosine decay)."""
-    warmup: int = 100
+    warmup: Annotated[int, Bounds(0)] = 100
     """Steps of linear warm-up."""
-    weight_decay: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.95)
-    clip: float = 1.0
+    weight_decay: NotNegative = 0.1
+    """Weight decay of AdamW on matrices."""
+    betas: tuple[Share, Share] = (0.9, 0.95)
+    """Decay rates of AdamW's first and second moments."""
+    clip: NotNegative = 1.0
     """Gradient norm above which gradients are scaled down."""
-    validate_every: int = 200
+    validate_every: Count = 200
     """Steps between validations."""
-    validation_batches: int | None = None
+    validation_batches: Count | None = None
     """At most so many validation batches; None takes all."""
-    checkpoint_every: int = 200
+    checkpoint_every: Count = 200
     """Steps between checkpoints; best and last are kept."""
-    log_every: int = 10
+    log_every: Count = 10
     """Steps between rows of metrics.csv."""
-    patience: int | None = None
+    patience: Count | None = None
     """Validations without improvement before an early stop; None never stops early."""
     augment: bool = False
     """True trains on random equivalents of each string (atom order, basis, origin) instead of the canonical one."""
@@ -105,18 +144,23 @@ class FitSection:
 class SampleSection:
     """Generation."""
 
-    n: int = 100
+    n: Count = 100
     """Crystals to generate."""
-    batch_size: int = 64
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
-    min_p: float | None = None
+    batch_size: Count = 64
+    """Strings written side by side."""
+    temperature: NotNegative = 1.0
+    """Divides the logits: below 1 safer, above 1 more varied, 0 always the likeliest token."""
+    top_k: Count | None = None
+    """Draw from the k likeliest tokens only."""
+    top_p: Share | None = None
+    """Draw from the likeliest tokens that together have this probability."""
+    min_p: Share | None = None
+    """Draw from tokens that have at least this share of the likeliest one's probability."""
     guidance: float = 1.0
     """Classifier-free guidance scale: 1 plain conditional, 0 unconditional, > 1 pushes towards the condition."""
-    max_length: int | None = None
+    max_length: Count | None = None
     """Longest string in tokens; None takes the decoder's limit."""
-    conditions: str = "test"
+    conditions: Literal["test", "val", "train"] = "test"
     """Where conditions come from when none are given: `test`, `val` or `train` crystals, in order."""
     constraints: Mapping[str, Any] = field(default_factory=dict)
     """Hard conditions, e.g. {composition: SrTiO3} or {composition: from_condition}."""
@@ -126,7 +170,7 @@ class SampleSection:
 class EvaluateSection:
     """Metrics over the samples."""
 
-    metrics: tuple[ComponentSpec, ...] = (
+    metrics: tuple[MetricSpec, ...] = (
         ComponentSpec(name="shares"),
         ComponentSpec(name="match"),
         ComponentSpec(name="distributions"),
@@ -140,13 +184,16 @@ class FabricSection:
     """Passed to lightning.fabric."""
 
     accelerator: str = "auto"
+    """`auto`, `cpu`, `gpu`, ..."""
     devices: int | str = 1
-    num_nodes: int = 1
+    """Processes per node, each with one device; `auto` takes all."""
+    num_nodes: Count = 1
+    """Machines; SLURM or torchrun starts the processes."""
     strategy: str = "auto"
     """`auto`, `ddp`, `fsdp`, ..."""
     precision: str = "32-true"
     """`32-true`, `bf16-mixed`, `16-mixed`, `64-true`."""
-    threads: int | None = None
+    threads: Count | None = None
     """CPU threads per process; None leaves torch's choice."""
 
 
@@ -155,17 +202,21 @@ class Recipe:
     """A whole recipe, checked. `expanded` is the plain mapping that alone reproduces the run."""
 
     name: str = "run"
-    """Name of the run folder."""
-    seed: int = 0
+    """Name of the run folder; the recipe file's name unless given."""
+    seed: Annotated[int, Bounds(0)] = 0
+    """The one seed that every random stream derives from."""
     run_dir: str = "runs"
     """Folder that run folders are made in."""
     data: DataSection = field(default_factory=DataSection)
-    representation: ComponentSpec = field(default_factory=lambda: ComponentSpec(name="slices"))
-    transforms: tuple[ComponentSpec, ...] = (
+    representation: RepresentationSpec = field(default_factory=lambda: ComponentSpec(name="slices"))
+    """How a crystal becomes a string."""
+    transforms: tuple[TransformSpec, ...] = (
         ComponentSpec(name="standardize"),
         ComponentSpec(name="normalize_positions"),
     )
-    finalize: tuple[ComponentSpec, ...] = (ComponentSpec(name="finalize"),)
+    """Transforms of crystals before encoding, in order; those of stage `train` run anew in every epoch."""
+    finalize: tuple[TransformSpec, ...] = (ComponentSpec(name="finalize"),)
+    """Transforms of generated crystals, in order."""
     model: ModelSection = field(default_factory=ModelSection)
     fit: FitSection = field(default_factory=FitSection)
     sample: SampleSection = field(default_factory=SampleSection)

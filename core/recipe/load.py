@@ -1,0 +1,120 @@
+"""load_recipe: a file and overrides -> a checked Recipe, or one error that lists every mistake."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from crystalfw.core.errors import RecipeError
+from crystalfw.core.recipe.convert import Reader
+from crystalfw.core.recipe.document import Mistakes, Node, Where
+from crystalfw.core.recipe.merge import apply_override, read_with_bases
+from crystalfw.core.registry import Registry
+from crystalfw.core.schema import Recipe
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> Recipe:
+    """Read a recipe, lay it over what it `extends`, apply overrides `a.b=c`, check every key and every option.
+
+    `path` is a file, or the bare name of an installed recipe such as `xattn`. Component options come back complete,
+    defaults included. Raises RecipeError with all mistakes at once, each with file and line.
+    """
+    file = find_recipe(path)
+    shown = str(path) if Path(path) == file else str(file)
+    try:
+        root = read_with_bases(file, shown)
+    except Mistakes as error:
+        raise RecipeError(_listing(error.found)) from error
+    found: list[tuple[Where, str]] = []
+    for override in overrides:
+        try:
+            root = apply_override(root, override)
+        except Mistakes as error:
+            found.extend(error.found)
+    if registry is None:
+        from crystalfw.core.discovery import registry as process_registry
+
+        registry = process_registry()
+    entries = {"name": Node(_run_name(file), root.where), **root.value}
+    reader = Reader(registry)
+    recipe = reader.read(Recipe, Node(_with_source(entries), root.where), "")
+    found.extend(reader.mistakes)
+    found.extend(_check_name(entries["name"]))
+    if found:
+        raise RecipeError(_listing(found))
+    assert isinstance(recipe, Recipe)
+    return recipe
+
+
+def find_recipe(path: str | Path) -> Path:
+    """The file: as given, or the installed recipe of that bare name. Raises RecipeError listing what is installed."""
+    given = Path(path)
+    if given.is_file():
+        return given
+    installed = installed_recipes()
+    if given.parent == Path() and given.name.removesuffix(".yaml") in installed:
+        return installed[given.name.removesuffix(".yaml")]
+    if given.is_dir() and (given / "recipe.yaml").is_file():
+        return given / "recipe.yaml"
+    reason = "is a folder without recipe.yaml" if given.is_dir() else "no such recipe"
+    raise RecipeError([f"{path}: {reason}.\n  Installed recipes: {', '.join(installed) or 'none'}."])
+
+
+def installed_recipes() -> dict[str, Path]:
+    """Name -> file of the recipes that come with crystalfw."""
+    from importlib.util import find_spec
+
+    spec = find_spec("crystalfw.recipes")
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+
+
+def _run_name(file: Path) -> str:
+    """The run is called after the recipe's file unless it says otherwise."""
+    return re.sub(r"[^\w.-]+", "_", file.stem) or "run"
+
+
+def _check_name(node: Node) -> list[tuple[Where, str]]:
+    if isinstance(node.value, str) and not re.fullmatch(r"[\w-][\w.-]*", node.value):
+        return [(node.where, f"name: {node.value!r} becomes a folder: use letters, digits, '_', '-' and '.' only")]
+    return []
+
+
+def _with_source(entries: dict[str, Node]) -> dict[str, Node]:
+    """Replace the source `auto` by what it stands for, so that the expanded recipe says it."""
+    data = entries.get("data", Node({}, Where("(default)")))
+    if not isinstance(data.value, dict):
+        return entries
+    source = data.value.get("source", Node("auto", data.where))
+    options = source.value if isinstance(source.value, dict) else {"name": source}
+    named = options.get("name", Node("auto", source.where))
+    path = data.value.get("path", Node(None, data.where)).value
+    if named.value != "auto" or not isinstance(path, (str, type(None))):
+        return entries
+    chosen = {**options, "name": Node(resolve_source(path), named.where)}
+    return {**entries, "data": dataclasses.replace(data, value={**data.value, "source": Node(chosen, source.where)})}
+
+
+def resolve_source(path: str | None) -> str:
+    """What the source `auto` means for a path: prototypes without one, table for tabular files, else files."""
+    if path is None:
+        return "prototypes"
+    tables = (".csv", ".csv.gz", ".parquet")
+    if path.endswith(tables):
+        return "table"
+    folder = Path(path)
+    if folder.is_dir() and any(child.name.startswith("train.") and child.name.endswith(tables) for child in folder.iterdir()):
+        return "table"
+    return "files"
+
+
+def _listing(found: Sequence[tuple[Where, str]]) -> list[str]:
+    """Mistakes in the order of files and lines; what could be meant instead stands on a second, indented line."""
+    lines = []
+    for where, message in sorted(dict.fromkeys(found), key=lambda pair: pair[0]):
+        key = where.file.removeprefix("override ").partition("=")[0]
+        text = f"{where}: {message.removeprefix(f'{key}: ')}"
+        lines.append(re.sub(r"\. (?=Did you|There are|Others|Options)", ".\n  ", text, count=1))
+    return lines
