@@ -1,0 +1,112 @@
+"""One run: data, fit, samples, evaluation, report, in a run folder that alone reproduces it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from crystalfw.core import checkpoint, outcome
+from crystalfw.core.data import Loader
+from crystalfw.core.discovery import plugins
+from crystalfw.core.errors import CheckpointError, Interrupted
+from crystalfw.core.fit import Fit
+from crystalfw.core.recipe import expand, load_recipe
+from crystalfw.core.rundir import exclusive, new_run_dir
+from crystalfw.core.schema import Recipe
+from crystalfw.core.setup import Say, Setup, assemble, facts, make_fabric
+
+
+def run_recipe(recipe: Recipe, *, resume: Path | None = None, dry_run: bool = False, say: Say = print) -> Path | None:
+    """Train, sample, evaluate and report; returns the run folder (None for a dry run).
+
+    Raises RecipeError before any data is read where the parts do not fit, Interrupted after a signal (state is saved).
+    """
+    fabric = make_fabric(recipe.fabric)
+    fabric.launch()
+    say = say if fabric.is_global_zero else _silent
+    if dry_run:
+        with tempfile.TemporaryDirectory() as scratch:
+            small = replace(recipe.data, cache=scratch, max_crystals=64)
+            _dry_run(fabric, assemble(fabric, replace(recipe, data=small), say), Path(scratch), say)
+        return None
+    made = str(new_run_dir(recipe)) if resume is None and fabric.is_global_zero else ""
+    run_dir = resume if resume is not None else Path(fabric.broadcast(made))
+    with exclusive(run_dir) if fabric.is_global_zero else nullcontext():
+        status = "failed"
+        try:
+            _run(fabric, recipe, run_dir, resume, say)
+            status = "done"
+        except (KeyboardInterrupt, Interrupted):
+            status = "interrupted"
+            raise
+        finally:
+            if fabric.is_global_zero:
+                plugins().manager.hook.run_end(run_dir=run_dir, status=status)
+    return run_dir
+
+
+def resume_run(run_dir: Path, *, say: Say = print) -> Path | None:
+    """Continue an interrupted run from its own recipe and last checkpoint."""
+    path = run_dir / "recipe.yaml"
+    if not path.exists():
+        raise CheckpointError(f"{run_dir}: no recipe.yaml there, so it is not a run folder")
+    return run_recipe(load_recipe(path), resume=run_dir, say=say)
+
+
+def _run(fabric: Fabric, recipe: Recipe, run_dir: Path, resume: Path | None, say: Say) -> None:
+    setup = assemble(fabric, recipe, say)
+    if fabric.is_global_zero:
+        _write_identity(setup, run_dir, fabric)
+    last = run_dir / "checkpoints" / "last.pt"
+    plugins().manager.hook.fit_start(run_dir=run_dir, recipe={"text": expand(recipe)}, resumed=resume is not None)
+    state = fit_setup(fabric, setup, run_dir).run(last if resume is not None and last.exists() else None)
+    say(f"fit: {state.finished} at step {state.step}, best validation loss {state.best_loss:.4f} at step {state.best_step}")
+    outcome.after_fit(fabric, setup, run_dir, say)
+
+
+def fit_setup(fabric: Fabric, setup: Setup, run_dir: Path) -> Fit:
+    """The fit of an assembled recipe in a run folder."""
+    payload = {"recipe": expand(setup.recipe), "name": setup.recipe.name, "provenance": json.dumps(facts(setup, fabric))}
+    return Fit(
+        fabric, setup.generator, setup.dataset.parts, setup.recipe.fit,
+        seed=setup.recipe.seed, run_dir=run_dir, loader_options=setup.loader_options, payload=payload,
+    )  # fmt: skip
+
+
+def _dry_run(fabric: Fabric, setup: Setup, scratch: Path, say: Say) -> None:
+    generator = setup.generator
+    for kind in ("encoder", "conditioning", "decoder"):
+        part = type(getattr(generator, kind))
+        say(f"{kind}: {part.__module__}.{part.__name__}")
+    loader = Loader(
+        setup.dataset.parts["train"], batch_size=min(8, setup.recipe.fit.batch_size), accumulate=1, train=True, augment=False,
+        seed=setup.recipe.seed, rank=fabric.global_rank, world_size=fabric.world_size, **setup.loader_options,
+    )  # fmt: skip
+    batch = next(loader.batches(0))
+    say(f"batch: {batch.crystals.size} crystals, {len(batch.crystals.numbers)} atoms")
+    if batch.tokens is not None:
+        say(f"tokens: {tuple(batch.tokens.ids.shape)} of a vocabulary of {len(setup.parts.representation.vocabulary)}")
+    if generator.uses_memory:
+        memory = generator.memory(batch.crystals)
+        say(f"memory: tokens {tuple(memory.tokens.shape)}, pooled {tuple(memory.pooled.shape)}")
+    one = replace(setup.recipe.fit, steps=1, log_every=1, validation_batches=1, max_minutes=None)
+    (scratch / "checkpoints").mkdir()
+    state = fit_setup(fabric, replace(setup, recipe=replace(setup.recipe, fit=one)), scratch).run()
+    say(f"one step taken, validation loss {state.best_loss:.4f}; dry run: nothing was written")
+
+
+def _write_identity(setup: Setup, run_dir: Path, fabric: Fabric) -> None:
+    recipe_path = run_dir / "recipe.yaml"
+    text = expand(setup.recipe)
+    checkpoint.write_atomically(recipe_path, text.encode())
+    record = json.dumps(facts(setup, fabric), indent=2)
+    checkpoint.write_atomically(run_dir / "provenance.json", record.encode())
+
+
+def _silent(message: str) -> None:
+    """Ranks other than 0 say nothing."""

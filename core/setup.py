@@ -1,0 +1,132 @@
+"""A recipe made ready to train: processes, components, data and weights.
+
+The order is Fabric's: launch, assemble (parts check each other before data is read), prepare on rank 0, then everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+
+from crystalfw.core import checkpoint
+from crystalfw.core.assembly import Parts, build_generator, build_parts, needed_columns
+from crystalfw.core.data import Dataset, prepare
+from crystalfw.core.errors import CheckpointError, DataError
+from crystalfw.core.generator import Generator, parameter_counts
+from crystalfw.core.provenance import provenance
+from crystalfw.core.recipe import expand
+from crystalfw.core.schema import FabricSection, Recipe
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything assembled for one recipe."""
+
+    recipe: Recipe
+    parts: Parts
+    generator: Generator
+    dataset: Dataset
+
+    @property
+    def loader_options(self) -> dict[str, Any]:
+        """What the data loader needs to know of the model and the recipe."""
+        return {
+            "representation": self.parts.representation if self.generator.decoder.needs_tokens else None,
+            "train_transforms": self.parts.train,
+            "cutoff": self.generator.encoder.cutoff if self.generator.uses_memory else None,
+        }
+
+
+def make_fabric(section: FabricSection) -> Fabric:
+    """Fabric as the recipe says. With several processes, preparation may take hours before the first exchange."""
+    if section.threads is not None:
+        torch.set_num_threads(section.threads)
+    strategy: Any = section.strategy
+    several = section.num_nodes > 1 or section.devices not in (1, "1")
+    if strategy == "ddp" or (strategy == "auto" and several and section.devices not in ("auto", -1, "-1")):
+        # A strategy may leave parts of the encoder unused, e.g. its pooling under cross-attention.
+        strategy = DDPStrategy(find_unused_parameters=True, timeout=timedelta(hours=12))
+    return Fabric(
+        accelerator=section.accelerator, devices=section.devices, num_nodes=section.num_nodes,
+        strategy=strategy, precision=section.precision,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def assemble(fabric: Fabric, recipe: Recipe, say: Say) -> Setup:
+    """Components, weights and data; components are checked against each other before the data is read."""
+    parts = build_parts(recipe)
+    generator = build_generator(recipe, parts.representation)
+    say(f"model: {_counts(generator)}")
+    dataset = _prepare(fabric, recipe, parts, generator, say)
+    columns = needed_columns(recipe, generator)
+    origin = recipe.data.path or f"source {recipe.data.source.name}"
+    missing = [name for name in columns if name not in dataset.columns]
+    if missing:
+        has = ", ".join(dataset.columns) or "none"
+        raise DataError(f"{origin}: no property column {', '.join(missing)}; it has {has}")
+    if not len(dataset.parts.get("train", ())):
+        raise DataError(f"{origin}: no usable crystal in the train part; see {dataset.rejected}")
+    generator.encoder.fit_statistics(dataset.parts["train"].columns)
+    generator.decoder.fit_statistics(dataset.parts["train"].columns)
+    if recipe.model.encoder_checkpoint:
+        load_encoder(generator, Path(recipe.model.encoder_checkpoint))
+    return Setup(recipe, parts, generator, dataset)
+
+
+def load_encoder(generator: Generator, run: Path) -> None:
+    """Take the encoder's weights from another run; raises CheckpointError where its shape differs."""
+    weights = checkpoint.load(checkpoint.find(run, "best"))["model"]
+    own = {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
+    try:
+        generator.encoder.load_state_dict(own)
+    except RuntimeError as error:
+        raise CheckpointError(f"{run}: its encoder does not fit this recipe's model.encoder: {error}") from error
+
+
+def _prepare(fabric: Fabric, recipe: Recipe, parts: Parts, generator: Generator, say: Say) -> Dataset:
+    def do(progress: Say | None) -> Dataset:
+        needs_tokens = generator.decoder.needs_tokens
+        return prepare(
+            recipe.data, parts.source, parts.prepare, parts.representation if needs_tokens else None,
+            key=preparation_key(recipe), seed=recipe.seed,
+            cutoff=generator.encoder.cutoff if generator.uses_memory else None, progress=progress,
+        )  # fmt: skip
+
+    if fabric.is_global_zero:
+        do(say)
+    fabric.barrier()
+    dataset = do(None)
+    sizes = ", ".join(f"{name} {len(part)}" for name, part in dataset.parts.items())
+    say(f"data: {sizes} crystals; {sum(dataset.rejected_counts.values())} set aside ({dataset.rejected})")
+    return dataset
+
+
+def preparation_key(recipe: Recipe) -> str:
+    """What decides the prepared crystals besides the data section: transforms and representation, with their options."""
+    kept = Recipe(transforms=recipe.transforms, representation=recipe.representation)
+    return expand(kept)
+
+
+def facts(setup: Setup, fabric: Fabric) -> dict[str, Any]:
+    """What provenance.json and checkpoints say of the run."""
+    return provenance(
+        setup.recipe,
+        parameters=parameter_counts(setup.generator),
+        crystals={name: len(part) for name, part in setup.dataset.parts.items()},
+        rejected=dict(setup.dataset.rejected_counts),
+        processes=fabric.world_size,
+        precision=setup.recipe.fabric.precision,
+    )
+
+
+def _counts(generator: Generator) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in parameter_counts(generator).items()) + " trainable parameters"
