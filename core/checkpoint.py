@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,10 @@ def load(path: Path) -> dict[str, Any]:
         )
     if hashlib.sha256(body).hexdigest().encode() != fields[2]:
         raise CheckpointError(f"{path}: damaged (checksum differs; truncated or changed on disk).{_alternatives(path)}")
-    payload: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    try:
+        payload: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path}: holds more than tensors, numbers and text; refused, nothing of it was run") from error
     for step in range(version, FORMAT):
         payload = UPGRADES[step](payload)
     return payload
