@@ -14,7 +14,7 @@ from crystalfw.core.errors import CheckpointError
 PAYLOAD = {"model": {"weight": torch.arange(6.0).reshape(2, 3)}, "state": {"step": 3}, "recipe": "name: x\n"}
 
 
-@pytest.fixture()
+@pytest.fixture
 def saved(tmp_path):
     path = tmp_path / "last.pt"
     checkpoint.save(path, PAYLOAD)
@@ -54,7 +54,7 @@ def test_newer_format_says_so(saved):
     header, _, body = saved.read_bytes().partition(b"\n")
     magic, _, digest = header.split()
     saved.write_bytes(b" ".join([magic, b"99", digest]) + b"\n" + body)
-    with pytest.raises(CheckpointError, match="format 99.*Install a newer crystalfw"):
+    with pytest.raises(CheckpointError, match=r"format 99.*Install a newer crystalfw"):
         checkpoint.load(saved)
 
 
