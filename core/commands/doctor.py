@@ -1,0 +1,127 @@
+"""Versions, devices, plugins, extras, and a quick self-test: what to send along with a question.
+
+Exit code 1 when the self-test fails or a plugin does not load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from crystalfw.core.discovery import registry
+from crystalfw.core.schema import DataSection
+
+_LIBRARIES = (
+    "torch", "lightning-fabric", "e3nn", "torch-geometric", "pymatgen", "spglib", "vesin", "numba", "smact", "numpy", "scipy",
+    "pandas", "pluggy",
+)  # fmt: skip
+_EXTRAS = {"ase": "ase", "parquet": "pyarrow", "relax": "chgnet", "dask": "distributed", "tensorboard": "tensorboard"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`crystalfw doctor` takes no arguments."""
+    del parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the findings; 1 when something that must work does not."""
+    del args
+    for label, value in facts():
+        print(f"{label:<18} {value}")
+    failures = registry().failures
+    for origin, cause in failures.items():
+        print(f"{'not loaded':<18} {origin}: {cause}")
+    failed = [name for name, check in _CHECKS.items() if not _passes(name, check)]
+    return 1 if failed or failures else 0
+
+
+def facts() -> Iterator[tuple[str, str]]:
+    """Label and value of everything worth knowing about this installation."""
+    yield "crystalfw", _version("crystalfw")
+    yield "python", f"{platform.python_implementation()} {platform.python_version()}"
+    yield "platform", platform.platform()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield "cores", f"{cores} usable of {os.cpu_count()}"
+    for name in _LIBRARIES:
+        yield name, _version(name)
+    yield "devices", ", ".join(_devices())
+    counts: dict[str, int] = {}
+    for entry in registry().entries():
+        counts[str(entry.origin)] = counts.get(str(entry.origin), 0) + 1
+    yield "plugins", "; ".join(f"{origin}: {count} components" for origin, count in counts.items()) or "none"
+    for extra, module in _EXTRAS.items():
+        missing = f"missing; pip install 'crystalfw[{extra}]'"
+        yield f"extra {extra}", f"{module} is installed" if find_spec(module) else missing
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> list[str]:
+    import torch
+
+    found = [f"cpu ({torch.get_num_threads()} threads)"]
+    found += [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
+    return found
+
+
+def _passes(name: str, check: Callable[[], str]) -> bool:
+    start = time.perf_counter()
+    try:
+        outcome, passed = check(), True
+    except Exception as error:  # a self-test reports whatever goes wrong
+        outcome, passed = f"FAILED: {type(error).__name__}: {error}", False
+    print(f"{name:<18} {outcome} ({time.perf_counter() - start:.1f} s)")
+    return passed
+
+
+def _check_cache() -> str:
+    folder = Path(DataSection().cache)
+    existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
+    with tempfile.TemporaryFile(dir=existing):
+        pass
+    return f"{folder} is writable"
+
+
+def _check_string() -> str:
+    """Rock salt to a string and back must give a crystal of the same formula."""
+    from crystalfw.core.crystal import Crystal
+
+    half = [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]
+    rows = [[0.0, 2.82, 2.82], [2.82, 0.0, 2.82], [2.82, 2.82, 0.0]]
+    salt = Crystal(lattice=rows, frac_coords=half, numbers=[11, 17])  # type: ignore[arg-type]
+    slices = registry().create("representation", "slices")
+    encoded = slices.encode([salt])[0]
+    assert encoded.ok, encoded.reason
+    decoded = slices.decode([encoded.string])[0]
+    assert decoded.ok, decoded.reason
+    assert decoded.crystal.formula == salt.formula
+    return "NaCl -> string -> NaCl"
+
+
+def _check_network() -> str:
+    """One gradient of a tiny conditioned decoder must be finite."""
+    import torch
+
+    from crystalfw.core.interfaces import Ports, Vocabulary
+
+    vocabulary = Vocabulary(tokens=("pad", "begin", "end", "a"))
+    decoder = registry().create("decoder", "gpt", {"n_layers": 1, "dim": 16}, encoder_dim=8, vocabulary=vocabulary)
+    loss = decoder(torch.tensor([[1, 3, 3]]), Ports(None, None)).logsumexp(-1).sum()
+    loss.backward()
+    assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in decoder.parameters())
+    return "one gradient of a small decoder is finite"
+
+
+_CHECKS = {"cache": _check_cache, "self-test strings": _check_string, "self-test network": _check_network}

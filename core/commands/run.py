@@ -1,0 +1,66 @@
+"""Train, sample, evaluate and report, as a recipe says.
+
+  crystalfw run recipes/xattn.yaml                          a recipe file
+  crystalfw run xattn                                       a recipe that came with crystalfw
+  crystalfw run xattn data.path=my_crystals.csv fit.steps=5000 model.encoder=composition
+  crystalfw run xattn --dry-run                             check everything, take one step, write nothing
+  crystalfw run --resume runs/xattn                         go on after an interruption
+
+Under SLURM or torchrun the same command runs on several devices: fabric.devices=2 fabric.num_nodes=4.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from crystalfw.core.errors import CheckpointError, CrystalfwError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `crystalfw run`."""
+    parser.add_argument("recipe", nargs="?", help="recipe file, or the name of an installed recipe")
+    parser.add_argument("overrides", nargs="*", metavar="a.b=c", help="values that replace the recipe's; c is YAML")
+    parser.add_argument("--dry-run", action="store_true", help="assemble, print shapes and sizes, take one step, write nothing")
+    parser.add_argument("--resume", metavar="RUN", help="continue this run folder from its own recipe and last checkpoint")
+    parser.add_argument("--run-dir", metavar="FOLDER", help="make the run folder in FOLDER; short for run_dir=FOLDER")
+    parser.add_argument(
+        "--print", action="store_true", dest="show", help="print the recipe with every key written out, and stop"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run or resume; raises RecipeError with every mistake of the recipe."""
+    if args.resume is not None:
+        return _resume(args)
+    if args.recipe is None:
+        from crystalfw.core.recipe.load import installed_recipes
+
+        raise CrystalfwError(f"which recipe? Give a file, or one of: {', '.join(installed_recipes())}")
+    from crystalfw.core.recipe import expand, load_recipe
+
+    overrides = [*args.overrides, *([f"run_dir={args.run_dir}"] if args.run_dir else [])]
+    recipe = load_recipe(args.recipe, overrides)
+    if args.show:
+        print(expand(recipe), end="")
+        return 0
+    from crystalfw.core.run import run_recipe
+
+    run_recipe(recipe, dry_run=args.dry_run)
+    return 0
+
+
+def _resume(args: argparse.Namespace) -> int:
+    run_dir = Path(args.resume)
+    if not run_dir.is_dir():
+        raise CheckpointError(f"{run_dir}: no such run folder")
+    given = [args.recipe, *args.overrides] if args.recipe else []
+    if given or args.dry_run or args.run_dir:
+        raise CrystalfwError(
+            "--resume takes the recipe from the run folder, so that the result is the one of an uninterrupted run; "
+            f"leave out {' '.join(given) or 'the other options'}"
+        )
+    from crystalfw.core.run import resume_run
+
+    resume_run(run_dir)
+    return 0

@@ -1,0 +1,145 @@
+"""Generate crystals with a trained model; the checkpoint knows its model, so no recipe is needed.
+
+  crystalfw sample runs/xattn --n 100 --condition band_gap=2.0
+  crystalfw sample runs/xattn --n 100 --condition composition=SrTiO3 --composition-exact
+  crystalfw sample runs/xattn --n 100 --like NaCl.cif -o like_NaCl/samples.csv
+  crystalfw sample runs/unconditional --n 1000 --temperature 0.8
+
+Writes samples.csv (one row per crystal asked for, failures with their reason) and cifs/ beside it. The same command
+goes on where an interrupted one stopped; sample k depends on the seed and k only, not on the batch size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crystalfw.core.errors import ConditionError, CrystalfwError
+
+if TYPE_CHECKING:
+    from crystalfw.core.trained import Trained
+
+_SETTINGS = {
+    "batch_size": int, "temperature": float, "top_k": int, "top_p": float, "min_p": float, "guidance": float, "max_length": int,
+}  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `crystalfw sample`."""
+    from crystalfw.core.fielddocs import field_sentences
+    from crystalfw.core.schema import SampleSection
+
+    sentences = field_sentences(SampleSection)
+    parser.add_argument("run", help="run folder or checkpoint file")
+    parser.add_argument("--n", type=int, default=100, help="crystals to generate (default 100)")
+    parser.add_argument("--condition", action="append", default=[], metavar="NAME=VALUE", help="repeat for several")
+    parser.add_argument("--like", metavar="FILE", help="condition on the crystals of a CIF file, a table or a folder")
+    parser.add_argument("--composition-exact", action="store_true", help="only strings of exactly the condition's composition")
+    for name, convert in _SETTINGS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=convert, help=sentences[name].replace("%", "%%"))
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random streams (default 0)")
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which checkpoint of a run folder")
+    parser.add_argument("--device", default="cpu", help="torch device, e.g. cuda (default cpu)")
+    parser.add_argument("-o", "--out", metavar="FILE", help="table to write (default RUN/sampled/CONDITION/samples.csv)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Sample; raises ConditionError for a condition that the model was not trained with."""
+    conditions = read_conditions(args.condition)
+    if args.n < 1:
+        raise CrystalfwError(f"--n {args.n}: ask for at least one crystal")
+    from crystalfw.core.checkpoint import find
+    from crystalfw.core.outcome import finish_samples, sample_to_table
+    from crystalfw.core.trained import Request, Trained
+
+    trained = Trained.load(args.run, which=args.checkpoint, device=args.device)
+    settings = {name: getattr(args, name) for name in _SETTINGS if getattr(args, name) is not None}
+    section = checked_settings(trained, {"n": args.n, **settings})
+    request = Request(
+        settings=section,
+        seed=args.seed,
+        conditions=tuple(trained.conditions(conditions, args.like)),
+        constraints={"composition": "from_condition"} if args.composition_exact else {},
+    )
+    out = Path(args.out) if args.out else _default_out(args)
+    same_request(out, {
+        "checkpoint": _digest(find(Path(args.run), args.checkpoint)), "conditions": conditions,
+        "like": _digest(Path(args.like)) if args.like else None, "composition_exact": args.composition_exact,
+        "seed": args.seed, **{k: v for k, v in dataclasses.asdict(section).items() if k not in ("n", "batch_size")},
+    })  # fmt: skip
+    sample_to_table(trained, request, out, resume=True)
+    finish_samples(out, print)
+    return 0
+
+
+def read_conditions(pairs: list[str]) -> dict[str, Any]:
+    """`band_gap=2.0` -> {"band_gap": 2.0}; a value that is no number stays text. Raises ConditionError."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise ConditionError(f"--condition {pair}: write NAME=VALUE, for example band_gap=2.0 or composition=SrTiO3")
+        if name in found:
+            raise ConditionError(f"--condition {pair}: '{name}' is given twice")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
+def checked_settings(trained: Trained, settings: dict[str, Any]) -> Any:
+    """The model's own sample section with these settings, each checked as in a recipe."""
+    from crystalfw.core.recipe.convert import INVALID, Reader
+    from crystalfw.core.recipe.document import Where, wrap
+    from crystalfw.core.schema import SampleSection
+
+    reader = Reader(None)
+    section = reader.read(SampleSection, wrap({**dataclasses.asdict(trained.recipe.sample), **settings}, Where("sample")), "")
+    if section is INVALID:
+        raise CrystalfwError("\n".join(message for _, message in reader.mistakes))
+    return section
+
+
+def same_request(out: Path, request: dict[str, Any]) -> None:
+    """Record what the table is made from, or raise where it was made from something else: tables never mix."""
+    record = out.with_suffix(".request.json")
+    text = json.dumps(request, indent=2, sort_keys=True, default=str)
+    if not out.exists():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(text, encoding="utf-8")
+        return
+    try:
+        before = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CrystalfwError(
+            f"{out}: there is a table that `crystalfw sample` did not write; choose another with -o"
+        ) from error
+    now = json.loads(text)
+    changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    if changed:
+        raise CrystalfwError(f"{out}: made with another {', '.join(changed)}; choose another file with -o, or delete it")
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; a folder is known by its resolved name."""
+    if path.is_dir() or not path.exists():
+        return str(path.resolve())
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _default_out(args: argparse.Namespace) -> Path:
+    """A folder of its own per request, so that two requests never mix in one table."""
+    run = Path(args.run)
+    folder = run if run.is_dir() else run.parent.parent if run.parent.name == "checkpoints" else run.parent
+    words = [*args.condition, Path(args.like).stem if args.like else "", f"seed{args.seed}"]
+    label = "_".join("".join(c if c.isalnum() or c in "=.-" else "_" for c in word) for word in words if word)
+    return folder / "sampled" / label / "samples.csv"
