@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from crystalfw.core import checkpoint
 from crystalfw.core.batch import TrainBatch
@@ -76,6 +76,25 @@ def parameter_groups(generator: Generator, weight_decay: float) -> list[dict[str
     ]
 
 
+class _Opaque:
+    """Carries a batch through Fabric's wrappers, which would take frozen dataclasses apart."""
+
+    def __init__(self, value: tuple[TrainBatch, Tensor | None]) -> None:
+        self.value = value
+
+
+class _Step(nn.Module):
+    """The generator's loss as plain tensors, in which strategies can find the graph."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, arguments: _Opaque) -> tuple[Tensor, Tensor, dict[str, tuple[Tensor, Tensor]]]:
+        loss = self.generator(*arguments.value)
+        return loss.total, loss.weight, dict(loss.parts)
+
+
 class Fit:
     """One fit: generator, data and recipe section in; checkpoints, metrics.csv and a State out."""
 
@@ -91,8 +110,8 @@ class Fit:
         optimizer = torch.optim.AdamW(
             parameter_groups(generator, section.weight_decay), lr=section.lr, betas=section.betas, fused=fused
         )
-        compiled = torch.compile(generator, dynamic=True) if section.compile else generator
-        self.model, self.optimizer = fabric.setup(compiled, optimizer)
+        step = _Step(torch.compile(generator, dynamic=True) if section.compile else generator)
+        self.model, self.optimizer = fabric.setup(step, optimizer)
         common = {"rank": fabric.global_rank, "world_size": fabric.world_size, "seed": seed, **loader_options}
         self.train_loader = Loader(
             parts["train"], batch_size=section.batch_size, accumulate=section.accumulate, train=True,
@@ -182,9 +201,9 @@ class Fit:
             batch = batch.to(fabric.device)
             more = micro + 1 < section.accumulate
             with fabric.no_backward_sync(self.model, enabled=more) if fabric.world_size > 1 else nullcontext():
-                loss = self.model(batch, self._dropped(batch))
-                fabric.backward(loss.total / section.batch_size)
-            total, weight = total + loss.total.detach(), weight + loss.weight
+                loss_sum, loss_weight, _ = self.model(_Opaque((batch, self._dropped(batch))))
+                fabric.backward(loss_sum / section.batch_size)
+            total, weight = total + loss_sum.detach(), weight + loss_weight
         sums = fabric.all_reduce(torch.stack([total.float(), weight.float()]), reduce_op="sum")
         # DDP has averaged the gradients over ranks: undo that, divide by the weight of the global batch instead.
         scale = section.batch_size * fabric.world_size / sums[1].clamp_min(1.0)
@@ -210,8 +229,8 @@ class Fit:
         zero = torch.zeros((), device=self.fabric.device)
         sums: Sums = {"val_loss": (zero, zero)}
         for batch in self.val_loader.validation_batches(limit):
-            loss = self.model(batch.to(self.fabric.device))
-            found = {"val_loss": (loss.total, loss.weight)} | {f"val_{k}": v for k, v in loss.parts.items()}
+            total, weight, loss_parts = self.model(_Opaque((batch.to(self.fabric.device), None)))
+            found = {"val_loss": (total, weight)} | {f"val_{k}": v for k, v in loss_parts.items()}
             for name, (total, weight) in found.items():
                 before = sums.get(name, (zero, zero))
                 sums[name] = (before[0] + total, before[1] + weight)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from crystalfw.core.progress import Progress
 from crystalfw.core.samples import SampleWriter, read_samples, write_cifs
 from crystalfw.core.setup import Say, Setup
 from crystalfw.core.signals import StopRequest
-from crystalfw.core.trained import Request, Trained
+from crystalfw.core.trained import DECODE_BLOCK, Request, Trained, sample_id
 
 
 def after_fit(fabric: Fabric, setup: Setup, run_dir: Path, say: Say) -> None:
@@ -67,19 +67,29 @@ def sample_to_table(
     """Write this rank's share of the samples as they come; finished ones are not made again. Raises Interrupted."""
     own = shard_path(path, rank, world_size)
     with SampleWriter(own, resume=resume) as writer, StopRequest() as stop:
-        wanted = [k for k in range(rank, request.settings.n, world_size) if f"{k:06d}" not in writer.done]
+        wanted = open_indices(request.settings.n, writer.done, rank, world_size)
         progress = Progress("samples", len(wanted)) if rank == 0 and wanted else None
         for count, sample in enumerate(trained.samples(request, indices=wanted), start=1):
-            writer.append(sample)
+            if sample.id not in writer.done:
+                writer.append(sample)
             if progress is not None:
                 progress.update(count)
             if stop.requested:
-                raise Interrupted(
-                    f"stopped by {stop.requested} after {len(writer.done)} samples in {own}; the same command goes on"
-                )
+                done = f"stopped by {stop.requested} after {len(writer.done)} samples in {own}"
+                raise Interrupted(f"{done}; the same command goes on from there")
         if progress is not None:
             progress.close()
         return len(writer.done)
+
+
+def open_indices(n: int, done: Collection[str], rank: int, world_size: int) -> list[int]:
+    """This rank's blocks that are not complete, whole: a block made again gives the same bits, a part of it might not."""
+    wanted: list[int] = []
+    for start in range(rank * DECODE_BLOCK, n, world_size * DECODE_BLOCK):
+        block = range(start, min(start + DECODE_BLOCK, n))
+        if any(sample_id(index) not in done for index in block):
+            wanted.extend(block)
+    return wanted
 
 
 def merge_tables(path: Path, world_size: int) -> None:

@@ -6,8 +6,9 @@ crystals = Trained.load("runs/xattn").sample(16, condition={"band_gap": 2.0})
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,19 @@ import torch
 
 from crystalfw.core import checkpoint
 from crystalfw.core.assembly import Parts, build_generator, build_parts
-from crystalfw.core.batch import CrystalBatch
+from crystalfw.core.batch import CrystalBatch, Memory
 from crystalfw.core.conditions import check_crystals, condition_crystal, describe, read_like
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import CheckpointError, ConditionError, PluginError, RecipeError, Reject
 from crystalfw.core.generator import Generator
-from crystalfw.core.interfaces import Sample, SequenceDecoder
+from crystalfw.core.interfaces import Decoded, Sample, SequenceDecoder
 from crystalfw.core.recipe import load_recipe
 from crystalfw.core.samples import status_of
 from crystalfw.core.sampling import SampledString, sample_strings
 from crystalfw.core.schema import Recipe, SampleSection
 
-WINDOW = 256
-"""Conditions that are encoded together; bounds the memory of a request of any size."""
+DECODE_BLOCK = 64
+"""Strings are decoded in blocks of so many consecutive indices."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,31 @@ class Request:
     seed: int = 0
     conditions: tuple[Crystal, ...] = ()
     constraints: Mapping[str, Any] = field(default_factory=dict)
+
+    def condition(self, index: int) -> Crystal | None:
+        """The condition of sample `index`; None for an unconditional request."""
+        return self.conditions[index % len(self.conditions)] if self.conditions else None
+
+
+def sample_id(index: int) -> str:
+    """The id of sample `index` in samples.csv."""
+    return f"{index:06d}"
+
+
+def _in_order(strings: Iterable[SampledString], wanted: Sequence[int]) -> Iterator[SampledString]:
+    """Strings come as they finish; hand them on in the order of `wanted`. Rows enter in order, so few wait."""
+    waiting: dict[int, SampledString] = {}
+    position = 0
+    for string in strings:
+        waiting[string.index] = string
+        while position < len(wanted) and wanted[position] in waiting:
+            yield waiting.pop(wanted[position])
+            position += 1
+
+
+def _blocks(strings: Iterable[SampledString]) -> Iterator[list[SampledString]]:
+    for _, block in groupby(strings, key=lambda string: string.index // DECODE_BLOCK):
+        yield list(block)
 
 
 class Trained:
@@ -104,33 +130,41 @@ class Trained:
         return crystal
 
     def samples(self, request: Request, *, indices: Sequence[int] | None = None) -> Iterator[Sample]:
-        """Every outcome, in the order of indices (all of 0 .. n - 1 when not given), streamed window by window."""
-        if not isinstance(self.generator.decoder, SequenceDecoder):
+        """Every outcome, in ascending order of `indices` (0 ... n - 1 when not given), streamed.
+
+        Strings are decoded in blocks of DECODE_BLOCK consecutive indices, so that a result never depends on what else
+        was asked for: give whole blocks to get the same bits again.
+        """
+        decoder = self.generator.decoder
+        if not isinstance(decoder, SequenceDecoder):
             raise ConditionError("this model predicts properties; it does not generate crystals")
-        wanted = list(range(request.settings.n) if indices is None else indices)
-        for start in range(0, len(wanted), WINDOW):
-            yield from self._window(request, wanted[start : start + WINDOW])
+        wanted = sorted(range(request.settings.n) if indices is None else indices)
+        strings = sample_strings(
+            decoder, self.generator.conditioning, self.parts.representation, indices=wanted, settings=request.settings,
+            seed=request.seed, memory_for=lambda numbers: self._memory(request, numbers),
+            null_memory=self._null_memory(), constraints_for=self._constraints_for(request),
+        )  # fmt: skip
+        for block in _blocks(_in_order(strings, wanted)):
+            yield from self._crystals(request, block)
 
     @torch.inference_mode()
-    def _window(self, request: Request, indices: list[int]) -> list[Sample]:
-        conditions = [request.conditions[k % len(request.conditions)] for k in indices] if request.conditions else None
-        if conditions is not None and self.generator.uses_memory:
-            batch = CrystalBatch.from_crystals(conditions, dtype=torch.float32)
-            if self.generator.encoder.cutoff is not None:
-                batch = batch.with_edges(self.generator.encoder.cutoff)
-            memory = self.generator.memory(batch.to(self.device))
-        elif self.generator.uses_memory:
-            blank = Crystal(lattice=np.full((3, 3), np.nan), frac_coords=np.zeros((0, 3)), numbers=np.zeros(0, dtype=np.int64))
-            memory = self.generator.memory(CrystalBatch.from_crystals([blank] * len(indices), torch.float32).to(self.device))
-        else:
-            memory = self.generator.null_memory(len(indices))
-        constraints = [self._constraints(request, conditions[k] if conditions else None) for k in range(len(indices))]
-        strings = sorted(
-            sample_strings(self.generator, self.parts.representation, memory, indices, request.settings,
-                           seed=request.seed, constraints=constraints if any(constraints) else None),
-            key=lambda string: string.index,
-        )  # fmt: skip
-        return self._crystals(request, strings, dict(zip(indices, conditions or [None] * len(indices), strict=True)))
+    def _memory(self, request: Request, indices: Sequence[int]) -> Memory:
+        blank = Crystal(lattice=np.full((3, 3), np.nan), frac_coords=np.zeros((0, 3)), numbers=np.zeros(0, dtype=np.int64))
+        crystals = [request.condition(k) or blank for k in indices]
+        batch = CrystalBatch.from_crystals(crystals, dtype=torch.float32)
+        if self.generator.encoder.cutoff is not None:
+            batch = batch.with_edges(self.generator.encoder.cutoff)
+        return self.generator.memory(batch.to(self.device))
+
+    def _null_memory(self) -> Memory | None:
+        """The unconditional side of guidance; None where the model was trained without it."""
+        with torch.inference_mode():
+            return self.generator.null_memory(1) if self.generator.condition_dropout else None
+
+    def _constraints_for(self, request: Request) -> Callable[[Sequence[int]], list[Mapping[str, Any]]] | None:
+        if not request.settings.constraints and not request.constraints:
+            return None
+        return lambda indices: [self._constraints(request, request.condition(k)) for k in indices]
 
     def _constraints(self, request: Request, condition: Crystal | None) -> Mapping[str, Any]:
         constraints = {**request.settings.constraints, **request.constraints}
@@ -146,29 +180,28 @@ class Trained:
             constraints["composition"] = counts
         return constraints
 
-    def _crystals(
-        self, request: Request, strings: Sequence[SampledString], conditions: Mapping[int, Crystal | None]
-    ) -> list[Sample]:
-        requires = self.generator.encoder.requires if self.generator.uses_memory else frozenset()
+    def _crystals(self, request: Request, strings: Sequence[SampledString]) -> list[Sample]:
         decoded = self.parts.representation.decode([string.string for string in strings])
-        samples = []
-        for string, outcome in zip(strings, decoded, strict=True):
-            condition = conditions[string.index]
-            crystal, reason = outcome.crystal, outcome.reason
-            status = "ok" if crystal is not None else status_of(reason)
-            if crystal is not None:
-                try:
-                    for transform in self.parts.finalize:
-                        crystal = transform(crystal, np.random.default_rng([request.seed, string.index]))
-                except Reject as error:
-                    crystal, status, reason = None, "finalize", error.reason
-            samples.append(Sample(
-                id=f"{string.index:06d}", seed=request.seed, string=string.string, status=status,
-                reason=f"{reason}: {outcome.message}" if outcome.message and status != "finalize" else reason, crystal=crystal,
-                condition=describe(condition, requires) if condition is not None else {},
-                reference_id=condition.id if condition is not None else "", log_prob=string.log_prob,
-            ))  # fmt: skip
-        return samples
+        return [self._sample(request, string, outcome) for string, outcome in zip(strings, decoded, strict=True)]
+
+    def _sample(self, request: Request, string: SampledString, outcome: Decoded) -> Sample:
+        requires = self.generator.encoder.requires if self.generator.uses_memory else frozenset()
+        condition = request.condition(string.index)
+        crystal, status = outcome.crystal, "ok"
+        reason = ": ".join(filter(None, (outcome.reason, outcome.message)))
+        if crystal is None:
+            status = status_of(outcome.reason) if string.finished else "parse"
+        else:
+            try:
+                for transform in self.parts.finalize:
+                    crystal = transform(crystal, np.random.default_rng([request.seed, string.index]))
+            except Reject as error:
+                crystal, status, reason = None, "finalize", error.reason
+        return Sample(
+            id=sample_id(string.index), seed=request.seed, string=string.string, status=status, reason=reason, crystal=crystal,
+            condition=describe(condition, requires) if condition is not None else {},
+            reference_id=condition.id if condition is not None else "", log_prob=string.log_prob,
+        )  # fmt: skip
 
     # --- prediction -------------------------------------------------------------------------------------------------
 
