@@ -110,7 +110,8 @@ class Fit:
         optimizer = torch.optim.AdamW(
             parameter_groups(generator, section.weight_decay), lr=section.lr, betas=section.betas, fused=fused
         )
-        step = _Step(torch.compile(generator, dynamic=True) if section.compile else generator)
+        inner: Any = torch.compile(generator, dynamic=True) if section.compile else generator
+        step = _Step(inner)
         self.model, self.optimizer = fabric.setup(step, optimizer)
         common = {"rank": fabric.global_rank, "world_size": fabric.world_size, "seed": seed, **loader_options}
         self.train_loader = Loader(
@@ -204,7 +205,7 @@ class Fit:
                 loss_sum, loss_weight, _ = self.model(_Opaque((batch, self._dropped(batch))))
                 fabric.backward(loss_sum / section.batch_size)
             total, weight = total + loss_sum.detach(), weight + loss_weight
-        sums = fabric.all_reduce(torch.stack([total.float(), weight.float()]), reduce_op="sum")
+        sums = all_sum(fabric, torch.stack([total.float(), weight.float()]))
         # DDP has averaged the gradients over ranks: undo that, divide by the weight of the global batch instead.
         scale = section.batch_size * fabric.world_size / sums[1].clamp_min(1.0)
         for parameter in self.model.parameters():
@@ -213,6 +214,7 @@ class Fit:
         norm = fabric.clip_gradients(self.model, self.optimizer, max_norm=section.clip, error_if_nonfinite=False)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        assert norm is not None
         return sums[0], sums[1], norm, tokens, padded
 
     def _dropped(self, batch: TrainBatch) -> Tensor | None:
@@ -236,7 +238,7 @@ class Fit:
                 sums[name] = (before[0] + total, before[1] + weight)
         names = sorted(sums)
         table = torch.stack([torch.stack([sums[n][0].double(), sums[n][1].double()]) for n in names])
-        table = self.fabric.all_reduce(table, reduce_op="sum").cpu()
+        table = all_sum(self.fabric, table).cpu()
         return {n: float(table[k, 0] / max(float(table[k, 1]), 1.0)) for k, n in enumerate(names)}
 
     def _validated(self) -> dict[str, float]:
@@ -272,7 +274,7 @@ class Fit:
             return stop.requested or ""
         if self.state.step % self.section.log_every:  # ranks agree now and then: asking at every step would make them wait
             return ""
-        asked = self.fabric.all_reduce(torch.tensor(float(bool(stop.requested)), device=self.fabric.device), reduce_op="sum")
+        asked = all_sum(self.fabric, torch.tensor(float(bool(stop.requested)), device=self.fabric.device))
         return (stop.requested or "a signal to another process") if float(asked) else ""
 
     def _report(self, progress: Progress | None, row: Mapping[str, Any]) -> None:
@@ -307,6 +309,13 @@ class Fit:
         self._agreed_elapsed = self.state.elapsed_s
 
 
+def all_sum(fabric: Fabric, tensor: Tensor) -> Tensor:
+    """The sum over all ranks, on every rank."""
+    total = fabric.all_reduce(tensor, reduce_op="sum")
+    assert isinstance(total, Tensor)
+    return total
+
+
 def _mix(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
@@ -327,7 +336,7 @@ class _Window:
 
     def flush(self, state: State, section: FitSection, fraction: float) -> dict[str, Any]:
         total, weight, _, own_tokens, own_padded = (sum(column) for column in zip(*self.pending(), strict=True))
-        counts = self.fabric.all_reduce(torch.tensor([own_tokens, own_padded]), reduce_op="sum").tolist()
+        counts = all_sum(self.fabric, torch.tensor([own_tokens, own_padded])).tolist()
         tokens, padded = counts if counts[0] else (0.0, 0.0)
         state.tokens += int(tokens)
         self.last_loss = total / max(weight, 1.0)

@@ -106,6 +106,7 @@ def _write_identity(setup: Setup, run_dir: Path, fabric: Fabric) -> None:
     checkpoint.write_atomically(recipe_path, text.encode())
     record = json.dumps(facts(setup, fabric), indent=2)
     checkpoint.write_atomically(run_dir / "provenance.json", record.encode())
+    checkpoint.write_atomically(run_dir / "rejected.csv", setup.dataset.rejected_path.read_bytes())
 
 
 def _silent(message: str) -> None:

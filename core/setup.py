@@ -18,8 +18,10 @@ from lightning_fabric.strategies import DDPStrategy
 from crystalfw.core import checkpoint
 from crystalfw.core.assembly import Parts, build_generator, build_parts, needed_columns
 from crystalfw.core.data import Dataset, prepare
+from crystalfw.core.data.prepare import ReportProgress
 from crystalfw.core.errors import CheckpointError, DataError
 from crystalfw.core.generator import Generator, parameter_counts
+from crystalfw.core.progress import Progress
 from crystalfw.core.provenance import provenance
 from crystalfw.core.recipe import expand
 from crystalfw.core.schema import FabricSection, Recipe
@@ -43,6 +45,7 @@ class Setup:
             "representation": self.parts.representation if self.generator.decoder.needs_tokens else None,
             "train_transforms": self.parts.train,
             "cutoff": self.generator.encoder.cutoff if self.generator.uses_memory else None,
+            "max_length": getattr(self.generator.decoder, "max_length", None),
         }
 
 
@@ -74,7 +77,7 @@ def assemble(fabric: Fabric, recipe: Recipe, say: Say) -> Setup:
         has = ", ".join(dataset.columns) or "none"
         raise DataError(f"{origin}: no property column {', '.join(missing)}; it has {has}")
     if not len(dataset.parts.get("train", ())):
-        raise DataError(f"{origin}: no usable crystal in the train part; see {dataset.rejected}")
+        raise DataError(f"{origin}: no usable crystal in the train part; see {dataset.rejected_path}")
     generator.encoder.fit_statistics(dataset.parts["train"].columns)
     generator.decoder.fit_statistics(dataset.parts["train"].columns)
     if recipe.model.encoder_checkpoint:
@@ -93,20 +96,19 @@ def load_encoder(generator: Generator, run: Path) -> None:
 
 
 def _prepare(fabric: Fabric, recipe: Recipe, parts: Parts, generator: Generator, say: Say) -> Dataset:
-    def do(progress: Say | None) -> Dataset:
-        needs_tokens = generator.decoder.needs_tokens
+    def do(progress: ReportProgress | None) -> Dataset:
         return prepare(
-            recipe.data, parts.source, parts.prepare, parts.representation if needs_tokens else None,
+            recipe.data, parts.source, parts.prepare, parts.representation if generator.decoder.needs_tokens else None,
             key=preparation_key(recipe), seed=recipe.seed,
             cutoff=generator.encoder.cutoff if generator.uses_memory else None, progress=progress,
         )  # fmt: skip
 
     if fabric.is_global_zero:
-        do(say)
+        progress = Progress("prepare", None)
+        do(progress.update)
     fabric.barrier()
     dataset = do(None)
-    sizes = ", ".join(f"{name} {len(part)}" for name, part in dataset.parts.items())
-    say(f"data: {sizes} crystals; {sum(dataset.rejected_counts.values())} set aside ({dataset.rejected})")
+    say(dataset.summary())
     return dataset
 
 
@@ -122,7 +124,7 @@ def facts(setup: Setup, fabric: Fabric) -> dict[str, Any]:
         setup.recipe,
         parameters=parameter_counts(setup.generator),
         crystals={name: len(part) for name, part in setup.dataset.parts.items()},
-        rejected=dict(setup.dataset.rejected_counts),
+        rejected=dict(setup.dataset.rejected),
         processes=fabric.world_size,
         precision=setup.recipe.fabric.precision,
     )
