@@ -15,6 +15,7 @@ import csv
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +31,7 @@ COLUMNS = (
     "id", "seed", "condition", "slices", "status", "reason", "formula", "space_group", "cif", "reference_id", "log_prob",
 )  # fmt: skip
 STATUSES = ("ok", "parse", "graph", "decode", "finalize", "read")
+_HEADER = ",".join(COLUMNS) + "\n"
 _STATUS_OF_REASON = {"parse": "parse", "unfinished": "parse", "grammar": "parse", "graph": "graph", "finalize": "finalize"}
 _LARGEST_FIELD = 64 * 1024 * 1024
 
@@ -44,11 +46,14 @@ def space_group_number(crystal: Crystal, symprec: float = 0.1) -> int | None:
     """Space-group number by spglib at `symprec` angstrom; None where spglib finds none."""
     import spglib
 
-    cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
-    try:
-        dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
-    except spglib.SpglibError:
-        return None
+    cell = (crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist())
+    failure = getattr(spglib, "SpglibError", ValueError)  # absent before 2.7, which returned None instead
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # 2.7 announces on every call that it will raise
+        try:
+            dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
+        except failure:
+            return None
     return None if dataset is None else int(dataset.number)
 
 
@@ -81,23 +86,30 @@ class SampleWriter:
         self.path = Path(path)
         self.done: set[str] = set()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if resume and self.path.exists() and self.path.stat().st_size:
+        if resume and self._has_rows():
             self._recover()
         else:
-            self.path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+            self.path.write_text(_HEADER, encoding="utf-8")
         self._file: IO[str] = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115 - closed by close()
 
+    def _has_rows(self) -> bool:
+        """False where a kill came before the first line was written."""
+        if not self.path.exists():
+            return False
+        with open(self.path, "rb") as file:
+            beginning = file.read(len(_HEADER) + 1)
+        if not beginning.startswith(_HEADER.encode()) and not _HEADER.encode().startswith(beginning):
+            raise DataError(f"{self.path}: the table has other columns than samples have now; write to another file")
+        return len(beginning) > len(_HEADER)
+
     def _recover(self) -> None:
-        complete = 0
+        complete = len(_HEADER)
         for row, end, whole in _records(self.path):
             if not whole:
                 break
             self.done.add(row["id"])
             complete = end
-        if not complete:
-            self.path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
-        else:
-            os.truncate(self.path, complete)
+        os.truncate(self.path, complete)
 
     def append(self, sample: Sample) -> None:
         """Write one sample; raises DataError when its id is already in the table."""
@@ -128,35 +140,39 @@ def write_samples(samples: Iterable[Sample], path: str | Path) -> int:
 
 
 def is_sample_table(path: str | Path) -> bool:
-    """True where the file's header has the columns that only our table has."""
+    """True for our own tables, and for anybody's CSV that names the crystal each sample was made for (`reference_id`)."""
     path = Path(path)
     if not path.is_file() or path.suffix != ".csv":
         return False
     with open(path, encoding="utf-8", newline="", errors="replace") as file:
         header = next(csv.reader(file), [])
-    return {"id", "status", "reason", "cif"} <= set(header)
+    return "cif" in header and ("status" in header or "reference_id" in header)
 
 
 def read_samples(path: str | Path) -> Iterator[Sample]:
     """Stream the samples of a table; a row whose cif no longer parses comes with status `read` and the reason."""
-    for row in read_rows(path):
-        crystal, status, reason = None, row["status"], row["reason"]
+    for number, row in enumerate(read_rows(path), start=1):
+        crystal, status, reason = None, row["status"] or ("ok" if row["cif"].strip() else "read"), row["reason"]
+        id = row["id"] or f"row-{number}"
         if row["cif"].strip():
             try:
-                crystal = Crystal.from_cif(row["cif"], id=row["id"])
+                crystal = Crystal.from_cif(row["cif"], id=id)
             except DataError as error:
                 status, reason = "read", str(error)
-        yield Sample(
-            id=row["id"],
-            seed=int(row["seed"] or 0),
-            string=row["slices"],
-            status=status,
-            reason=reason,
-            crystal=crystal,
-            condition=json.loads(row["condition"]) if row["condition"] else {},
-            reference_id=row["reference_id"],
-            log_prob=float(row["log_prob"]) if row["log_prob"] else None,
-        )
+        try:
+            yield Sample(
+                id=id,
+                seed=int(row["seed"] or 0),
+                string=row["slices"],
+                status=status,
+                reason=reason or ("" if crystal is not None else status),
+                crystal=crystal,
+                condition=json.loads(row["condition"]) if row["condition"] else {},
+                reference_id=row["reference_id"],
+                log_prob=float(row["log_prob"]) if row["log_prob"] else None,
+            )
+        except ValueError as error:
+            raise DataError(f"{path}, row {number} (id {id}): seed, condition or log_prob cannot be read: {error}") from error
 
 
 def read_rows(path: str | Path) -> Iterator[dict[str, str]]:
@@ -166,13 +182,16 @@ def read_rows(path: str | Path) -> Iterator[dict[str, str]]:
         raise DataError(f"{path}: no such table of samples")
     for count, (row, _, whole) in enumerate(_records(path), start=1):
         if not whole:
-            raise DataError(f"{path}, row {count}: torn in the middle; sample again with --resume to complete the table")
+            raise DataError(
+                f"{path}, row {count}: torn in the middle, or another number of fields than the header; "
+                "a table of ours is completed by the same sample command with --resume"
+            )
         yield row
 
 
 def _records(path: Path) -> Iterator[tuple[dict[str, str], int, bool]]:
-    """Rows with the byte offset of their end, and whether the row is whole (only the last can be torn)."""
-    consumed = 0
+    """Rows with the byte offset of their end, and whether the row is whole (only the last can be torn by a kill)."""
+    consumed, newline = 0, True
 
     def lines(file: IO[bytes]) -> Iterator[str]:
         nonlocal consumed, newline
@@ -181,27 +200,27 @@ def _records(path: Path) -> Iterator[tuple[dict[str, str], int, bool]]:
             newline = raw.endswith(b"\n")
             yield raw.decode("utf-8", errors="replace")
 
-    newline = True
     csv.field_size_limit(_LARGEST_FIELD)
     with open(path, "rb") as file:
         reader = csv.reader(lines(file))
         header = next(reader, None)
-        if not header or "id" not in header or "status" not in header:
+        if not header or "cif" not in header:
             raise DataError(f"{path}: not a table of samples: its first line must name the columns {', '.join(COLUMNS)}")
         blank = dict.fromkeys(COLUMNS, "")
         for fields in reader:
-            whole = len(fields) == len(header) and newline
+            # a foreign table may end without a newline: only in ours is that the mark of a torn row
+            whole = len(fields) == len(header) and (newline or header != list(COLUMNS))
             yield {**blank, **dict(zip(header, fields, strict=False))}, consumed, whole
 
 
-def write_cifs(samples: Iterable[Sample], folder: str | Path) -> int:
-    """One CIF file per crystal, named by its id; returns how many."""
+def write_cifs(table: str | Path, folder: str | Path) -> int:
+    """One CIF file per crystal of a table, named by its id, the text as it stands in the table; returns how many."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
-    for sample in samples:
-        if sample.crystal is not None:
-            (folder / f"{safe_name(sample.id)}.cif").write_text(sample.crystal.cif(), encoding="utf-8")
+    for row in read_rows(table):
+        if row["cif"].strip():
+            (folder / f"{safe_name(row['id'])}.cif").write_text(row["cif"], encoding="utf-8")
             count += 1
     return count
 

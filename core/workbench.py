@@ -7,23 +7,22 @@ that a second start, or another metric that asks the same question, finds the an
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Any
 
-from crystalfw.core.errors import CrystalfwError
+from crystalfw.core.executor import map_ordered, open_executor, worker_count
 from crystalfw.core.progress import Progress
 
 _FEW = 64
 """Fewer open items than this are done in the calling process: starting workers would take longer."""
+_LARGEST_CHUNK = 32
+"""Items that a worker takes at once: few enough that a kill costs little."""
 
 
 class TimeLimitExceeded(Exception):  # noqa: N818 - an outcome that is counted, not a mistake
@@ -60,9 +59,10 @@ class Workbench:
     """
 
     def __init__(self, *, workers: int = 1, store: Path | None = None, quiet: bool = False) -> None:
-        self.workers = workers or os.cpu_count() or 1
+        self.workers = worker_count(workers)
         self.quiet = quiet
-        self._pool: ProcessPoolExecutor | None = None
+        self._stack = ExitStack()
+        self._executor: Executor | None = None
         self._known: dict[str, Any] = _read_store(store) if store is not None else {}
         self._file: IO[str] | None = _open_store(store) if store is not None else None
 
@@ -84,9 +84,8 @@ class Workbench:
 
     def close(self) -> None:
         """Stop the workers and close the store."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+        self._executor = None
+        self._stack.close()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -102,25 +101,14 @@ class Workbench:
             yield key, function(item)
 
     def _parallel(self, function: Callable[[Any], Any], items: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-        if self._pool is None:
-            # spawn: forking a process that runs torch's threads can deadlock the child
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
-        size = max(1, min(32, len(items) // (4 * self.workers)))
+        if self._executor is None:
+            self._executor = self._stack.enter_context(open_executor(self.workers))
+        size = max(1, min(_LARGEST_CHUNK, len(items) // (4 * self.workers)))
         keys = list(items)
-        waiting = iter([keys[start : start + size] for start in range(0, len(keys), size)])
-        running: dict[Future[list[Any]], list[str]] = {}
-        try:
-            while True:
-                while len(running) < 2 * self.workers and (chunk := next(waiting, None)) is not None:
-                    running[self._pool.submit(_run_chunk, function, [items[key] for key in chunk])] = chunk
-                if not running:
-                    return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield from zip(running.pop(future), future.result(), strict=True)
-        except BrokenProcessPool as error:
-            raise CrystalfwError(
-                "a worker process died (out of memory?); finished pieces are kept: start again, with fewer workers"
-            ) from error
+        chunks = [keys[start : start + size] for start in range(0, len(keys), size)]
+        calls = ((function, [items[key] for key in chunk]) for chunk in chunks)
+        for chunk, values in zip(chunks, map_ordered(self._executor, _run_chunk, calls, window=4 * self.workers), strict=True):
+            yield from zip(chunk, values, strict=True)
 
     def _remember(self, key: str, value: Any) -> None:
         self._known[key] = value

@@ -1,0 +1,240 @@
+"""Evaluation: metrics over samples, ours or anybody's, written to metrics.json with protocol, counts and versions.
+
+A metric's `compute` gets this context:
+
+- `bench`: the Workbench (parallel, resumable map with progress);
+- `train`: the training crystals that novelty is judged against; empty where none are known;
+- `key`: the representation's canonical key of a crystal, or None;
+- `run_dir`: the folder that the samples lie in, or None.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.discovery import registry
+from crystalfw.core.errors import CrystalfwError, DataError, PluginError
+from crystalfw.core.interfaces import Metric, Rejected, Sample
+from crystalfw.core.progress import track
+from crystalfw.core.provenance import versions
+from crystalfw.core.registry import make_config
+from crystalfw.core.samples import is_sample_table, read_samples
+from crystalfw.core.schema import ComponentSpec, EvaluateSection
+from crystalfw.core.workbench import Workbench
+
+FORMAT = 1
+_STORE = "metrics.partial.jsonl"
+Crystals = str | Path | Sequence[Crystal] | None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What one metric gave, or why it gave nothing."""
+
+    version: str
+    origin: str
+    options: Mapping[str, Any]
+    seconds: float
+    result: Mapping[str, Any]
+    error: str = ""
+
+
+def evaluate(
+    samples: str | Path | Sequence[Sample],
+    reference: Crystals = None,
+    metrics: Sequence[ComponentSpec] = EvaluateSection().metrics,
+    *,
+    training: Crystals = None,
+    out: str | Path | None = None,
+    workers: int = 0,
+    match_by_id: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Compute metrics over samples; returns what is written to `out`/metrics.json (nothing is written without `out`).
+
+    `samples`: a table of samples, a run folder, a CSV or parquet with a `cif` column, a folder or zip of structure files,
+    or Sample objects. `reference`, `training`: crystals or a path; of a folder with parts the test and train part.
+    `match_by_id` takes the id of a sample as the id of its reference. A killed evaluation goes on where it was.
+    """
+    components = [_create(spec) for spec in metrics]
+    asked = load_samples(samples, match_by_id=match_by_id, quiet=quiet)
+    known = load_crystals(reference, "test", quiet=quiet)
+    train = load_crystals(training, "train", quiet=quiet)
+    folder = Path(out) if out is not None else None
+    store = folder / _STORE if folder is not None else None
+    context: dict[str, Any] = {"train": train, "key": _canonical_key(), "run_dir": _folder_of(samples)}
+    results: dict[str, Evaluated] = {}
+    with Workbench(workers=workers, store=store, quiet=quiet) as bench:
+        for spec, (metric, options, origin) in zip(metrics, components, strict=True):
+            began, (result, problem) = time.monotonic(), _compute(metric, asked, known, {**context, "bench": bench})
+            seconds = round(time.monotonic() - began, 3)
+            results[_fresh(spec.name, results)] = Evaluated(metric.version, origin, options, seconds, result, problem)
+    record = _record(samples, asked, reference, known, training, train, results)
+    if folder is not None and store is not None:
+        write_json(folder / "metrics.json", record)
+        store.unlink(missing_ok=True)
+    return record
+
+
+def load_samples(samples: str | Path | Sequence[Sample], *, match_by_id: bool = False, quiet: bool = True) -> list[Sample]:
+    """All samples asked for, failed ones included. Raises DataError where there are none."""
+    if isinstance(samples, (str, Path)):
+        path = sample_path(samples)
+        rows = read_samples(path) if is_sample_table(path) else _foreign(path)
+        found = list(rows if quiet else track(rows, f"reading {path.name}"))
+    else:
+        path, found = Path("samples"), list(samples)
+    if not found:
+        raise DataError(f"{path}: no samples there")
+    if match_by_id:
+        found = [_with_reference(sample) for sample in found]
+    return found
+
+
+def sample_path(path: str | Path) -> Path:
+    """The samples of a run folder, or the path itself; raises DataError for one that does not exist."""
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    return path / "samples.csv" if (path / "samples.csv").is_file() else path
+
+
+def load_crystals(crystals: Crystals, part: str, *, quiet: bool = True) -> list[Crystal]:
+    """Crystals from a path (of a source with several parts, the one asked for) or as given; rejected rows are counted."""
+    if crystals is None:
+        return []
+    if not isinstance(crystals, (str, Path)):
+        return list(crystals)
+    path = Path(crystals)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    rows = _read_source(path, part)
+    found: list[Crystal] = []
+    rejected: list[Rejected] = []
+    for item in rows if quiet else track(rows, f"reading {path.name}"):
+        if isinstance(item, Rejected):
+            rejected.append(item)
+        else:
+            found.append(item)
+    if not found:
+        why = f" ({len(rejected)} rows cannot be read; the first: {rejected[0].reason})" if rejected else ""
+        raise DataError(f"{path}: no crystals there{why}")
+    if rejected:
+        print(f"{path}: {len(rejected)} of {len(rejected) + len(found)} rows set aside; the first: {rejected[0].reason}")
+    return found
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write JSON in one go, numbers that are not finite as null."""
+    from crystalfw.core.checkpoint import write_atomically
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(finite(record), indent=2, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())
+
+
+def finite(value: Any) -> Any:
+    """The value with NaN and infinities as None, as JSON demands."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _create(spec: ComponentSpec) -> tuple[Metric, dict[str, Any], str]:
+    """The metric, its options as used, and the distribution it comes from."""
+    entry = registry().get("metric", spec.name, override=spec.override)
+    component: Any = entry.load()
+    try:
+        config = make_config(component, dict(spec.options), f"metric '{spec.name}'")
+    except PluginError as error:
+        raise PluginError(f"{spec.where}: {error}" if spec.where else str(error)) from error
+    return component(config), asdict(config), str(entry.origin)
+
+
+def _compute(
+    metric: Metric, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """Result and problem of one metric; what it cannot do is recorded and does not take the other metrics with it."""
+    try:
+        return metric.compute(samples, reference, context), ""
+    except CrystalfwError as error:
+        return {}, str(error)
+
+
+def _record(
+    samples: str | Path | Sequence[Sample],
+    asked: Sequence[Sample],
+    reference: Crystals,
+    known: Sequence[Crystal],
+    training: Crystals,
+    train: Sequence[Crystal],
+    results: Mapping[str, Evaluated],
+) -> dict[str, Any]:
+    lines = [line for item in results.values() for line in item.result.get("summary", ())]
+    return {
+        "format": FORMAT,
+        "samples": {"from": _name(samples), "count": len(asked), "seeds": sorted({sample.seed for sample in asked})[:20]},
+        "reference": {"from": _name(reference), "count": len(known)},
+        "training": {"from": _name(training), "count": len(train)},
+        "metrics": {name: asdict(item) for name, item in results.items()},
+        "summary": lines,
+        "failed": {name: item.error for name, item in results.items() if item.error},
+        "versions": versions(),
+    }
+
+
+def _foreign(path: Path) -> Iterator[Sample]:
+    """Crystals of somebody else's files as samples; a row that cannot be read is a failed sample, not a missing one."""
+    for number, item in enumerate(_read_source(path, None), start=1):
+        rejected = isinstance(item, Rejected)
+        yield Sample(
+            id=item.id or f"row-{number}",
+            seed=0,
+            string="",
+            status="read" if isinstance(item, Rejected) else "ok",
+            reason=item.reason if isinstance(item, Rejected) else "",
+            crystal=None if rejected else item,  # type: ignore[arg-type]
+        )
+
+
+def _read_source(path: Path, part: str | None) -> Iterator[Crystal | Rejected]:
+    from crystalfw.core.assembly import source_name
+
+    source = registry().create("source", source_name(str(path)), path=str(path))
+    parts = source.parts()
+    for name in (part,) if part in parts else parts:
+        yield from source.read(name)
+
+
+def _canonical_key() -> Callable[[Crystal], str] | None:
+    """The key of the slices representation, where it offers one."""
+    try:
+        return getattr(registry().get("representation", "slices").load(), "key", None)
+    except PluginError:
+        return None
+
+
+def _with_reference(sample: Sample) -> Sample:
+    return sample if sample.reference_id else Sample(**{**vars(sample), "reference_id": sample.id})
+
+
+def _folder_of(samples: str | Path | Sequence[Sample]) -> Path | None:
+    return sample_path(samples).parent if isinstance(samples, (str, Path)) else None
+
+
+def _name(crystals: Any) -> str | None:
+    return str(crystals) if isinstance(crystals, (str, Path)) else None if crystals is None else "given in Python"
+
+
+def _fresh(name: str, taken: Mapping[str, Any]) -> str:
+    count = sum(1 for key in taken if key == name or key.startswith(f"{name}-"))
+    return name if not count else f"{name}-{count + 1}"

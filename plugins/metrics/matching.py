@@ -1,0 +1,83 @@
+"""pymatgen's StructureMatcher on many pairs: in parallel, each pair under a time limit, every answer kept.
+
+Tolerances as the field uses them: `loose` (CDVAE, DiffCSP) and `strict` (pymatgen's default, MatterGen). A pair that runs
+out of time, or on which the matcher fails, counts as not matching and is counted by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.workbench import TimeLimitExceeded, Workbench, time_limit
+from crystalfw.plugins.metrics.geometry import Packed, digest, pack, unpack
+
+if TYPE_CHECKING:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+TOLERANCES: dict[str, tuple[float, float, float]] = {"loose": (0.3, 0.5, 10.0), "strict": (0.2, 0.3, 5.0)}
+"""Name -> (ltol, stol, angle_tol in degrees)."""
+Pair = tuple[Crystal, Crystal]
+
+
+def tolerance_record(name: str) -> dict[str, float]:
+    """The tolerance's settings, for the protocol."""
+    ltol, stol, angle_tol = TOLERANCES[name]
+    return {"ltol": ltol, "stol": stol, "angle_tol": angle_tol}
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """Outcome of comparing two crystals."""
+
+    rms: dict[str, float | None]
+    """Tolerance -> displacement normalised by (V / N)^(1/3); None where they do not match."""
+    trouble: str = ""
+    """Empty, `timeout`, or the kind of error that the matcher raised."""
+
+
+def compare_pairs(bench: Workbench, label: str, pairs: Sequence[Pair], limit: float) -> list[PairResult]:
+    """get_rms_dist of every pair (first, second) at the loose and, where that matches, the strict tolerance."""
+    items = [(pack(first), pack(second), limit) for first, second in pairs]
+    keys = [f"rms-1:{limit:g}:{digest(first, second)}" for first, second in pairs]
+    answers = bench.map(label, _compare, items, keys)
+    return [PairResult(dict(zip(("loose", "strict"), answer[:2], strict=True)), answer[2]) for answer in answers]
+
+
+@cache
+def matcher(tolerance: str) -> StructureMatcher:
+    """The matcher of a tolerance: primitive cells, volumes scaled, no supercells (pymatgen's and the field's setting)."""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    ltol, stol, angle_tol = TOLERANCES[tolerance]
+    return StructureMatcher(ltol=ltol, stol=stol, angle_tol=angle_tol, primitive_cell=True, scale=True)
+
+
+def _compare(item: tuple[Packed, Packed, float]) -> list[Any]:
+    first, second, limit = item
+    found: list[float | None] = [None, None]
+    try:
+        with time_limit(limit):
+            one, other = unpack(first), unpack(second)
+            for index, tolerance in enumerate(("loose", "strict")):
+                distances = matcher(tolerance).get_rms_dist(one, other)
+                if distances is None:
+                    break  # what does not match loosely cannot match strictly: every strict mapping is a loose one
+                found[index] = float(distances[0])
+    except TimeLimitExceeded:
+        return [None, None, "timeout"]
+    except Exception as error:
+        return [None, None, type(error).__name__]
+    return [*found, ""]
+
+
+def reduced(packed: Packed) -> Structure:
+    """The Niggli-reduced primitive structure that the matcher compares; done once per crystal instead of once per pair."""
+    return unpack(packed).get_reduced_structure(reduction_algo="niggli").get_primitive_structure()
+
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
