@@ -31,6 +31,7 @@ from crystalfw.core.generator import Generator
 from crystalfw.core.logbook import Logbook
 from crystalfw.core.progress import Progress
 from crystalfw.core.schema import FitSection
+from crystalfw.core.sharding import full_state, is_sharded, load_full_state, scale_gradients, whole
 from crystalfw.core.signals import StopRequest
 
 Sums = dict[str, tuple[Tensor, Tensor]]
@@ -106,13 +107,12 @@ class Fit:
         self.state = State()
         self.generator = generator
         self._payload = dict(payload)
-        fused = fabric.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.AdamW(
-            parameter_groups(generator, section.weight_decay), lr=section.lr, betas=section.betas, fused=fused
-        )
         inner: Any = torch.compile(generator, dynamic=True) if section.compile else generator
-        step = _Step(inner)
-        self.model, self.optimizer = fabric.setup(step, optimizer)
+        self.model = fabric.setup_module(_Step(inner))
+        # After the module: sharding replaces its parameters.
+        groups = parameter_groups(generator, section.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=section.lr, betas=section.betas, fused=not is_sharded(fabric))
+        self.optimizer = fabric.setup_optimizers(optimizer)
         common = {"rank": fabric.global_rank, "world_size": fabric.world_size, "seed": seed, **loader_options}
         self.train_loader = Loader(
             parts["train"], batch_size=section.batch_size, accumulate=section.accumulate, train=True,
@@ -171,7 +171,7 @@ class Fit:
             if row and log is not None:
                 log.write({"step": state.step, **row})
                 if state.step % section.log_every == 0:
-                    plugins().manager.hook.step_end(step=state.step, metrics=row)
+                    plugins().notify("step_end", step=state.step, metrics=row)
             stopping = self._stopping(stop)
             if stopping or state.finished or state.step % section.checkpoint_every == 0:
                 state.pending = window.pending()
@@ -208,14 +208,12 @@ class Fit:
         sums = all_sum(fabric, torch.stack([total.float(), weight.float()]))
         # DDP has averaged the gradients over ranks: undo that, divide by the weight of the global batch instead.
         scale = section.batch_size * fabric.world_size / sums[1].clamp_min(1.0)
-        for parameter in self.model.parameters():
-            if parameter.grad is not None:
-                parameter.grad.mul_(scale)
+        scale_gradients(self.model, scale)
         norm = fabric.clip_gradients(self.model, self.optimizer, max_norm=section.clip, error_if_nonfinite=False)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         assert norm is not None
-        return sums[0], sums[1], norm, tokens, padded
+        return sums[0], sums[1], whole(norm), tokens, padded
 
     def _dropped(self, batch: TrainBatch) -> Tensor | None:
         share = self.generator.condition_dropout
@@ -254,7 +252,7 @@ class Fit:
             if self.section.patience is not None and state.bad_validations > self.section.patience:
                 state.finished = f"early stop: no better validation since step {state.best_step}"
         if self.fabric.is_global_zero:
-            plugins().manager.hook.validation_end(step=state.step, metrics=row)
+            plugins().notify("validation_end", step=state.step, metrics=row)
         return row
 
     # --- agreement between ranks, progress ----------------------------------------------------------------------------
@@ -293,8 +291,7 @@ class Fit:
 
     def save(self, name: str) -> None:
         """Write checkpoints/NAME.pt; all ranks call it, rank 0 writes."""
-        model = {key: value.detach().cpu() for key, value in self.generator.state_dict().items()}
-        optimizer = self.optimizer.state_dict()
+        model, optimizer = full_state(self.fabric, self.generator, self.model, self.optimizer)
         if self.fabric.is_global_zero:
             payload = {**self._payload, "model": model, "optimizer": optimizer, "state": asdict(self.state)}
             checkpoint.save(self.run_dir / "checkpoints" / f"{name}.pt", payload)
@@ -303,8 +300,7 @@ class Fit:
     def load(self, path: Path) -> None:
         """Continue from a checkpoint of the same recipe."""
         payload = checkpoint.load(path)
-        self.generator.load_state_dict(payload["model"])
-        self.optimizer.load_state_dict(payload["optimizer"])
+        load_full_state(self.fabric, self.generator, self.model, self.optimizer, payload["model"], payload["optimizer"])
         self.state = State(**payload["state"])
         self._agreed_elapsed = self.state.elapsed_s
 

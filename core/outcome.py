@@ -24,9 +24,7 @@ from crystalfw.core.trained import DECODE_BLOCK, Request, Trained, sample_id
 
 def after_fit(fabric: Fabric, setup: Setup, run_dir: Path, say: Say) -> None:
     """Sample and evaluate with the best checkpoint; every rank samples its share, rank 0 evaluates and reports."""
-    best = checkpoint.load(checkpoint.find(run_dir, "best"))
-    setup.generator.load_state_dict(best["model"])
-    trained = Trained(setup.recipe, setup.parts, setup.generator, str(fabric.device))
+    trained = Trained.load(run_dir, which="best", device=str(fabric.device))
     if setup.generator.decoder.needs_tokens:
         request = run_request(setup, trained)
         sample_to_table(
@@ -108,7 +106,7 @@ def finish_samples(path: Path, say: Say) -> None:
     folder = path.parent / "cifs"
     count = write_cifs(path, folder)
     say(f"samples: {path}, {count} CIF files in {folder}")
-    plugins().manager.hook.samples_ready(samples_path=path, count=count)
+    plugins().notify("samples_ready", samples_path=path, count=count)
 
 
 def evaluate_run(setup: Setup, run_dir: Path, say: Say) -> None:

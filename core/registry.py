@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass
 from importlib import import_module
@@ -23,6 +24,11 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.distribution} {self.version}".strip()
+
+
+def canonical(distribution: str) -> str:
+    """A distribution's name as package indexes compare it (PEP 503): a folder name has `_` where the name has `-`."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,19 @@ class Registry:
         """Say on whose behalf the following `add` calls are made."""
         self._origin = origin
 
+    def fail(self, origin: Origin, cause: str) -> None:
+        """Record that a distribution's plugin could not be loaded."""
+        before = self.failures.get(origin)
+        self.failures[origin] = cause if before is None else f"{before}; {cause}"
+
+    def snapshot(self) -> dict[tuple[str, str], list[Entry]]:
+        """The entries as they are now, for `restore`."""
+        return {key: list(entries) for key, entries in self._entries.items()}
+
+    def restore(self, entries: dict[tuple[str, str], list[Entry]]) -> None:
+        """Take back what was added since the snapshot."""
+        self._entries = entries
+
     def add(self, kind: str, name: str, target: str | type, *, summary: str = "", extra: str = "") -> None:
         """Offer a component. `target` is `module:Class` or a class; `extra` what to install if its import fails."""
         if kind not in KINDS:
@@ -83,7 +102,7 @@ class Registry:
         """The entry called `name`; `override` names the distribution that decides between duplicates."""
         found = self._entries.get((kind, name), [])
         if override is not None:
-            found = [entry for entry in found if entry.origin.distribution == override]
+            found = [entry for entry in found if entry.origin.distribution == canonical(override)]
         if not found:
             raise PluginError(self._unknown(kind, name, override))
         if len(found) > 1:

@@ -46,7 +46,7 @@ def run_recipe(recipe: Recipe, *, resume: Path | None = None, dry_run: bool = Fa
             raise
         finally:
             if fabric.is_global_zero:
-                plugins().manager.hook.run_end(run_dir=run_dir, status=status)
+                plugins().notify("run_end", run_dir=run_dir, status=status)
     return run_dir
 
 
@@ -63,7 +63,7 @@ def _run(fabric: Fabric, recipe: Recipe, run_dir: Path, resume: Path | None, say
     if fabric.is_global_zero:
         _write_identity(setup, run_dir, fabric)
     last = run_dir / "checkpoints" / "last.pt"
-    plugins().manager.hook.fit_start(run_dir=run_dir, recipe={"text": expand(recipe)}, resumed=resume is not None)
+    plugins().notify("fit_start", run_dir=run_dir, recipe={"text": expand(recipe)}, resumed=resume is not None)
     state = fit_setup(fabric, setup, run_dir).run(last if resume is not None and last.exists() else None)
     say(f"fit: {state.finished} at step {state.step}, best validation loss {state.best_loss:.4f} at step {state.best_step}")
     outcome.after_fit(fabric, setup, run_dir, say)

@@ -54,8 +54,9 @@ def find_recipe(path: str | Path) -> Path:
     if given.is_file():
         return given
     installed = installed_recipes()
-    if given.parent == Path() and given.name.removesuffix(".yaml") in installed:
-        return installed[given.name.removesuffix(".yaml")]
+    name = str(path).removesuffix(".yaml")
+    if name in installed:
+        return installed[name]
     if given.is_dir() and (given / "recipe.yaml").is_file():
         return given / "recipe.yaml"
     reason = "is a folder without recipe.yaml" if given.is_dir() else "no such recipe"
@@ -63,12 +64,14 @@ def find_recipe(path: str | Path) -> Path:
 
 
 def installed_recipes() -> dict[str, Path]:
-    """Name -> file of the recipes that come with crystalfw."""
+    """Name -> file of the recipes that come with crystalfw; those in sub-folders as `folder/name`."""
     from importlib.util import find_spec
 
     spec = find_spec("crystalfw.recipes")
     folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
-    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+    files = [(folder, file) for folder in folders for file in folder.rglob("*.yaml")]
+    found = {file.relative_to(folder).with_suffix("").as_posix(): file for folder, file in files}
+    return dict(sorted(found.items(), key=lambda pair: ("/" in pair[0], pair[0])))
 
 
 def _run_name(file: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crystalfw.core.errors import PluginError, RecipeError
@@ -196,6 +196,7 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), m
 )
 
 
+@settings(max_examples=25, deadline=None)
 @given(
     lmax=st.integers(0, 4),
     cutoff=st.floats(1e-8, 1e8),

@@ -1,0 +1,1 @@
+"""The recipes that come with crystalfw: YAML files, found by name (`crystalfw run xattn`)."""
