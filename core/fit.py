@@ -112,7 +112,7 @@ class Fit:
         # After the module: sharding replaces its parameters.
         groups = parameter_groups(generator, section.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=section.lr, betas=section.betas, fused=not is_sharded(fabric))
-        self.optimizer = fabric.setup_optimizers(optimizer)
+        self.optimizer: Any = fabric.setup_optimizers(optimizer)
         common = {"rank": fabric.global_rank, "world_size": fabric.world_size, "seed": seed, **loader_options}
         self.train_loader = Loader(
             parts["train"], batch_size=section.batch_size, accumulate=section.accumulate, train=True,

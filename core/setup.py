@@ -58,6 +58,10 @@ def make_fabric(section: FabricSection) -> Fabric:
     if strategy == "ddp" or (strategy == "auto" and several and section.devices not in ("auto", -1, "-1")):
         # A strategy may leave parts of the encoder unused, e.g. its pooling under cross-attention.
         strategy = DDPStrategy(find_unused_parameters=True, timeout=timedelta(hours=12))
+    elif strategy == "fsdp":
+        from crystalfw.core.sharding import fsdp_strategy
+
+        strategy = fsdp_strategy()
     return Fabric(
         accelerator=section.accelerator, devices=section.devices, num_nodes=section.num_nodes,
         strategy=strategy, precision=section.precision,  # type: ignore[arg-type]
