@@ -1,1 +1,88 @@
-"""SLICES: crystals as strings of atoms and labelled bonds, and back; see docs/slices.md."""
+"""SLICES: crystals as strings of atoms and labelled bonds, and back; usable alone.
+
+    from crystalfw import slices
+    string = slices.encode(crystal)                 # a Crystal or a pymatgen Structure
+    outcome = slices.decode(string)                 # .crystal, .quality, or .reason and .message
+    slices.canonical(string) == slices.canonical(slices.augment(string, seed=7))
+    slices.key(crystal)                             # equal for equal bond topologies
+
+docs/slices.md has the grammar and the reasons.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.interfaces import Decoded
+from crystalfw.plugins.representations.slices.encoding import EncodeError, bonded, canonical_graph, plain
+from crystalfw.plugins.representations.slices.graph import QuotientGraph
+from crystalfw.plugins.representations.slices.slices import Slices, read_net
+from crystalfw.plugins.representations.slices.strings import dialect_of, parse, print_graph
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+__all__ = [
+    "EncodeError",
+    "QuotientGraph",
+    "Slices",
+    "augment",
+    "canonical",
+    "decode",
+    "dialect_of",
+    "encode",
+    "key",
+    "parse",
+    "print_graph",
+]
+
+
+@cache
+def _codec(dialect: str) -> Slices:
+    return Slices(Slices.Config(dialect=dialect, max_atoms=256))
+
+
+def _crystal(crystal: Crystal | Structure) -> Crystal:
+    return crystal if isinstance(crystal, Crystal) else Crystal.from_structure(crystal)
+
+
+def encode(crystal: Crystal | Structure, dialect: str = "plain") -> str:
+    """The canonical string of a crystal; raises EncodeError with its reason.
+
+    For many crystals `Slices(config).encode(crystals)` is the way: it returns an outcome for each.
+    """
+    outcome = _codec(dialect).encode([_crystal(crystal)])[0]
+    if not outcome.ok:
+        raise EncodeError(outcome.reason)
+    return outcome.string
+
+
+def decode(string: str) -> Decoded:
+    """The crystal that a string says, with quality figures, or the reason why there is none; never raises."""
+    return _codec("plain").decode([string])[0]
+
+
+def canonical(string: str) -> str:
+    """The canonical string: equal for all strings of one graph, flags and lengths included.
+
+    Raises DecodeError where the string is none, EncodeError where labels in {-1, 0, 1} do not suffice.
+    """
+    return print_graph(canonical_graph(read_net(string)))
+
+
+def key(crystal: Crystal | Structure) -> str:
+    """The canonical plain string: the same for every description of a crystal (order of atoms, basis of the same
+    lattice, origin, rotation, reflection), and equal only where composition and bond topology are.
+
+    Raises EncodeError with its reason.
+    """
+    return print_graph(canonical_graph(plain(bonded(_crystal(crystal), max_atoms=256).graph)))
+
+
+def augment(string: str, seed: int) -> str:
+    """A random equivalent of a string; the same seed gives the same string."""
+    return Slices.augment(_codec("plain"), string, np.random.default_rng(seed))

@@ -96,7 +96,7 @@ class Grammar:
     It knows syntax only; that an index names an existing atom and that the graph becomes a crystal is the mask's work.
     """
 
-    dialect: Dialect
+    dialect: Dialect | Literal["any"]
     prefix: bool
     """True where a string may begin with a space-group prefix."""
     token_class: NDArray[np.int8]
@@ -115,9 +115,10 @@ class Grammar:
 
 
 @cache
-def grammar(dialect: Dialect, prefix: bool = False, max_atoms: int = MAX_ATOMS) -> Grammar:
-    """The grammar of a dialect; with `prefix`, strings may begin with a space-group prefix."""
-    if dialect not in DIALECTS:
+def grammar(dialect: Dialect | Literal["any"], prefix: bool = False, max_atoms: int = MAX_ATOMS) -> Grammar:
+    """The grammar of a dialect; with `prefix`, strings may begin with a space-group prefix. `any` is for reading: a
+    length token may follow every label."""
+    if dialect not in (*DIALECTS, "any"):
         raise ValueError(f"no dialect called {dialect!r}; there are {', '.join(DIALECTS)}")
     lexicon = _lexicon(max_atoms)
     token_class = np.array([entry[1] for entry in lexicon], dtype=np.int8)
@@ -131,7 +132,7 @@ def grammar(dialect: Dialect, prefix: bool = False, max_atoms: int = MAX_ATOMS) 
     return Grammar(dialect, prefix, token_class, token_value, table, accept)
 
 
-def _core_table(dialect: Dialect, token_class: NDArray[np.int8], token_value: NDArray[np.int16]) -> NDArray[np.int16]:
+def _core_table(dialect: str, token_class: NDArray[np.int8], token_value: NDArray[np.int16]) -> NDArray[np.int16]:
     """Transitions without prefixes, (N_STATES, V)."""
     table = np.full((N_STATES, len(token_class)), FORBIDDEN, dtype=np.int16)
 
@@ -146,11 +147,12 @@ def _core_table(dialect: Dialect, token_class: NDArray[np.int8], token_value: ND
     allow(EDGE, INDEX, SECOND)
     allow(EDGE, END, DONE)
     allow(DONE, PAD, DONE)
-    if dialect == "rigid":
+    if dialect in ("rigid", "any"):
         allow(LABELLED, INDEX, SECOND)
         allow(LABELLED, END, DONE)
+    if dialect == "rigid":
         table[LABELLED, (token_class == CONTACT) & (token_value % FINE == 0)] = EDGE
-    if dialect == "metric":
+    if dialect in ("metric", "any"):
         allow(LABELLED, CONTACT, EDGE)
         allow(LABELLED, LENGTH, EDGE)
     return table

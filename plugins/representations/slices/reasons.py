@@ -7,7 +7,7 @@ ENCODE_REASONS: dict[str, str] = {
     "too_many_atoms": "more atoms in the cell than the vocabulary has index tokens",
     "cell": "the lattice is not a three-dimensional cell (zero volume or not finite)",
     "coincident_atoms": "two atoms are at the same place",
-    "completion": "no contacts within 30 angstrom make the bonds one three-dimensional net",
+    "completion": "no contacts within 60 angstrom make the bonds one three-dimensional net",
     "labels": "no choice of cell and origin images gives bond labels in {-1, 0, 1}",
 }
 """Outcomes of `encode`."""

@@ -1,0 +1,204 @@
+"""Which contacts does a graph need so that its lengths fix the crystal? The rank of the rigidity matrix decides.
+
+Row of edge e: the derivative of its length by the strain (6 components) and by the displacements of the atoms (3 N).
+A framework is infinitesimally rigid when the rank is 3 N + 3: all but the three translations (periodic frameworks with
+flexible lattice: Borcea & Streinu, Proc. R. Soc. A 466 (2010) 2633). Half of MP-20 falls short, so bonds alone do not
+fix them whatever the decoder does; the shortest non-bonded pairs are added, a group of symmetry-equivalent ones at a
+time, as long as the rank rises.
+
+Shapes: N atoms, E edges, P candidate pairs, K contacts, D = 3 N + 6 degrees of freedom.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from crystalfw.plugins.representations.slices.bonds import half_pairs
+from crystalfw.plugins.representations.slices.encoding import BondedCrystal
+from crystalfw.plugins.representations.slices.graph import NO_LENGTH, QuotientGraph
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+REACH = 2.3
+"""Contacts are sought up to this many median bond lengths (plus half an angstrom), then once more twice as far."""
+MOST_PER_ATOM = 5
+"""At most so many contacts per atom are added."""
+_EQUAL = 2e-3  # relative width of a group of equal lengths; 1e-3 angstrom besides
+_INDEPENDENT = 1e-2  # a unit row with a smaller remainder adds no rank worth having
+
+
+@dataclass(frozen=True)
+class ContactGroup:
+    """Symmetry-equivalent contacts: same elements, same length."""
+
+    edges: IntArray
+    """(K, 5) rows i, j, shift."""
+    distances: FloatArray
+    """(K,) angstrom."""
+    gain: int
+    """By how much the rank rises when the group joins those before it."""
+
+
+@dataclass(frozen=True)
+class Stiffening:
+    """The rank of a crystal's own edges and the groups of contacts that raise it, shortest first."""
+
+    rank: int
+    full_rank: int
+    """3 N + 3."""
+    groups: tuple[ContactGroup, ...]
+
+    @property
+    def reached(self) -> int:
+        """The rank with all groups."""
+        return self.rank + sum(group.gain for group in self.groups)
+
+
+def stiffening(crystal: BondedCrystal) -> Stiffening:
+    """The contacts that a crystal's graph needs to be rigid; no groups where it is rigid as it is."""
+    graph = crystal.graph
+    full_rank = 3 * graph.n_atoms + 3
+    own = np.column_stack([graph.i, graph.j, graph.shifts])
+    reach = REACH * float(np.median(crystal.mean_distances[np.isfinite(crystal.mean_distances)])) + 0.5
+    for cutoff in (reach, 2 * reach):
+        rank, kept, group_of, gains, distances = _stiffen(
+            crystal.lattice, crystal.frac_coords, graph.numbers, own, full_rank, cutoff
+        )
+        if rank + gains.sum() >= full_rank:
+            break
+    groups = []
+    for number, gain in enumerate(gains.tolist()):
+        members = group_of == number
+        groups.append(ContactGroup(kept[members], distances[members], gain))
+    return Stiffening(rank, full_rank, tuple(groups))
+
+
+def stiffened(crystal: BondedCrystal, groups: tuple[ContactGroup, ...]) -> BondedCrystal:
+    """The crystal with the contacts of these groups added, flagged."""
+    if not groups:
+        return crystal
+    graph = crystal.graph
+    added = np.concatenate([group.edges for group in groups])
+    wider = QuotientGraph(
+        graph.numbers,
+        np.concatenate([graph.i, added[:, 0]]),
+        np.concatenate([graph.j, added[:, 1]]),
+        np.concatenate([graph.shifts, added[:, 2:]]),
+        np.concatenate([graph.contact, np.ones(len(added), dtype=bool)]),
+        np.concatenate([graph.length, np.full(len(added), NO_LENGTH, dtype=np.int16)]),
+        graph.space_group,
+    )
+    distances = np.concatenate([crystal.distances, *(group.distances for group in groups)])
+    return replace(crystal, graph=wider, distances=distances)
+
+
+@njit(cache=True)
+def _stiffen(
+    lattice: FloatArray, frac_coords: FloatArray, numbers: IntArray, own: IntArray, full_rank: int, cutoff: float
+) -> tuple[int, IntArray, IntArray, IntArray, FloatArray]:
+    """Rank of the own edges; contacts (K, 5), group of each (K,), gain of each group, lengths (K,)."""
+    n_atoms = len(frac_coords)
+    scale = (abs(np.linalg.det(lattice)) / n_atoms) ** (1 / 3)
+    basis = np.zeros((full_rank, 3 * n_atoms + 6))
+    rank = _absorb(basis, 0, lattice, frac_coords, own, scale)
+    own_rank = rank
+    pairs, lengths = half_pairs(lattice, frac_coords, cutoff)
+    pairs, lengths = _without(pairs, lengths, own)
+    order = np.argsort(lengths, kind="mergesort")
+    kept = np.empty((len(pairs), 5), dtype=np.int64)
+    group_of = np.empty(len(pairs), dtype=np.int64)
+    distances = np.empty(len(pairs))
+    gains = np.zeros(len(pairs), dtype=np.int64)
+    count = n_groups = begin = 0
+    while begin < len(order) and rank < full_rank and count <= MOST_PER_ATOM * n_atoms:
+        end = begin
+        while end < len(order) and lengths[order[end]] < lengths[order[begin]] * (1 + _EQUAL) + 1e-3:
+            end += 1
+        shell = order[begin:end]
+        elements = np.empty(len(shell), dtype=np.int64)
+        for k in range(len(shell)):
+            x, y = numbers[pairs[shell[k], 0]], numbers[pairs[shell[k], 1]]
+            elements[k] = min(x, y) * 256 + max(x, y)
+        for kind in np.unique(elements):
+            group = shell[elements == kind]
+            raised = _absorb(basis, rank, lattice, frac_coords, pairs[group], scale)
+            if raised > rank:
+                for member in group:
+                    kept[count] = pairs[member]
+                    distances[count] = lengths[member]
+                    group_of[count] = n_groups
+                    count += 1
+                gains[n_groups] = raised - rank
+                n_groups += 1
+                rank = raised
+        begin = end
+    return own_rank, kept[:count], group_of[:count], gains[:n_groups], distances[:count]
+
+
+@njit(cache=True)
+def _absorb(basis: FloatArray, rank: int, lattice: FloatArray, frac_coords: FloatArray, edges: IntArray, scale: float) -> int:
+    """Add the edges' rows to the orthonormal basis (Gram-Schmidt, twice for accuracy); returns the new rank."""
+    size = basis.shape[1]
+    for e in range(len(edges)):
+        if rank == len(basis):
+            break
+        row = np.zeros(size)
+        _fill_row(row, lattice, frac_coords, edges[e], scale)
+        for _ in range(2):
+            for k in range(rank):
+                overlap = 0.0
+                for a in range(size):
+                    overlap += basis[k, a] * row[a]
+                for a in range(size):
+                    row[a] -= overlap * basis[k, a]
+        rest = np.sqrt((row * row).sum())
+        if rest > _INDEPENDENT:
+            basis[rank] = row / rest
+            rank += 1
+    return rank
+
+
+@njit(cache=True)
+def _fill_row(row: FloatArray, lattice: FloatArray, frac_coords: FloatArray, edge: IntArray, scale: float) -> None:
+    """Unit row of the rigidity matrix; `scale` (angstrom) makes strain and displacement comparable."""
+    vector = np.zeros(3)
+    for a in range(3):
+        step = frac_coords[edge[1], a] + edge[2 + a] - frac_coords[edge[0], a]
+        for b in range(3):
+            vector[b] += step * lattice[a, b]
+    unit = vector / np.sqrt((vector * vector).sum())
+    for a in range(3):
+        row[a] = unit[a] * vector[a] / scale
+        row[3 + a] = 2 * unit[(a + 1) % 3] * vector[(a + 2) % 3] / scale
+        row[6 + 3 * edge[0] + a] -= unit[a]
+        row[6 + 3 * edge[1] + a] += unit[a]
+    row /= np.sqrt((row * row).sum())
+
+
+@njit(cache=True)
+def _without(pairs: IntArray, lengths: FloatArray, own: IntArray) -> tuple[IntArray, FloatArray]:
+    """The pairs that are not among the own edges."""
+    codes = np.sort(_codes(own))
+    wanted = _codes(pairs)
+    keep = np.ones(len(pairs), dtype=np.bool_)
+    for p in range(len(pairs)):
+        place = np.searchsorted(codes, wanted[p])
+        keep[p] = place == len(codes) or codes[place] != wanted[p]
+    return pairs[keep], lengths[keep]
+
+
+@njit(cache=True)
+def _codes(edges: IntArray) -> IntArray:
+    """One integer for each edge; shifts within +-31."""
+    codes = np.empty(len(edges), dtype=np.int64)
+    for e in range(len(edges)):
+        code = edges[e, 0] * 256 + edges[e, 1]
+        for a in range(3):
+            code = code * 64 + edges[e, 2 + a] + 32
+        codes[e] = code
+    return codes

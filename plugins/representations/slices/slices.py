@@ -1,0 +1,147 @@
+"""The representation `slices`: crystals to strings and token ids and back, in one of three dialects.
+
+Shapes: R rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.errors import DecodeError, PluginError
+from crystalfw.core.interfaces import Decoded, Encoded, GrammarState, Representation
+from crystalfw.plugins.representations.slices.augmentation import random_equivalent
+from crystalfw.plugins.representations.slices.dialects import DIALECTS, MAX_ATOMS, vocabulary
+from crystalfw.plugins.representations.slices.encoding import (
+    BondedCrystal,
+    EncodeError,
+    bonded,
+    canonical_graph,
+    is_periodic,
+    with_lengths,
+)
+from crystalfw.plugins.representations.slices.graph import QuotientGraph
+from crystalfw.plugins.representations.slices.reasons import DECODE_REASONS
+from crystalfw.plugins.representations.slices.rigidity import stiffened, stiffening
+from crystalfw.plugins.representations.slices.strings import parse, print_graph
+
+
+class Slices(Representation):
+    """SLICES strings (Xiao et al., Nat. Commun. 14 (2023) 7027), with two dialects that also say lengths."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """What the strings say."""
+
+        dialect: str = "plain"
+        """`plain`: bonds only, the published strings; `rigid`: besides, the contacts that the decoder needs, with coarse
+        lengths; `metric`: a length on every edge."""
+        space_group: bool = False
+        """Put the space-group prefix in front (spglib, tolerance 0.1 angstrom)."""
+        max_atoms: int = MAX_ATOMS
+        """Largest cell: the number of atom-index tokens in the vocabulary."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or self.Config()
+        if self.config.dialect not in DIALECTS:
+            raise PluginError(f"slices: no dialect called {self.config.dialect!r}; there are {', '.join(DIALECTS)}")
+        if not 1 <= self.config.max_atoms <= 256:
+            raise PluginError(f"slices: max_atoms must be 1 to 256, not {self.config.max_atoms}")
+        self.vocabulary = vocabulary(self.config.max_atoms)
+        self._ids = {token: number for number, token in enumerate(self.vocabulary.tokens)}
+
+    def encode(self, crystals: Sequence[Crystal]) -> list[Encoded]:
+        """The canonical string of each crystal, or one of reasons.ENCODE_REASONS."""
+        outcomes: list[Encoded | None] = [None] * len(crystals)
+        found: list[tuple[int, BondedCrystal]] = []
+        for place, crystal in enumerate(crystals):
+            try:
+                found.append((place, bonded(crystal, self.config.max_atoms)))
+            except EncodeError as error:
+                outcomes[place] = Encoded(reason=error.reason)
+        for (place, _), graph in zip(found, self._written([crystal for _, crystal in found]), strict=True):
+            try:
+                graph = canonical_graph(graph)
+                if self.config.space_group:
+                    graph = replace(graph, space_group=_space_group(crystals[place]))
+                outcomes[place] = Encoded(string=print_graph(graph))
+            except EncodeError as error:
+                outcomes[place] = Encoded(reason=error.reason)
+        assert all(outcome is not None for outcome in outcomes)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _written(self, crystals: list[BondedCrystal]) -> list[QuotientGraph]:
+        """Graphs with the flags and lengths of the dialect, not yet in canonical order."""
+        if self.config.dialect == "metric":
+            return [with_lengths(stiffened(crystal, stiffening(crystal).groups), "metric") for crystal in crystals]
+        if self.config.dialect == "rigid":
+            from crystalfw.plugins.representations.slices.decode.synthesis import rigid_graphs
+
+            return rigid_graphs(crystals)
+        return [with_lengths(crystal, "plain") for crystal in crystals]
+
+    def decode(self, strings: Sequence[str]) -> list[Decoded]:
+        """A crystal of each string, or one of reasons.DECODE_REASONS with a message."""
+        from crystalfw.plugins.representations.slices.decode.decoder import decode_graphs
+
+        outcomes: list[Decoded | None] = [None] * len(strings)
+        graphs: list[tuple[int, QuotientGraph]] = []
+        for place, string in enumerate(strings):
+            try:
+                graphs.append((place, read_net(string)))
+            except DecodeError as error:
+                outcomes[place] = Decoded(reason=error.reason, message=str(error))
+        for (place, _), outcome in zip(graphs, decode_graphs([graph for _, graph in graphs]), strict=True):
+            outcomes[place] = outcome
+        assert all(outcome is not None for outcome in outcomes)
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def tokenize(self, string: str) -> list[int]:
+        """Token ids of a string in today's spelling; raises DecodeError('parse', ...) for an unknown token."""
+        try:
+            return [self._ids[token] for token in string.split()]
+        except KeyError as error:
+            raise DecodeError("parse", f"{str(error.args[0])[:20]!r} is not a token of this vocabulary") from None
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The string of ids; begin, end and padding are dropped."""
+        special = {self.vocabulary.pad, self.vocabulary.begin, self.vocabulary.end}
+        return " ".join(self.vocabulary.tokens[number] for number in ids if number not in special)
+
+    def grammar(self, rows: int, max_length: int, constraints: Sequence[Mapping[str, Any]] | None = None) -> GrammarState:
+        """A fresh mask: only tokens that keep a string of this dialect completable to one three-dimensional net."""
+        from crystalfw.plugins.representations.slices.mask import SlicesMask
+
+        return SlicesMask(
+            rows,
+            max_length,
+            constraints,
+            dialect=self.config.dialect,
+            prefix=self.config.space_group,
+            max_atoms=self.config.max_atoms,
+        )
+
+    def augment(self, string: str, rng: np.random.Generator) -> str:
+        """Another description of the same graph: atoms and edges in random order, random basis and images."""
+        return print_graph(random_equivalent(parse(string), rng))
+
+
+def read_net(string: str) -> QuotientGraph:
+    """The graph of a string that can become a crystal; raises DecodeError with reason `parse` or `graph`."""
+    graph = parse(string)
+    if not is_periodic(graph):
+        raise DecodeError("graph", DECODE_REASONS["graph"])
+    return graph
+
+
+def _space_group(crystal: Crystal) -> int:
+    """Number by spglib; 1 where it finds none."""
+    import spglib
+
+    cell = crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist()
+    dataset = spglib.get_symmetry_dataset(cell, symprec=0.1)
+    return 1 if dataset is None else int(dataset.number)
