@@ -88,8 +88,11 @@ class ModelSection:
     """The parts of the generator."""
 
     encoder: EncoderSpec = field(default_factory=lambda: ComponentSpec(name="none"))
+    """Turns the condition crystal into a memory."""
     conditioning: ConditioningSpec = field(default_factory=lambda: ComponentSpec(name="none"))
+    """How the memory enters the decoder."""
     decoder: DecoderSpec = field(default_factory=lambda: ComponentSpec(name="gpt"))
+    """Writes the string, or predicts columns."""
     memory: Literal["tokens", "pooled"] = "tokens"
     """`tokens`: conditioning sees the encoder's tokens; `pooled`: only the pooled vector, as one token."""
     condition_dropout: Share = 0.1
@@ -175,6 +178,7 @@ class EvaluateSection:
         ComponentSpec(name="match"),
         ComponentSpec(name="distributions"),
     )
+    """Metrics to compute, in order."""
     reference: str | None = None
     """File or folder of reference crystals; None takes the data's test part (and its train part for novelty)."""
 
@@ -208,6 +212,7 @@ class Recipe:
     run_dir: str = "runs"
     """Folder that run folders are made in."""
     data: DataSection = field(default_factory=DataSection)
+    """Where crystals come from and how they are prepared."""
     representation: RepresentationSpec = field(default_factory=lambda: ComponentSpec(name="slices"))
     """How a crystal becomes a string."""
     transforms: tuple[TransformSpec, ...] = (
@@ -218,7 +223,12 @@ class Recipe:
     finalize: tuple[TransformSpec, ...] = (ComponentSpec(name="finalize"),)
     """Transforms of generated crystals, in order."""
     model: ModelSection = field(default_factory=ModelSection)
+    """The parts of the generator."""
     fit: FitSection = field(default_factory=FitSection)
+    """Training."""
     sample: SampleSection = field(default_factory=SampleSection)
+    """Generation after training."""
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
+    """Metrics over the samples."""
     fabric: FabricSection = field(default_factory=FabricSection)
+    """Devices, processes, precision: passed to lightning.fabric."""
