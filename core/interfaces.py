@@ -332,8 +332,21 @@ class Rejected:
     reason: str
 
 
+@dataclass(frozen=True)
+class Record:
+    """One item of a source before it is parsed: cheap to make, picklable, and it knows where it stands."""
+
+    file: str
+    row: int | None
+    content: Any
+
+
 class Source(Component, ABC):
-    """Where crystals come from. Constructor: `__init__(self, config, *, path)` with path a str or None."""
+    """Where crystals come from. Constructor: `__init__(self, config, *, path)` with path a str or None.
+
+    A source must be picklable. One whose parsing is costly also gives `records` and `parse`, with
+    `read(part) == map(parse, records(part))`: parsing then happens in worker processes.
+    """
 
     @abstractmethod
     def parts(self) -> tuple[str, ...]:
@@ -342,6 +355,16 @@ class Source(Component, ABC):
     @abstractmethod
     def read(self, part: str) -> Iterator[Crystal | Rejected]:
         """Stream one part, in a fixed order, memory constant. Raises DataError for an unusable file."""
+
+    def records(self, part: str) -> Iterator[Record]:
+        """The unparsed items of a part, streamed; the default has them parsed already."""
+        for row, item in enumerate(self.read(part), start=1):
+            yield Record(type(self).__name__.lower(), row, item)
+
+    def parse(self, record: Record) -> Crystal | Rejected:
+        """What one record holds; never raises for its content."""
+        item: Crystal | Rejected = record.content
+        return item
 
     @abstractmethod
     def fingerprint(self) -> str:

@@ -1,0 +1,8 @@
+"""crystalfw.core.data: prepare crystals once, memory-map them, bring them to the model in batches."""
+
+from crystalfw.core.data.loader import Loader as Loader
+from crystalfw.core.data.prepare import prepare as prepare
+from crystalfw.core.data.store import Dataset as Dataset
+from crystalfw.core.data.store import Part as Part
+
+__all__ = ["Dataset", "Loader", "Part", "prepare"]

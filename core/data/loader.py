@@ -1,0 +1,255 @@
+"""Batches for training and validation: bucketed by length, the same for every number of devices, seekable.
+
+The global batch of step s is a function of the seed and s alone. Shapes: B crystals of a micro-batch, T tokens, n crystals
+of the part.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crystalfw.core.batch import CrystalBatch, Edges, TokenBatch, TrainBatch
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.data.store import Part
+from crystalfw.core.errors import DataError, Reject
+from crystalfw.core.interfaces import Representation, Transform
+
+Item = TypeVar("Item")
+
+POOL = 32
+"""Global batches that are sorted by length together: enough for little padding, few enough to stay random."""
+_ORDER, _POOL, _ITEM = 1, 2, 3
+"""Names of the random streams under the seed."""
+
+
+class Loader:
+    """Micro-batches of one rank.
+
+    `batches(start)` yields `accumulate` micro-batches per step, from step `start` on, without end. The crystals of all
+    ranks and micro-batches of a step are the global batch; training runs through shuffled epochs laid end to end, cuts
+    the stream into pools of POOL global batches, and sorts within each pool, so that no crystal is left out and padding
+    stays small. `validation_batches` covers every crystal once over all ranks.
+    """
+
+    def __init__(
+        self, part: Part, *, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, accumulate: int = 1,
+        train: bool = True, representation: Representation | None = None, augment: bool = False,
+        train_transforms: Sequence[Transform] = (), cutoff: float | None = None, dtype: torch.dtype | None = None,
+        max_length: int | None = None, prefetch: int = 2,
+    ) -> None:  # fmt: skip
+        """`augment` draws random equivalents of the strings (training only), `max_length` bounds their tokens;
+        `cutoff` (angstrom) adds neighbour pairs; `prefetch` micro-batches are made ahead by a thread, 0 for none."""
+        if len(part) == 0:
+            raise DataError(f"part '{part.name}' holds no crystal")
+        if train and batch_size < world_size * accumulate:
+            raise DataError(
+                f"a batch of {batch_size} crystals cannot be spread over {world_size} devices x {accumulate} "
+                "accumulation steps; raise fit.batch_size or lower fit.accumulate"
+            )
+        if augment and representation is None:
+            raise DataError("augmentation of strings needs the representation")
+        self.part, self.batch_size, self.seed, self.train = part, batch_size, seed, train
+        self.rank, self.world_size, self.accumulate = rank, world_size, accumulate
+        self.representation, self.augment = representation, augment and train
+        self.transforms = tuple(train_transforms) if train else ()
+        self.cutoff, self.dtype, self.prefetch = cutoff, dtype or torch.get_default_dtype(), prefetch
+        self.max_length = max_length
+        self.lengths = part.lengths
+        self._columns = {name: torch.as_tensor(np.array(column)).to(self.dtype) for name, column in part.columns.items()}
+        self._permutation = lru_cache(maxsize=2)(self._shuffled)
+        self._cut_pool = lru_cache(maxsize=2)(self._pool)
+        if part.has_tokens and max_length is not None and int(self.lengths.max()) > max_length:
+            count = int((self.lengths > max_length).sum())
+            raise DataError(
+                f"{count:,} strings of part '{part.name}' are longer than the decoder's {max_length} tokens (the longest has "
+                f"{int(self.lengths.max())}); raise the decoder's max_length or lower data.max_atoms"
+            )
+
+    # --- which crystals ---------------------------------------------------------------------------------------------
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Steps in which every crystal is seen once."""
+        return len(self.part) / self.batch_size
+
+    def _shuffled(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self.seed, _ORDER, epoch]).permutation(len(self.part))
+
+    def _pool(self, number: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """The global batches of pool `number`: crystals and epochs, each (batch_size,)."""
+        place = np.arange(number * POOL * self.batch_size, (number + 1) * POOL * self.batch_size)
+        epochs, within = np.divmod(place, len(self.part))
+        index = np.empty_like(within)
+        for epoch in np.unique(epochs):
+            chosen = epochs == epoch
+            index[chosen] = self._permutation(int(epoch))[within[chosen]]
+        # strings of one length in random order, so that a batch is not always the same company
+        order = np.lexsort((np.random.default_rng([self.seed, _POOL, number]).random(len(index)), self.lengths[index]))
+        batches = [(index[chosen], epochs[chosen]) for chosen in np.split(order, POOL)]
+        shuffle = np.random.default_rng([self.seed, _POOL, number, 1]).permutation(POOL)
+        return [batches[k] for k in shuffle]
+
+    def global_batch(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Crystals (batch_size,) of a step, sorted by length, and the epoch that each belongs to."""
+        pool, within = divmod(step, POOL)
+        return self._cut_pool(pool)[within]
+
+    def micro_batches(self, step: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """This rank's share of a step, in `accumulate` pieces. Dealt out by length, so that ranks have equal work."""
+        index, epochs = self.global_batch(step)
+        index, epochs = index[self.rank :: self.world_size], epochs[self.rank :: self.world_size]
+        return list(zip(np.array_split(index, self.accumulate), np.array_split(epochs, self.accumulate), strict=True))
+
+    def validation_indices(self, limit: int | None = None) -> list[NDArray[np.int64]]:
+        """This rank's crystals of each validation batch; over all ranks every crystal once (up to `limit` batches).
+
+        Batches differ in size by one at most, so that no rank goes empty where there are as many crystals as ranks.
+        With a limit, batches of all lengths are taken, always the same ones.
+        """
+        order = np.argsort(self.lengths, kind="stable")
+        batches = np.array_split(order, -(-len(order) // self.batch_size))
+        if limit is not None and limit < len(batches):
+            batches = [batches[k] for k in np.linspace(0, len(batches) - 1, limit + 2)[1:-1].round().astype(int)]
+        shares = [batch[self.rank :: self.world_size] for batch in batches]
+        return [share for share in shares if len(share)]
+
+    # --- what they become -------------------------------------------------------------------------------------------
+
+    def batches(self, start_step: int = 0) -> Iterator[TrainBatch]:
+        """Endless micro-batches of this rank, `accumulate` per step, from step `start_step` on."""
+        return _prefetched(self._endless(start_step), self.prefetch)
+
+    def _endless(self, step: int) -> Iterator[TrainBatch]:
+        while True:
+            for index, epochs in self.micro_batches(step):
+                yield self.collate(index, epochs)
+            step += 1
+
+    def validation_batches(self, limit: int | None = None) -> Iterator[TrainBatch]:
+        """This rank's validation batches, without augmentation."""
+        made = (self.collate(index, np.zeros_like(index)) for index in self.validation_indices(limit))
+        return _prefetched(made, self.prefetch)
+
+    def collate(self, index: NDArray[np.int64], epochs: NDArray[np.int64]) -> TrainBatch:
+        """The batch of these crystals; what is random in it depends on seed, epoch and crystal only."""
+        streams = [np.random.default_rng([self.seed, _ITEM, int(e), int(k)]) for e, k in zip(epochs, index, strict=True)]
+        if self.transforms:
+            crystals = [self._transformed(int(k), rng) for k, rng in zip(index, streams, strict=True)]
+            batch = CrystalBatch.from_crystals(crystals, self.dtype)
+        else:
+            batch = self._stored(index)
+        keeps_edges = all(getattr(transform, "keeps_edges", False) for transform in self.transforms)
+        if self.cutoff is not None and keeps_edges and self.part.cutoff == self.cutoff:
+            batch = _with_stored_edges(self.part, batch, index)
+        elif self.cutoff is not None:
+            batch = batch.with_edges(self.cutoff)
+        tokens = self._tokens(index, streams) if self.part.has_tokens else None
+        return TrainBatch(batch, tokens, torch.as_tensor(index))
+
+    def _transformed(self, index: int, rng: np.random.Generator) -> Crystal:
+        crystal = self.part.crystal(index)
+        for transform in self.transforms:
+            try:
+                crystal = transform(crystal, rng)
+            except Reject as error:
+                name = type(transform).__name__.lower()
+                raise DataError(
+                    f"transform '{name}' set aside crystal {crystal.id or index} during training ({error}); transforms "
+                    "that set aside belong into the preparation"
+                ) from error
+        return crystal
+
+    def _stored(self, index: NDArray[np.int64]) -> CrystalBatch:
+        part = self.part
+        n_atoms = part.offsets["atoms"][index + 1] - part.offsets["atoms"][index]
+        atoms = np.concatenate([np.arange(*part.offsets["atoms"][k : k + 2]) for k in index])
+        return CrystalBatch(
+            lattice=torch.as_tensor(part.files["lattice"][index]).to(self.dtype),
+            frac_coords=torch.as_tensor(part.files["frac"][atoms]).to(self.dtype),
+            numbers=torch.as_tensor(part.files["numbers"][atoms].astype(np.int64)),
+            crystal_index=torch.as_tensor(np.repeat(np.arange(len(index)), n_atoms)),
+            n_atoms=torch.as_tensor(n_atoms),
+            properties={name: column[torch.as_tensor(index)] for name, column in self._columns.items()},
+            arrays={name: torch.as_tensor(part.array(name)[index]).to(self.dtype) for name in part.array_names},
+        )
+
+    def _tokens(self, index: NDArray[np.int64], streams: Sequence[np.random.Generator]) -> TokenBatch:
+        strings = [self._string(int(k), rng) for k, rng in zip(index, streams, strict=True)]
+        lengths = torch.tensor([len(string) for string in strings], dtype=torch.int64)
+        pad = self.representation.vocabulary.pad if self.representation is not None else 0
+        ids_BT = torch.full((len(strings), int(lengths.max())), pad, dtype=torch.int64)
+        for row, string in enumerate(strings):
+            ids_BT[row, : len(string)] = torch.as_tensor(string)
+        return TokenBatch(ids_BT, lengths)
+
+    def _string(self, index: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        stored = self.part.ids(index)
+        if not self.augment or self.representation is None:
+            return stored
+        text = self.representation.augment(self.representation.detokenize(stored.tolist()), rng)
+        vocabulary = self.representation.vocabulary
+        drawn = np.array([vocabulary.begin, *self.representation.tokenize(text), vocabulary.end], dtype=np.int64)
+        # an equivalent that the decoder has no room for: the canonical string, which fits, stands in
+        return stored if self.max_length is not None and len(drawn) > self.max_length else drawn
+
+
+def _with_stored_edges(part: Part, batch: CrystalBatch, index: NDArray[np.int64]) -> CrystalBatch:
+    from dataclasses import replace
+
+    offsets = part.offsets["edges"]
+    counts = offsets[index + 1] - offsets[index]
+    edges = np.concatenate([np.arange(*offsets[k : k + 2]) for k in index])
+    first_atom = np.repeat(np.cumsum(batch.n_atoms.numpy()) - batch.n_atoms.numpy(), counts)
+    source, target = (part.files[name][edges].astype(np.int64) + first_atom for name in ("edge_source", "edge_target"))
+    shift = part.files["edge_shift"][edges].astype(np.int64)
+    assert part.cutoff is not None
+    return replace(batch, edges=Edges(*(torch.as_tensor(item) for item in (source, target, shift)), part.cutoff))
+
+
+def _prefetched(items: Iterator[Item], depth: int) -> Iterator[Item]:
+    """The same items, made by a thread up to `depth` ahead; its exception is raised here, and it ends with the reader."""
+    if depth <= 0:
+        yield from items
+        return
+    ready: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(kind: str, value: Any) -> bool:
+        while not stop.is_set():
+            try:
+                ready.put((kind, value), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def produce() -> None:
+        try:
+            for item in items:
+                if not put("item", item):
+                    return
+            put("end", None)
+        except BaseException as error:
+            put("error", error)
+
+    thread = threading.Thread(target=produce, name="crystalfw-loader", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = ready.get()
+            if kind == "error":
+                raise value
+            if kind == "end":
+                return
+            yield value
+    finally:
+        stop.set()
+        thread.join()

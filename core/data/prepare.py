@@ -1,0 +1,279 @@
+"""Prepare once: source -> transforms -> strings -> neighbours, in parallel, resumable, cached by content.
+
+The source is cut into shards of SHARD items; each becomes one block file, written atomically by a worker and never done
+again. When all are there they are put together into the memory-mapped store and the folder is renamed into place.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.metadata
+import json
+import os
+import pickle
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalfw.core.data.block import PARTS, Block, load_block, write_atomically
+from crystalfw.core.data.store import FORMAT, MANIFEST, REJECTED, Dataset, PartWriter, crc32, open_dataset, seal
+from crystalfw.core.data.work import Done, Job, summary, work
+from crystalfw.core.errors import DataError
+from crystalfw.core.executor import map_ordered, open_executor, worker_count
+from crystalfw.core.interfaces import Record, Representation, Source, Transform
+from crystalfw.core.schema import DataSection
+
+SHARD = 256
+"""Source items per shard. Part of the format: results depend on it only through `max_crystals`."""
+
+ReportProgress = Callable[[int, str], None]
+"""Called with the number of source items done and a note."""
+
+
+def prepare(
+    data: DataSection, source: Source, transforms: Sequence[Transform], representation: Representation | None, *,
+    key: str, seed: int, cutoff: float | None = None, progress: ReportProgress | None = None,
+) -> Dataset:  # fmt: skip
+    """The prepared data set, from the cache where it is whole, else made now.
+
+    `key` stands for the options of transforms and representation. Killed at any moment, the same call goes on where it
+    stopped and gives the same bytes. Two processes that ask for the same data at once do the work once. Raises DataError
+    where no crystal is left or a column of `data.columns` is missing.
+    """
+    if data.max_atoms < 1 or data.max_atoms > 65535:
+        raise DataError(f"data.max_atoms must lie in 1-65535; got {data.max_atoms}")
+    job = Job(
+        source=source, transforms=tuple(transforms), representation=representation, cutoff=cutoff,
+        max_atoms=data.max_atoms, seed=seed, cut=_cut(data, source),
+    )  # fmt: skip
+    cache = Path(data.cache)
+    folder = cache / "prepared" / content_key(data, job, key)
+    _make_folder(folder.parent)
+    with _lock(folder.with_suffix(".lock")):
+        found = open_dataset(folder)
+        if isinstance(found, str):
+            if folder.exists():
+                print(f"cache: {found}; preparing again")
+                shutil.rmtree(folder)
+            _build(folder, data, job, progress)
+            found = open_dataset(folder)
+            assert isinstance(found, Dataset), found
+    _require_columns(data, found)
+    return found
+
+
+def content_key(data: DataSection, job: Job, key: str) -> str:
+    """Hash of everything that decides what the prepared data holds: content, options, versions."""
+    versions = {name: importlib.metadata.version(name) for name in ("crystalfw", "pymatgen", "spglib", "numpy")}
+    parts = {
+        "format": [FORMAT, SHARD],
+        "key": key,
+        "source": [_class_name(job.source), job.source.fingerprint()],
+        "transforms": [[_class_name(item), repr(getattr(item, "config", ""))] for item in job.transforms],
+        "representation": job.representation
+        and [_class_name(job.representation), repr(getattr(job.representation, "config", ""))],
+        "data": [job.max_atoms, data.max_crystals, job.cut, job.cutoff],
+        "seed": job.seed,
+        "versions": versions,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _class_name(component: object) -> str:
+    return f"{type(component).__module__}.{type(component).__qualname__}"
+
+
+def _cut(data: DataSection, source: Source) -> tuple[tuple[str, float], ...]:
+    """Which parts have to be cut out of train, because the source does not have them, and their shares."""
+    parts = source.parts()
+    unknown = set(parts) - set(PARTS)
+    if unknown or not parts:
+        raise DataError(f"a source's parts are train, val and test; this one has {', '.join(parts) or 'none'}")
+    shares = {"test": data.test, "val": data.validation}
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise DataError(f"data.{'validation' if name == 'val' else name} must lie in 0-1; got {share}")
+    return tuple((name, share) for name, share in shares.items() if name not in parts and share > 0)
+
+
+def _build(folder: Path, data: DataSection, job: Job, progress: ReportProgress | None) -> None:
+    building = folder.with_suffix(".building")
+    shards = building / "shards"
+    _make_folder(shards)
+    counts = {part: _do_shards(part, shards, data, job, progress) for part in job.source.parts()}
+    paths = [shards / f"{part}-{k:08d}.npz" for part, count in counts.items() for k in range(count)]
+    final = building / "store"
+    shutil.rmtree(final, ignore_errors=True)
+    final.mkdir()
+    _assemble(final, paths, data, job)
+    os.replace(final, folder)
+    shutil.rmtree(building)
+
+
+def _do_shards(part: str, shards: Path, data: DataSection, job: Job, progress: ReportProgress | None) -> int:
+    """Make the shards of one part that are not there yet; the number of shards that count."""
+    payload = pickle.dumps(job)
+    rejected = items = kept = count = 0
+    records = _chunks(job.source.records(part))
+    first = list(islice(records, 2))
+    # processes cost seconds to start: one shard is done here
+    workers = 1 if len(first) < 2 else worker_count(data.workers)
+    with open_executor(workers) as executor:
+
+        def calls() -> Iterator[tuple[Any, ...]]:
+            for k, chunk in enumerate(_chain(first, records)):
+                yield payload, part, k * SHARD, chunk, str(shards / f"{part}-{k:08d}.npz")
+
+        for size, done in map_ordered(executor, _work_once, calls(), window=4 * workers):
+            count, items, rejected = count + 1, items + size, rejected + done.rejected
+            kept += done.by_part[PARTS.index(part)]
+            if progress is not None:
+                progress(items, f"{rejected:,} set aside" if rejected else "")
+            if data.max_crystals is not None and kept >= data.max_crystals:
+                break
+    return count
+
+
+def _work_once(payload: bytes, part: str, first_row: int, records: list[Record], path: str) -> tuple[int, Done]:
+    """Do a shard unless its file is there and whole."""
+    block = load_block(Path(path)) if os.path.exists(path) else None
+    if block is not None and block.records == len(records):
+        return len(records), summary(block)
+    return len(records), work(payload, part, first_row, records, path)
+
+
+def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
+    while chunk := list(islice(records, SHARD)):
+        yield chunk
+
+
+def _chain(first: list[list[Record]], rest: Iterator[list[Record]]) -> Iterator[list[Record]]:
+    while first:
+        yield first.pop(0)
+    yield from rest
+
+
+class _Quota:
+    """Which crystals of each block go to which part, with at most `limit` per part."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit, self._taken = limit, Counter[int]()
+
+    def choose(self, block: Block) -> dict[str, NDArray[np.int64]]:
+        chosen = {}
+        for code, name in enumerate(PARTS):
+            places = np.flatnonzero(block.part == code)
+            if self._limit is not None:
+                places = places[: max(0, self._limit - self._taken[code])]
+            self._taken[code] += len(places)
+            if len(places):
+                chosen[name] = places
+        return chosen
+
+
+def _assemble(final: Path, paths: list[Path], data: DataSection, job: Job) -> None:
+    """Put the shards together: one round to learn sizes and columns, one to copy; one block in memory at a time."""
+    writers: dict[str, PartWriter] = {}
+    columns: set[str] = set()
+    arrays: dict[str, tuple[int, ...]] = {}
+    counts: Counter[str] = Counter()
+    for block, chosen in _blocks(paths, data.max_crystals):
+        columns |= set(block.columns)
+        counts.update(reason_class(item.reason) for item in block.rejected)
+        if len(block.part):
+            _agree(arrays, {name: array.shape[1:] for name, array in block.arrays.items()})
+        for part, places in chosen.items():
+            writers.setdefault(part, PartWriter(final / part)).plan(block, places)
+    if not writers:
+        raise DataError(_nothing_left(counts, paths))
+    for writer in writers.values():
+        writer.create(sorted(columns), arrays)
+    with open(final / REJECTED, "w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(["file", "row", "id", "reason"])
+        for block, chosen in _blocks(paths, data.max_crystals):
+            for part, places in chosen.items():
+                writers[part].add(block, places)
+            for item in block.rejected:
+                table.writerow([item.file, "" if item.row is None else item.row, item.id, item.reason])
+    manifest = {
+        "parts": {part: writers[part].close() for part in PARTS if part in writers},
+        "columns": sorted(columns), "arrays": list(arrays),
+        "rejected": dict(counts), "rejected_crc32": crc32(final / REJECTED),
+        "vocabulary_size": len(job.representation.vocabulary) if job.representation else 0, "cutoff": job.cutoff,
+    }  # fmt: skip
+    write_atomically(final / MANIFEST, seal(manifest))
+
+
+def _blocks(paths: list[Path], limit: int | None) -> Iterator[tuple[Block, dict[str, NDArray[np.int64]]]]:
+    quota = _Quota(limit)
+    for path in paths:
+        block = load_block(path)
+        if block is None:
+            path.unlink(missing_ok=True)
+            raise DataError(f"{path} was damaged after it was written; it is removed, run the same command again")
+        yield block, quota.choose(block)
+
+
+def _agree(arrays: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
+    """Named arrays must have one shape in the whole data set."""
+    if arrays and arrays != found:
+        raise DataError(f"embeddings differ in shape within the data: {arrays} and {found or 'none'}")
+    arrays.update(found)
+
+
+def reason_class(reason: str) -> str:
+    """The part of a reason that is counted: what stands before the first colon, bracket or line break."""
+    return reason.split("\n", 1)[0].split(":", 1)[0].split(" (", 1)[0].split(" on site ", 1)[0].strip()[:80]
+
+
+def _nothing_left(counts: Counter[str], paths: list[Path]) -> str:
+    if not counts:
+        return "the data holds no crystal: the file or folder has no rows"
+    listing = "; ".join(f"{reason} ({count})" for reason, count in counts.most_common(5))
+    first = next(item for path in paths for item in getattr(load_block(path), "rejected", ()))
+    place = ", ".join(
+        text for text in (first.file, first.row is not None and f"row {first.row}", first.id and f"id {first.id}") if text
+    )
+    return f"no usable crystal: all {sum(counts.values())} were set aside: {listing}. The first: {place}: {first.reason}"
+
+
+def _require_columns(data: DataSection, found: Dataset) -> None:
+    missing = [name for name in data.columns if name not in found.columns]
+    if missing:
+        known = ", ".join(found.columns) or "none"
+        raise DataError(f"{data.path or 'the data'} has no numeric column {', '.join(missing)}; it has {known}")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"cannot write prepared data to {folder}: {error.strerror}. Set data.cache to another folder"
+        ) from error
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """One process prepares, others wait; the system frees the lock when its holder dies, however it dies."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two runs at once may do the work twice, each in its own process-named files
+        yield
+        return
+    with open(path, "w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another process prepares the same data; waiting for it", flush=True)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,115 @@
+"""One way to spread CPU work: the standard concurrent.futures interface, processes by default, or this process itself."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from crystalfw.core.errors import CrystalfwError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class SerialExecutor(Executor):
+    """Runs every call at once in this process: for small work, debugging, and machines without processes."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run the call now; its result or exception stands in the future."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_count(workers: int) -> int:
+    """`workers`, or all cores where it is 0; raises CrystalfwError for a negative number."""
+    if workers < 0:
+        raise CrystalfwError(f"workers must be 0 (all cores) or more; got {workers}")
+    return workers or cores()
+
+
+@contextmanager
+def open_executor(workers: int = 0) -> Iterator[Executor]:
+    """An executor with `workers` processes (0: all cores; 1: this process), closed at the end.
+
+    Fresh processes (forkserver or spawn), because a fork of a process with threads can hang. Each runs one thread per
+    library. On an error or Ctrl-C what has not started is cancelled.
+    """
+    count = worker_count(workers)
+    if count == 1:
+        yield SerialExecutor()
+        return
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    with _single_threaded():
+        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_interrupt)
+    try:
+        with _single_threaded():
+            yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown(wait=True)
+
+
+def map_ordered(
+    executor: Executor, function: Callable[..., Result], calls: Iterable[tuple[Any, ...]], *, window: int = 4
+) -> Iterator[Result]:
+    """Results of function(*call) in the order of the calls, at most `window` calls under way: memory stays constant.
+
+    Raises CrystalfwError where a worker process died (usually for lack of memory).
+    """
+    pending: deque[Future[Result]] = deque()
+    try:
+        for call in calls:
+            pending.append(executor.submit(function, *call))
+            if len(pending) >= window:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise CrystalfwError(
+            "a worker process died: most likely the machine ran out of memory. What is finished is kept; "
+            "run the same command again, with fewer workers (data.workers)"
+        ) from error
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def _ignore_interrupt() -> None:
+    """Ctrl-C reaches every process of the terminal: only the parent answers it."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Environment in which child processes start with one thread per numerical library."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,65 @@
+"""Which columns of a table are numbers, and lists of numbers in a field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalfw.core.errors import DataError
+
+_INDEX_NAMES = {"", "index", "Unnamed: 0"}
+"""Row numbers that pandas writes; not properties."""
+_EMPTY_OR_BOOL = {"", "true", "false"}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table: all names, those that are properties, and the one that identifies rows."""
+
+    names: tuple[str, ...]
+    numeric: tuple[str, ...]
+    id_name: str | None
+
+    @classmethod
+    def detect(
+        cls, path: Path, rows: Sequence[dict[str, str]], candidates: Sequence[str], wanted: Sequence[str] | None,
+        id_name: str | None,
+    ) -> Columns:  # fmt: skip
+        """`wanted` if given, else those candidates in which `rows` hold only numbers, booleans or nothing."""
+        names = tuple(rows[0])
+        if wanted is not None:
+            missing = [name for name in wanted if name not in names]
+            if missing:
+                raise DataError(f"{path}: no column {', '.join(missing)} (option properties); there are {', '.join(names)}")
+            return cls(names, tuple(wanted), id_name)
+        numeric = [
+            name for name in candidates
+            if name not in _INDEX_NAMES and all(_is_number(row[name]) for row in rows) and any(row[name] for row in rows)
+        ]  # fmt: skip
+        return cls(names, tuple(numeric), id_name)
+
+
+def _is_number(text: str) -> bool:
+    if text.strip().lower() in _EMPTY_OR_BOOL:
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def floats_of(name: str, text: str) -> NDArray[np.float32]:
+    """A JSON list of numbers, or list of such lists of one length, as float32; raises DataError."""
+    try:
+        array = np.array(json.loads(text), dtype=np.float32)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"no embedding: '{name}' is not a JSON list of numbers: {text[:40]!r}") from error
+    if array.ndim not in (1, 2) or array.size == 0 or not np.isfinite(array).all():
+        raise DataError(f"no embedding: '{name}' must be a list of finite numbers, or a list of such lists")
+    return array

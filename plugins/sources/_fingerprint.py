@@ -1,0 +1,30 @@
+"""Content hash of input files, so that prepared data is used again only for the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from crystalfw.core.errors import DataError
+
+
+def fingerprint_files(paths: Iterable[Path], options: str) -> str:
+    """SHA-256 over names, sizes and bytes of the files and over `options`; raises DataError where one is missing."""
+    digest = hashlib.sha256(options.encode())
+    for path in paths:
+        try:
+            with open(path, "rb") as stream:
+                content = _sha256(stream)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        digest.update(path.name.encode() + b"\0" + content)
+    return digest.hexdigest()
+
+
+def _sha256(stream: BinaryIO) -> bytes:
+    digest = hashlib.sha256()
+    while piece := stream.read(1 << 20):
+        digest.update(piece)
+    return digest.digest()

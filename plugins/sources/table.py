@@ -1,0 +1,180 @@
+"""Tables with a CIF column: CSV, CSV.gz or parquet, one file or a folder with train.*, val.*, test.* (CDVAE's layout)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalfw.core.cif import crystal_from_cif
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.errors import DataError
+from crystalfw.core.interfaces import Record, Rejected, Source
+from crystalfw.plugins.sources._columns import Columns, floats_of
+from crystalfw.plugins.sources._embeddings import Embedding, open_embedding
+from crystalfw.plugins.sources._fingerprint import fingerprint_files
+from crystalfw.plugins.sources._rows import MALFORMED, SUFFIXES, read_rows, suffix_of
+
+PARTS = ("train", "val", "test")
+_ID_NAMES = ("material_id", "id", "mp_id", "mpid", "cif_id", "structure_id", "name")
+_PEEK = 1000
+
+
+class Table(Source):
+    """Rows with a `cif` column; numeric columns become properties; memory does not grow with the table.
+
+    Rows are numbered from 1, the header not counted. A row that cannot be read is a Rejected with its file, row and id;
+    a file that cannot be read is a DataError.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Options of `table`."""
+
+        cif: str = "cif"
+        """Column with CIF text."""
+        id: str | None = None
+        """Column with identifiers; None takes material_id, id, mp_id, ... whichever is there."""
+        properties: tuple[str, ...] | None = None
+        """Property columns; None takes every column whose first 1000 rows hold only numbers, True / False or nothing."""
+        arrays: Mapping[str, str] = field(default_factory=dict)
+        """Precomputed embeddings: name -> a column with JSON lists, or a .npy / .pt file beside the table with one entry per
+        row; `{part}` in a file's name stands for train, val, test."""
+
+    def __init__(self, config: Config, *, path: str | None = None) -> None:
+        if path is None:
+            raise DataError("source 'table' needs data.path: a .csv, .csv.gz or .parquet file, or a folder with train.csv")
+        self.config, self.path = config, Path(path)
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        if not self.path.exists():
+            raise DataError(f"{self.path}: no such file or folder (data.path)")
+        if self.path.is_file():
+            if suffix_of(self.path) is None:
+                raise DataError(f"{self.path}: not a table; it must end in {', '.join(SUFFIXES)}")
+            return {"train": self.path}
+        found = {}
+        for part in PARTS:
+            there = [self.path / f"{part}{suffix}" for suffix in SUFFIXES if (self.path / f"{part}{suffix}").is_file()]
+            if len(there) > 1:
+                raise DataError(f"{self.path}: {there[0].name} and {there[1].name} are both there; keep one")
+            if there:
+                found[part] = there[0]
+        if "train" not in found:
+            raise DataError(f"{self.path}: the folder holds no train{' / train'.join(SUFFIXES)}")
+        return found
+
+    def parts(self) -> tuple[str, ...]:
+        """The parts that have a file; ("train",) for a single table."""
+        return tuple(self._files)
+
+    def fingerprint(self) -> str:
+        """Hash of the tables' and the embedding files' bytes and of the options."""
+        beside = [p for part in self.parts() for name in self.config.arrays.values() if (p := self._beside(part, name))]
+        return fingerprint_files([*self._files.values(), *beside], repr(self.config))
+
+    def read(self, part: str) -> Iterator[Crystal | Rejected]:
+        """Crystals and rejected rows of one part, in the table's order."""
+        return map(self.parse, self.records(part))
+
+    def records(self, part: str) -> Iterator[Record]:
+        """The rows of one part: CIF text, id and numbers, unparsed."""
+        path = self._files[part]
+        rows = enumerate(read_rows(path), start=1)
+        peeked = [row for _, row in zip(range(_PEEK), rows, strict=False)]
+        if not peeked:
+            raise DataError(f"{path}: the table has no rows")
+        whole = [row for _, row in peeked if MALFORMED not in row]
+        if not whole:
+            raise DataError(f"{path}, row 1: {peeked[0][1][MALFORMED]}")
+        columns = self._columns(path, whole)
+        embeddings = self._embeddings(part, columns)
+        yield from (self._record(path, number, row, columns, embeddings) for number, row in peeked)
+        for number, row in rows:
+            yield self._record(path, number, row, columns, embeddings)
+        for embedding in embeddings.values():
+            embedding.check_length(number, path)
+
+    def _columns(self, path: Path, rows: list[dict[str, str]]) -> Columns:
+        names = list(rows[0])
+        if self.config.cif not in names:
+            raise DataError(f"{path}: no column '{self.config.cif}'; the columns are {', '.join(names)}")
+        if self.config.id is not None and self.config.id not in names:
+            raise DataError(f"{path}: no column '{self.config.id}' (option id); the columns are {', '.join(names)}")
+        id_name = self.config.id or next((name for name in _ID_NAMES if name in names), None)
+        taken = {self.config.cif, id_name, *self.config.arrays.values()}
+        return Columns.detect(path, rows, [name for name in names if name not in taken], self.config.properties, id_name)
+
+    def _beside(self, part: str, name: str) -> Path | None:
+        """The embedding file called `name`, or None where it is a column."""
+        if not name.endswith((".npy", ".pt")):
+            return None
+        folder = self.path if self.path.is_dir() else self.path.parent
+        path = folder / name.replace("{part}", part)
+        if len(self._files) > 1 and "{part}" not in name:
+            raise DataError(f"embedding file {path}: the data has parts, so its name needs {{part}}, e.g. {{part}}_{name}")
+        return path
+
+    def _embeddings(self, part: str, columns: Columns) -> dict[str, Embedding]:
+        opened = {}
+        for name, where in self.config.arrays.items():
+            path = self._beside(part, where)
+            if path is not None:
+                opened[name] = open_embedding(path)
+            elif where not in columns.names:
+                known = ", ".join(columns.names)
+                raise DataError(f"{self._files[part]}: embedding '{name}': no column '{where}'; the columns are {known}")
+        return opened
+
+    def _record(
+        self, path: Path, number: int, row: dict[str, str], columns: Columns, embeddings: Mapping[str, Embedding]
+    ) -> Record:
+        if MALFORMED in row:
+            return Record(str(path), number, Rejected(str(path), number, "", row[MALFORMED]))
+        arrays: dict[str, NDArray[np.float32] | str] = {}
+        for name, where in self.config.arrays.items():
+            arrays[name] = embeddings[name].row(number, path) if name in embeddings else row.get(where, "")
+        id = row.get(columns.id_name, "") if columns.id_name else ""
+        texts = {name: row.get(name, "") for name in columns.numeric}
+        return Record(str(path), number, (id, row.get(self.config.cif) or "", texts, arrays))
+
+    def parse(self, record: Record) -> Crystal | Rejected:
+        """The crystal of a row, or why there is none."""
+        if isinstance(record.content, Rejected):
+            return record.content
+        id, cif, texts, arrays = record.content
+        try:
+            if not cif.strip():
+                raise DataError(f"no structure: column '{self.config.cif}' is empty")
+            properties = {name: _number(name, text) for name, text in texts.items()}
+            crystal = crystal_from_cif(cif, id=id, properties=properties)
+            if not arrays:
+                return crystal
+            parsed = {name: floats_of(name, value) if isinstance(value, str) else value for name, value in arrays.items()}
+            return Crystal(
+                lattice=crystal.lattice, frac_coords=crystal.frac_coords, numbers=crystal.numbers, id=id,
+                properties=properties, arrays=parsed,
+            )  # fmt: skip
+        except DataError as error:
+            return Rejected(record.file, record.row, id, str(error))
+
+
+_WORDS = {"": float("nan"), "true": 1.0, "false": 0.0}
+
+
+def _number(name: str, text: str) -> float:
+    word = _WORDS.get(text.strip().lower())
+    if word is not None:
+        return word
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise DataError(f"not a number: column '{name}' holds {text[:40]!r}") from error
+    if np.isinf(value):
+        raise DataError(f"not a number: column '{name}' holds {text[:40]!r}")
+    return value

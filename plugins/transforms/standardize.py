@@ -1,0 +1,96 @@
+"""One cell per crystal: primitive, then Niggli- or Minkowski-reduced, right-handed. Space itself is not rotated."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.errors import DataError, PluginError, Reject
+from crystalfw.core.interfaces import Transform
+from crystalfw.core.lattice import minkowski_reduce, wrap
+
+_CELLS = ("niggli", "minkowski", "keep")
+
+
+class Standardize(Transform):
+    """The same atoms in the same places, described by a primitive, reduced cell.
+
+    The change of basis is an integer matrix with determinant 1 or -1 (then all three vectors are reversed), so chiral
+    crystals keep their hand. Sources: Krivy & Gruber (1976) as implemented in spglib; Semaev (2001).
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Options of `standardize`."""
+
+        cell: str = "niggli"
+        """`niggli`, `minkowski`, or `keep` (only the primitive cell is taken)."""
+        primitive: bool = True
+        """True replaces a centred cell or a supercell by the primitive one."""
+        symprec: float = 0.01
+        """Distance in angstrom within which atoms count as translation images of each other."""
+
+    def __init__(self, config: Config) -> None:
+        if config.cell not in _CELLS:
+            raise PluginError(f"standardize: cell must be one of {', '.join(_CELLS)}; got {config.cell!r}")
+        self.config = config
+
+    def __call__(self, crystal: Crystal, rng: np.random.Generator) -> Crystal:
+        """The crystal in its standard cell; Reject where the cell is flat or atoms coincide."""
+        if self.config.primitive and crystal.n_atoms > 1:
+            crystal = _primitive(crystal, self.config.symprec)
+        if self.config.cell == "keep":
+            return crystal
+        return change_basis(crystal, _reduction(crystal.lattice, self.config.cell))
+
+
+def change_basis(crystal: Crystal, transform: NDArray[np.int64]) -> Crystal:
+    """The same crystal with lattice transform @ lattice (det 1 or -1), reversed as a whole where left-handed."""
+    lattice = transform @ crystal.lattice
+    if np.linalg.det(lattice) < 0:
+        transform, lattice = -transform, -lattice
+    frac = crystal.frac_coords @ np.linalg.inv(transform.astype(np.float64))
+    return replace(crystal, lattice=lattice, frac_coords=wrap(frac))
+
+
+def _reduction(lattice: NDArray[np.float64], cell: str) -> NDArray[np.int64]:
+    try:
+        if cell == "minkowski":
+            return minkowski_reduce(lattice)[1]
+        # Niggli's steps need many rounds for skewed cells; a Minkowski cell is nearly there
+        reduced, first = minkowski_reduce(lattice)
+    except DataError as error:
+        raise Reject(f"flat cell: {error}") from error
+    niggli = _spglib("niggli_reduce", reduced, eps=1e-5)
+    if niggli is None:
+        raise Reject("no Niggli cell: spglib cannot reduce the lattice")
+    return np.asarray(np.rint(niggli @ np.linalg.inv(reduced)).astype(np.int64) @ first)
+
+
+def _primitive(crystal: Crystal, symprec: float) -> Crystal:
+    cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+    found = _spglib("standardize_cell", cell, to_primitive=True, no_idealize=True, symprec=symprec)
+    if found is None:
+        raise Reject("no symmetry found: atoms coincide or the cell is flat")
+    lattice, frac, numbers = found
+    if len(numbers) >= crystal.n_atoms:
+        # already primitive: keep the cell as given, to the last digit
+        return crystal
+    return replace(crystal, lattice=lattice, frac_coords=frac, numbers=numbers)
+
+
+def _spglib(name: str, *arguments: object, **options: object) -> object | None:
+    """Call spglib; None where it finds nothing, in its old (None) and its new (exception) way of saying so."""
+    import spglib
+
+    failure = getattr(spglib, "SpglibError", ValueError)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return getattr(spglib, name)(*arguments, **options)
+        except failure:
+            return None
