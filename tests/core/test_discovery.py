@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -125,10 +124,3 @@ def test_the_command_lists_plugins_and_failures(distribution, tmp_path):
     assert done.returncode == 1
     assert {"kind": "transform", "name": "keep", "origin": "cfw-good 0.3.1", "summary": "keeps"} in found["components"]
     assert [failure["origin"] for failure in found["failures"]] == ["cfw-broken 0.3.1"]
-
-
-def test_the_bare_names_are_refused():
-    root = Path(__file__).parents[2]
-    for name in ("core", "plugins"):
-        done = subprocess.run([sys.executable, "-c", f"import {name}"], cwd=root, capture_output=True, text=True, check=False)
-        assert f"import crystalfw.{name}, not {name}" in done.stderr

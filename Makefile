@@ -1,0 +1,49 @@
+# make demo   set up, train cross-attention, additive and unconditional GPT on the embedded crystals, sample, report
+# make test   set up, run the test suite
+# make lint   ruff and mypy        make docs   the site, offline        make clean   remove the environment and caches
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+CHECKED := core plugins src tests benchmarks examples setup.py
+
+.PHONY: demo test fast lint docs clean
+
+demo: $(STAMP)
+	$(BIN)/crystalfw run demo/xattn
+	$(BIN)/crystalfw run demo/additive
+	$(BIN)/crystalfw run demo/unconditional
+	$(BIN)/crystalfw ablate --compare runs/demo-xattn runs/demo-additive runs/demo-unconditional --out runs/demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+fast: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(DEV_STAMP)
+	$(BIN)/python docs/build.py
+
+clean:
+	rm -rf $(VENV) build dist site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 10) else 'crystalfw needs Python 3.10 or newer: make PYTHON=python3.12 ...')"
+	$(PYTHON) -m venv $(VENV)
+
+# The key is the content of pyproject.toml and setup.py: a fresh checkout has new times but need not install again.
+$(STAMP): pyproject.toml setup.py | $(BIN)/python
+	@if [ "$$(cat pyproject.toml setup.py | cksum)" = "$$(cat $@ 2>/dev/null)" ]; then touch $@; else \
+	  $(BIN)/python -m pip install --quiet --upgrade pip && $(BIN)/python -m pip install -e ".[test]" \
+	  && cat pyproject.toml setup.py | cksum > $@; fi
+
+$(DEV_STAMP): $(STAMP)
+	@if [ "$$(cat $(STAMP))" = "$$(cat $@ 2>/dev/null)" ]; then touch $@; else \
+	  $(BIN)/python -m pip install -e ".[dev]" && cp $(STAMP) $@; fi
