@@ -1,0 +1,1 @@
+"""Quotient graphs to crystals: closed form, bond-length table, least squares, length net."""

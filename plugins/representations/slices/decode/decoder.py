@@ -1,0 +1,166 @@
+"""Graphs to crystals: batches of similar size, the closed form, least squares, rounds of the length net.
+
+Shapes: B crystals, N atoms, E edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.interfaces import Decoded
+from crystalfw.plugins.representations.slices.decode.batch import Geometry, GraphBatch, by_size
+from crystalfw.plugins.representations.slices.decode.bond_table import BondTable
+from crystalfw.plugins.representations.slices.decode.net import LengthNet
+from crystalfw.plugins.representations.slices.decode.quality import (
+    CLOSEST,
+    DECODER_REASONS,
+    LARGEST_RESIDUAL,
+    Quality,
+    encodes_again,
+    measure,
+)
+from crystalfw.plugins.representations.slices.decode.rounds import graph_leverage, refine
+from crystalfw.plugins.representations.slices.decode.start import Expectation, expect, first_geometry
+from crystalfw.plugins.representations.slices.graph import QuotientGraph
+
+FITTED = Path(__file__).parent.parent / "fitted"
+PAIR_BUDGET = 64 * 32**2
+"""Pairs of atoms in a batch: bounds memory and the time of a batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """How much work a decode does."""
+
+    rounds: int = 3
+    """Most refinement rounds with the length net; 0 leaves it to the table."""
+    settled: float = 0.01
+    """A crystal whose edge lengths moved by less than this share (mean) in a round gets no further one."""
+    batch: int = 64
+    """Most crystals that are decoded together."""
+    device: str = "cpu"
+    """Where to compute, e.g. cuda."""
+    reencode: bool = True
+    """Also report whether the decoded crystal has the bonds of its string."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The fitted parts that ship with the package."""
+
+    table: BondTable
+    net: LengthNet | None
+
+
+@cache
+def fitted(folder: Path = FITTED) -> Fitted:
+    """The bond-length table and, where it is there, the length net of a folder; read once."""
+    net = folder / "length_net.safetensors"
+    return Fitted(BondTable.read(folder / "bond_table.json"), LengthNet.read(net) if net.exists() else None)
+
+
+def decode_graphs(
+    graphs: Sequence[QuotientGraph], config: DecoderConfig | None = None, parts: Fitted | None = None
+) -> list[Decoded]:
+    """One outcome per graph, in order: a crystal with quality figures, or a reason out of DECODER_REASONS.
+
+    Quality: residual (mean relative error of edge lengths), shortest_distance (angstrom), contradiction (how far the
+    stated lengths are missed, in ln d), reencodes (1 or 0). Work and memory are bounded: fixed numbers of steps, batches
+    of bounded size. The same graph gives the same crystal, to rounding, whatever else is in its batch.
+    """
+    config, parts = config or DecoderConfig(), parts or fitted()
+    outcomes: list[Decoded] = [_failed("embedding")] * len(graphs)
+    possible = [index for index, graph in enumerate(graphs) if graph.n_atoms and graph.n_edges >= graph.n_atoms + 2]
+    for group in by_size([graphs[index].n_atoms for index in possible], config.batch, PAIR_BUDGET):
+        chosen = [possible[place] for place in group]
+        decoded = _decode_batch([graphs[index] for index in chosen], config, parts)
+        for index, outcome in zip(chosen, decoded, strict=True):
+            outcomes[index] = outcome
+    return outcomes
+
+
+def _failed(reason: str) -> Decoded:
+    return Decoded(reason=reason, message=DECODER_REASONS[reason])
+
+
+def _decode_batch(graphs: Sequence[QuotientGraph], config: DecoderConfig, parts: Fitted) -> list[Decoded]:
+    with torch.no_grad():
+        batch = GraphBatch.from_graphs(graphs).to(config.device)
+        expectation = expect(batch, parts.table)
+        geometry, usable_B = first_geometry(batch, expectation)
+        if parts.net is not None and config.rounds > 0:
+            geometry = rounds(parts.net, batch, geometry, expectation, config)
+        quality = measure(batch, geometry, expectation.edge, expectation.atom)
+    return _outcomes(graphs, batch.to("cpu"), geometry, usable_B.tolist(), quality, config)
+
+
+def rounds(net: LengthNet, batch: GraphBatch, geometry: Geometry, expectation: Expectation, config: DecoderConfig) -> Geometry:
+    """Refine all crystals once and those that still move again, up to `config.rounds` times."""
+    moving = torch.arange(batch.size, device=batch.label.device)
+    part, place, known, leverage_E = batch, geometry, expectation, graph_leverage(batch)
+    for done in range(config.rounds):
+        refined, _ = refine(net, part, place, known, leverage_E)
+        geometry = geometry.put(batch, moving, refined)
+        if done + 1 == config.rounds:
+            break
+        again = _moved(part, place, refined) > config.settled
+        if not bool(again.any()):
+            break
+        index = again.nonzero()[:, 0]
+        edges, atoms = again[part.edge_crystal], again[part.crystal]
+        known = Expectation(known.edge[edges], known.atom[atoms], known.weight[edges])
+        leverage_E, place = leverage_E[edges], refined.select(part, index)
+        part, moving = part.select(index), moving[index]
+    return geometry
+
+
+def _edge_lengths(batch: GraphBatch, geometry: Geometry) -> Tensor:
+    return geometry.vectors(batch.source, batch.target, geometry.label, batch.edge_crystal).norm(dim=1)
+
+
+def _moved(batch: GraphBatch, before: Geometry, after: Geometry) -> Tensor:
+    """(B,) mean relative change of the edge lengths."""
+    old_E, new_E = _edge_lengths(batch, before), _edge_lengths(batch, after)
+    change_E = (new_E / old_E.clamp_min(1e-3) - 1).abs()
+    zero_B = torch.zeros(batch.size, dtype=change_E.dtype, device=change_E.device)
+    count_B = zero_B.index_add(0, batch.edge_crystal, torch.ones_like(change_E)).clamp_min(1)
+    return zero_B.index_add(0, batch.edge_crystal, change_E) / count_B
+
+
+def _outcomes(
+    graphs: Sequence[QuotientGraph],
+    batch: GraphBatch,
+    geometry: Geometry,
+    usable: Sequence[bool],
+    quality: Quality,
+    config: DecoderConfig,
+) -> list[Decoded]:
+    lattices, frac = geometry.lattice.double().cpu().numpy(), geometry.frac.double().cpu().numpy()
+    labels, edge_crystal = geometry.label.cpu().numpy(), batch.edge_crystal.numpy()
+    first_edge = np.searchsorted(edge_crystal, np.arange(len(graphs) + 1))
+    figures = torch.stack([quality.residual, quality.shortest, quality.contradiction], 1).tolist()
+    outcomes = []
+    for index, graph in enumerate(graphs):
+        start = int(batch.offset[index])
+        positions, lattice = frac[start : start + graph.n_atoms], lattices[index]
+        residual, shortest, contradiction = figures[index]
+        if not (usable[index] and np.isfinite(lattice).all() and np.isfinite(positions).all()):
+            outcomes.append(_failed("embedding"))
+        elif not (residual < LARGEST_RESIDUAL and shortest > CLOSEST):
+            outcomes.append(_failed("geometry"))
+        else:
+            crystal = Crystal(lattice=lattice, frac_coords=positions, numbers=graph.numbers)
+            values = {"residual": residual, "shortest_distance": shortest, "contradiction": contradiction}
+            if config.reencode:
+                shifts = labels[first_edge[index] : first_edge[index + 1]]
+                values["reencodes"] = float(encodes_again(graph, lattice, positions, shifts))
+            outcomes.append(Decoded(crystal=crystal, quality=values))
+    return outcomes
