@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 
+from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import Component, NoOptions
 from crystalfw.core.registry import Origin, Registry
 from crystalfw.core.schema import Bounds, EncoderSpec
@@ -74,3 +76,10 @@ def small_registry() -> Registry:
     registry.registering(Origin("crystalfw-film", "0.2.0"))
     registry.add("conditioning", "film", Plain)
     return registry
+
+
+@pytest.fixture
+def rock_salt() -> Crystal:
+    """NaCl, primitive cell."""
+    rows = 2.82 * np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    return Crystal(lattice=rows, frac_coords=np.array([[0.0] * 3, [0.5] * 3]), numbers=np.array([11, 17]))
