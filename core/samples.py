@@ -23,6 +23,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from crystalfw.core.cif import crystal_from_cif
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Sample
@@ -156,7 +157,7 @@ def read_samples(path: str | Path) -> Iterator[Sample]:
         id = row["id"] or f"row-{number}"
         if row["cif"].strip():
             try:
-                crystal = Crystal.from_cif(row["cif"], id=id)
+                crystal = crystal_from_cif(row["cif"], id=id)
             except DataError as error:
                 status, reason = "read", str(error)
         try:

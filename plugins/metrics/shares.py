@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crystalfw.core.crystal import Crystal
@@ -20,6 +20,8 @@ from crystalfw.plugins.metrics.validity import compositional_problems, protocol,
 
 STAGES = ("parsed", "valid graph", "decoded", "structurally valid", "compositionally valid", "unique", "novel")
 _LISTED_REASONS = 12
+_EXAMPLES = 100
+"""Ids of crystals that passed every stage, for the report's gallery."""
 
 
 class Shares(Metric):
@@ -47,7 +49,7 @@ class Shares(Metric):
         counts: dict[str, int] = {}
         crystals = self._decoded(samples, counts, failures)
         crystals = self._valid(crystals, counts, failures, context)
-        decided = self._distinct(crystals, counts, failures, reference, context)
+        survivors, decided = self._distinct(crystals, counts, failures, reference, context)
         total = len(samples)
         chain = [{"stage": stage, **share(counts[stage], total)} for stage in STAGES if stage in counts]
         return {
@@ -55,6 +57,7 @@ class Shares(Metric):
             "chain": chain,
             "failures": {stage: _listed(reasons) for stage, reasons in failures.items()},
             "comparisons": decided,
+            "examples": [crystal.id for crystal in survivors[:_EXAMPLES]],
             "protocol": self._protocol(reference, context),
             "summary": [f"{link['stage']}: {link['count']} of {total} ({link['count'] / max(total, 1):.1%})" for link in chain],
         }
@@ -64,7 +67,7 @@ class Shares(Metric):
         crystals = []
         for sample in samples:
             if sample.status == "ok" and sample.crystal is not None:
-                crystals.append(sample.crystal)
+                crystals.append(replace(sample.crystal, id=sample.id))
                 continue
             lost_at = {"parse": 0, "read": 0, "graph": 1}.get(sample.status, 2)
             for stage in STAGES[lost_at:3]:
@@ -92,7 +95,7 @@ class Shares(Metric):
         failures: dict[str, Counter[str]],
         reference: Sequence[Crystal],
         context: Mapping[str, Any],
-    ) -> dict[str, Any]:
+    ) -> tuple[list[Crystal], dict[str, Any]]:
         config, key = self.config, context.get("key") if self.config.key else None
         groups = group_equal(context["bench"], crystals, config.tolerance, config.time_limit, key)
         problems = ["" if same == index else "equals an earlier sample" for index, same in enumerate(groups.same_as)]
@@ -102,9 +105,9 @@ class Shares(Metric):
         if known:
             seen = find_equal(context["bench"], crystals, known, config.tolerance, config.time_limit, key)
             problems = ["" if same is None else "equals a known crystal" for same in seen.same_as]
-            _keep(STAGES[6], crystals, problems, counts, failures)
+            crystals = _keep(STAGES[6], crystals, problems, counts, failures)
             decided["novel"] = dict(seen.decided)
-        return decided
+        return crystals, decided
 
     def _protocol(self, reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
         train = context.get("train")

@@ -1,0 +1,89 @@
+"""Judge samples, ours or anybody's: `crystalfw evaluate SAMPLES --reference CRYSTALS`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from crystalfw.core.errors import DataError
+from crystalfw.core.schema import ComponentSpec, EvaluateSection
+
+EPILOG = """examples:
+  crystalfw evaluate runs/xattn/samples.csv --reference data/test.csv.gz --train data/train.csv.gz
+  crystalfw evaluate their_cifs/ --reference data/test.csv.gz --metrics shares,coverage
+  crystalfw evaluate predictions.csv --reference data/test.csv.gz --match-by-id   (its ids are those of the references)
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `crystalfw evaluate`."""
+    default = ",".join(spec.name for spec in EvaluateSection().metrics)
+    parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
+    parser.add_argument("samples", help="samples.csv, a run folder, a CSV with a cif column, a folder or zip of CIFs, extxyz")
+    parser.add_argument("--reference", metavar="PATH", help="reference crystals; of a folder with parts the test part")
+    parser.add_argument("--train", metavar="PATH", help="crystals that novelty is judged against; of a folder the train part")
+    parser.add_argument(
+        "--metrics", default=default, help=f"names, separated by commas; NAME:key=value sets an option ({default})"
+    )
+    parser.add_argument("--match-by-id", action="store_true", help="a sample's id is the id of its reference")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="where metrics.json and report.html go; the samples' folder when not given"
+    )
+    parser.add_argument("--workers", type=int, default=0, help="processes; 0 takes all cores")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, print the figures, write metrics.json and report.html; 1 where a metric could not be computed."""
+    from crystalfw.core.evaluation import evaluate, sample_path
+    from crystalfw.core.report import write_report
+
+    samples = sample_path(args.samples)
+    out = Path(args.out) if args.out else samples.parent
+    record = evaluate(
+        samples,
+        args.reference,
+        parse_metrics(args.metrics),
+        training=args.train,
+        out=out,
+        workers=args.workers,
+        match_by_id=args.match_by_id,
+    )
+    for line in record["summary"]:
+        print(line)
+    for name, problem in record["failed"].items():
+        print(f"{name}: not computed: {problem}")
+    print(f"{out / 'metrics.json'}\n{write_report(out, samples=samples)}")
+    return 1 if record["failed"] else 0
+
+
+def parse_metrics(text: str) -> tuple[ComponentSpec, ...]:
+    """`shares,match:n=[1,20]` as component specs; values are read as YAML."""
+    import yaml
+
+    specs = []
+    for item in _split(text):
+        name, *settings = item.split(":")
+        options = {}
+        for setting in settings:
+            key, found, value = setting.partition("=")
+            if not found:
+                raise DataError(f"--metrics {item}: write options as NAME:key=value")
+            options[key.strip()] = _as_tuple(yaml.safe_load(value))
+        specs.append(ComponentSpec(name=name.strip(), options=options, where="--metrics"))
+    return tuple(specs)
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas outside of brackets."""
+    items, depth = [""], 0
+    for character in text:
+        depth += {"[": 1, "]": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            items.append("")
+        else:
+            items[-1] += character
+    return [item for item in items if item.strip()]
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
