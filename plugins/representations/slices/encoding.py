@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import CrystalfwError
 from crystalfw.plugins.representations.slices.bonds import COINCIDENT, econ_bonds
-from crystalfw.plugins.representations.slices.canonical import canonical_edges
+from crystalfw.plugins.representations.slices.canonical_form import canonical_edges
 from crystalfw.plugins.representations.slices.completion import completing_contacts
 from crystalfw.plugins.representations.slices.cycles import is_three_dimensional, net_of
 from crystalfw.plugins.representations.slices.dialects import ELEMENTS, MAX_ATOMS, Dialect, nearest_step

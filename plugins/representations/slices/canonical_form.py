@@ -24,7 +24,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _WRAP = 1e-6  # a coordinate this close below 1 is 0
-_GRID = 188887.3  # resolution of positions; irrational to rational coordinates, so none sits on a rounding edge
+_GRID = 60000 * np.pi  # resolution of positions; irrational, so that no rational coordinate sits on a rounding edge
 _BITS = 18  # 2^18 > _GRID
 
 

@@ -1,0 +1,254 @@
+"""Hard conditions: what a user may demand of every string, read, checked, and turned into bounds and rules on atoms.
+
+Shapes: Z atomic numbers.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalfw.core.errors import ConditionError
+from crystalfw.plugins.representations.slices.dialects import ELEMENTS
+
+N_NUMBERS = len(ELEMENTS) + 1
+UNBOUNDED = 10_000
+Counts = NDArray[np.int16]
+
+CONDITIONS = {
+    "composition": "atoms of the cell, exactly: {Sr: 1, Ti: 1, O: 3} or Sr1Ti1O3",
+    "formula": "reduced formula; any multiple of it fills the cell",
+    "allowed_elements": "no other element",
+    "required_elements": "at least one atom of each",
+    "forbidden_elements": "no atom of these",
+    "n_atoms": "number of atoms in the cell: 8, or [4, 12]",
+    "charge_balanced": "true: one oxidation state per element (SMACT's smact14 set) makes the cell neutral",
+    "prefix": "the string begins with these tokens; write its rest",
+}
+"""Every hard condition by name."""
+
+
+class Rule(Protocol):
+    """A law on the counts of atoms that bounds per element cannot express."""
+
+    def holds(self, counts_Z: Counts) -> bool:
+        """True where a cell of these atoms obeys it."""
+
+    def completable(self, counts_Z: Counts, most: int) -> bool:
+        """True where adding atoms, up to `most` in all, can make it hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardConditions:
+    """The conditions of one string."""
+
+    text: str
+    """As the user wrote them, for messages."""
+    lower: Counts
+    """(Z,) fewest atoms of each element."""
+    upper: Counts
+    """(Z,) most atoms of each element."""
+    least: int = 1
+    most: int = UNBOUNDED
+    prefix: tuple[int, ...] = ()
+    rule: Rule | None = None
+    base: Counts = field(default_factory=lambda: np.zeros(N_NUMBERS, dtype=np.int16))
+
+    def fewest(self, most: int) -> int:
+        """The fewest atoms of a cell that meets the conditions, most + 1 where none of at most `most` atoms does."""
+        total = max(self.least, int(self.lower.sum()), 1)
+        if self.rule is not None and total <= most and not self.rule.completable(self.base, most):
+            return most + 1
+        return total
+
+
+def read_conditions(asked: Mapping[str, Any], ids: Mapping[str, int], max_atoms: int) -> HardConditions:
+    """Check the conditions of one string; raises ConditionError naming the one that is unknown or cannot be met."""
+    for name in asked:
+        if name not in CONDITIONS:
+            near = difflib.get_close_matches(name, CONDITIONS, n=1)
+            hint = f"Did you mean '{near[0]}'?" if near else f"There are {', '.join(CONDITIONS)}."
+            raise ConditionError(f"no hard condition called '{name}'. {hint}")
+    text = ", ".join(f"{name}={value}" for name, value in asked.items())
+    lower_Z, upper_Z = np.zeros(N_NUMBERS, dtype=np.int16), np.full(N_NUMBERS, UNBOUNDED, dtype=np.int16)
+    upper_Z[0] = 0
+    if "allowed_elements" in asked:
+        numbers = _numbers(asked["allowed_elements"], text)
+        upper_Z[[z for z in range(N_NUMBERS) if z not in numbers]] = 0
+    if "forbidden_elements" in asked:
+        upper_Z[_numbers(asked["forbidden_elements"], text)] = 0
+    if "required_elements" in asked:
+        lower_Z[_numbers(asked["required_elements"], text)] = 1
+    least, most = _range(asked["n_atoms"], text) if "n_atoms" in asked else (1, max_atoms)
+    rules: list[Rule] = []
+    if "composition" in asked:
+        counts_Z = _counts(asked["composition"], text)
+        lower_Z, upper_Z = np.maximum(lower_Z, counts_Z), np.minimum(upper_Z, counts_Z)
+    if "formula" in asked:
+        counts_Z = _counts(asked["formula"], text)
+        upper_Z[counts_Z == 0] = 0
+        rules.append(Multiple(counts_Z // np.gcd.reduce(counts_Z[counts_Z > 0]), least))
+    if _flag(asked.get("charge_balanced", False), text):
+        rules.append(Balanced(tuple(lower_Z.tolist()), tuple(upper_Z.tolist()), least))
+    if len(rules) > 1:
+        raise ConditionError(f"{text}: give a composition instead of a formula where charge balance is asked for")
+    clash = np.flatnonzero(lower_Z > upper_Z)
+    if len(clash):
+        raise ConditionError(f"{text}: these ask for {ELEMENTS[clash[0] - 1]} and exclude it")
+    if int(np.minimum(upper_Z, UNBOUNDED).astype(np.int64).sum()) < least:
+        raise ConditionError(f"{text}: these allow fewer than {least} atoms")
+    if int(lower_Z.sum()) > most:
+        raise ConditionError(f"{text}: {int(lower_Z.sum())} atoms are asked for where at most {most} are allowed")
+    return HardConditions(
+        text=text,
+        lower=lower_Z,
+        upper=upper_Z,
+        least=least,
+        most=most,
+        prefix=_tokens(asked.get("prefix", ""), ids, text),
+        rule=rules[0] if rules else None,
+    )
+
+
+class Multiple:
+    """The cell holds a whole number of formula units."""
+
+    def __init__(self, unit_Z: Counts, least: int) -> None:
+        self.unit_Z, self.size, self.elements = unit_Z, int(unit_Z.sum()), np.flatnonzero(unit_Z)
+        self.fewest_units = -(-least // self.size)
+
+    def _units(self, counts_Z: Counts) -> int:
+        return int(max(self.fewest_units, np.ceil(counts_Z[self.elements] / self.unit_Z[self.elements]).max()))
+
+    def holds(self, counts_Z: Counts) -> bool:
+        """True where the counts are a multiple of the unit."""
+        return bool((counts_Z == self._units(counts_Z) * self.unit_Z).all())
+
+    def completable(self, counts_Z: Counts, most: int) -> bool:
+        """True where the next whole number of units fits."""
+        return self._units(counts_Z) * self.size <= most
+
+
+class Balanced:
+    """One oxidation state for all atoms of an element, charges adding up to zero.
+
+    Sums of charges are bits of an integer, shifted by OFFSET. A completion adds atoms of one element only: some balanced
+    compositions near the limit of atoms are thereby excluded, none that is not balanced is let through.
+    """
+
+    OFFSET = 4096
+
+    def __init__(self, lower_Z: tuple[int, ...], upper_Z: tuple[int, ...], least: int) -> None:
+        self.lower_Z, self.upper_Z, self.least = np.array(lower_Z), np.array(upper_Z), least
+        self.states = oxidation_states()
+        self._known: dict[tuple[bytes, int], bool] = {}
+
+    def holds(self, counts_Z: Counts) -> bool:
+        """True where the atoms can be neutral."""
+        return bool(self._charges(counts_Z) >> self.OFFSET & 1)
+
+    def completable(self, counts_Z: Counts, most: int) -> bool:
+        """True where atoms of one element make the cell neutral, what is required included."""
+        key = counts_Z.tobytes(), most
+        if key not in self._known:
+            self._known[key] = self._search(np.maximum(counts_Z, self.lower_Z), most)
+        return self._known[key]
+
+    def _search(self, counts_Z: NDArray[np.int64], most: int) -> bool:
+        n = int(counts_Z.sum())
+        if n > most or any(not self.states[z] for z in np.flatnonzero(counts_Z).tolist()):
+            return False
+        if n >= self.least and self.holds(counts_Z):
+            return True
+        charges = self._charges(counts_Z)
+        for number in range(1, N_NUMBERS):
+            room = min(most - n, int(self.upper_Z[number]) - int(counts_Z[number]))
+            if room < 1 or not self.states[number]:
+                continue
+            present = int(counts_Z[number])
+            others = self._charges(counts_Z, without=number) if present else charges
+            for added in range(max(1, self.least - n), room + 1):
+                if any(others >> (self.OFFSET - (present + added) * state) & 1 for state in self.states[number]):
+                    return True
+        return False
+
+    def _charges(self, counts_Z: NDArray[Any], without: int = 0) -> int:
+        """Bit OFFSET + q is set where the atoms can carry the charge q."""
+        reached = 1 << self.OFFSET
+        for number in np.flatnonzero(counts_Z).tolist():
+            if number != without:
+                shifts = [int(counts_Z[number]) * state for state in self.states[number]]
+                reached = _union(reached << q if q >= 0 else reached >> -q for q in shifts)
+        return reached
+
+
+@cache
+def oxidation_states() -> tuple[tuple[int, ...], ...]:
+    """(Z,) oxidation states of each element in SMACT's set smact14; empty where it has none."""
+    from smact import Element
+
+    found: list[tuple[int, ...]] = [()]
+    for symbol in ELEMENTS:
+        states = Element(symbol).oxidation_states_smact14 or []
+        found.append(tuple(sorted({int(state) for state in states if state != 0})))
+    return tuple(found)
+
+
+def _union(bits: Iterable[int]) -> int:
+    result = 0
+    for item in bits:
+        result |= item
+    return result
+
+
+def _counts(value: Any, text: str) -> Counts:
+    from pymatgen.core import Composition
+
+    try:
+        amounts = dict(value) if isinstance(value, Mapping) else Composition(str(value)).get_el_amt_dict()
+    except ValueError as error:
+        raise ConditionError(f"{text}: not a composition ({error})") from error
+    counts_Z = np.zeros(N_NUMBERS, dtype=np.int16)
+    for symbol, amount in amounts.items():
+        if amount != int(amount) or amount < 1:
+            raise ConditionError(f"{text}: {amount} atoms of {symbol}; whole numbers are needed")
+        counts_Z[_numbers([symbol], text)] = int(amount)
+    if not counts_Z.any():
+        raise ConditionError(f"{text}: an empty composition")
+    return counts_Z
+
+
+def _numbers(symbols: Any, text: str) -> list[int]:
+    """Atomic numbers of symbols: a list, or words in one string."""
+    words = symbols.replace(",", " ").split() if isinstance(symbols, str) else list(symbols)
+    for word in words:
+        if word not in ELEMENTS:
+            raise ConditionError(f"{text}: '{word}' is not an element symbol")
+    return [ELEMENTS.index(word) + 1 for word in words]
+
+
+def _range(value: Any, text: str) -> tuple[int, int]:
+    ends = value if isinstance(value, (list, tuple)) else [value, value]
+    if len(ends) != 2 or any(isinstance(end, bool) or not isinstance(end, int) for end in ends) or not 1 <= ends[0] <= ends[1]:
+        raise ConditionError(f"{text}: n_atoms must be a whole number, or [fewest, most]")
+    return ends[0], ends[1]
+
+
+def _flag(value: Any, text: str) -> bool:
+    if not isinstance(value, bool):
+        raise ConditionError(f"{text}: charge_balanced must be true or false")
+    return value
+
+
+def _tokens(prefix: Any, ids: Mapping[str, int], text: str) -> tuple[int, ...]:
+    words = str(prefix).split()
+    for word in words:
+        if word not in ids or word.startswith("<"):
+            raise ConditionError(f"{text}: '{word}' is not a token of the strings")
+    return tuple(ids[word] for word in words)
