@@ -56,7 +56,10 @@ def open_executor(workers: int = 0) -> Iterator[Executor]:
         yield SerialExecutor()
         return
     methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if context.get_start_method() == "forkserver":
+        # imported once, then shared by all workers
+        context.set_forkserver_preload(["crystalfw.core.interfaces", "pymatgen.core", "spglib"])
     with _single_threaded():
         pool = ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_interrupt)
     try:

@@ -13,9 +13,10 @@ import json
 import os
 import pickle
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ from crystalfw.core.schema import DataSection
 
 SHARD = 256
 """Source items per shard. Part of the format: results depend on it only through `max_crystals`."""
+
+ALONE = 4.0
+"""Seconds that the main process works alone before it starts others."""
 
 ReportProgress = Callable[[int, str], None]
 """Called with the number of source items done and a note."""
@@ -121,18 +125,11 @@ def _build(folder: Path, data: DataSection, job: Job, progress: ReportProgress |
 def _do_shards(part: str, shards: Path, data: DataSection, job: Job, progress: ReportProgress | None) -> int:
     """Make the shards of one part that are not there yet; the number of shards that count."""
     payload = pickle.dumps(job)
-    rejected = items = kept = count = 0
-    records = _chunks(job.source.records(part))
-    first = list(islice(records, 2))
-    # processes cost seconds to start: one shard is done here
-    workers = 1 if len(first) < 2 else worker_count(data.workers)
-    with open_executor(workers) as executor:
-
-        def calls() -> Iterator[tuple[Any, ...]]:
-            for k, chunk in enumerate(_chain(first, records)):
-                yield payload, part, k * SHARD, chunk, str(shards / f"{part}-{k:08d}.npz")
-
-        for size, done in map_ordered(executor, _work_once, calls(), window=4 * workers):
+    records = job.source.records(part)
+    calls = ((payload, part, k * SHARD, chunk, str(shards / f"{part}-{k:08d}.npz")) for k, chunk in enumerate(_chunks(records)))
+    items = rejected = kept = count = 0
+    with closing(_results(calls, worker_count(data.workers))) as results:
+        for size, done in results:
             count, items, rejected = count + 1, items + size, rejected + done.rejected
             kept += done.by_part[PARTS.index(part)]
             if progress is not None:
@@ -140,6 +137,17 @@ def _do_shards(part: str, shards: Path, data: DataSection, job: Job, progress: R
             if data.max_crystals is not None and kept >= data.max_crystals:
                 break
     return count
+
+
+def _results(calls: Iterator[tuple[Any, ...]], workers: int) -> Iterator[tuple[int, Done]]:
+    """Results in order. Processes take seconds to start: what is done before they would be up is done here."""
+    began = time.monotonic()
+    for call in calls:
+        yield _work_once(*call)
+        if workers > 1 and time.monotonic() - began > ALONE:
+            break
+    with open_executor(workers) as executor:
+        yield from map_ordered(executor, _work_once, calls, window=4 * workers)
 
 
 def _work_once(payload: bytes, part: str, first_row: int, records: list[Record], path: str) -> tuple[int, Done]:
@@ -153,12 +161,6 @@ def _work_once(payload: bytes, part: str, first_row: int, records: list[Record],
 def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
     while chunk := list(islice(records, SHARD)):
         yield chunk
-
-
-def _chain(first: list[list[Record]], rest: Iterator[list[Record]]) -> Iterator[list[Record]]:
-    while first:
-        yield first.pop(0)
-    yield from rest
 
 
 class _Quota:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import warnings
 from dataclasses import dataclass, replace
 
@@ -41,7 +43,7 @@ class Standardize(Transform):
 
     def __call__(self, crystal: Crystal, rng: np.random.Generator) -> Crystal:
         """The crystal in its standard cell; Reject where the cell is flat or atoms coincide."""
-        if self.config.primitive and crystal.n_atoms > 1:
+        if self.config.primitive and has_translation(crystal, self.config.symprec):
             crystal = _primitive(crystal, self.config.symprec)
         if self.config.cell == "keep":
             return crystal
@@ -71,6 +73,25 @@ def _reduction(lattice: NDArray[np.float64], cell: str) -> NDArray[np.int64]:
     return np.asarray(np.rint(niggli @ np.linalg.inv(reduced)).astype(np.int64) @ first)
 
 
+def has_translation(crystal: Crystal, symprec: float) -> bool:
+    """True where a translation inside the cell maps every atom onto one of its element within `symprec` angstrom.
+
+    Decides in a fraction of the time of a full symmetry search, which only centred cells and supercells then need.
+    """
+    species, counts = np.unique(crystal.numbers, return_counts=True)
+    if math.gcd(*counts.tolist()) == 1:
+        return False
+    rarest = crystal.frac_coords[crystal.numbers == species[np.argmin(counts)]]
+    groups = [crystal.frac_coords[crystal.numbers == number] for number in species]
+    return any(all(_maps(group, shift, crystal.lattice, symprec) for group in groups) for shift in rarest[1:] - rarest[0])
+
+
+def _maps(frac: NDArray[np.float64], shift: NDArray[np.float64], lattice: NDArray[np.float64], symprec: float) -> bool:
+    difference = frac[:, None] + shift - frac[None]
+    distances = np.linalg.norm((difference - np.round(difference)) @ lattice, axis=-1)
+    return bool((distances.min(axis=1) <= symprec).all())
+
+
 def _primitive(crystal: Crystal, symprec: float) -> Crystal:
     cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
     found = _spglib("standardize_cell", cell, to_primitive=True, no_idealize=True, symprec=symprec)
@@ -87,6 +108,8 @@ def _spglib(name: str, *arguments: object, **options: object) -> object | None:
     """Call spglib; None where it finds nothing, in its old (None) and its new (exception) way of saying so."""
     import spglib
 
+    # the C library writes to the screen whatever it tries on its way; what it finds in the end is checked here
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")
     failure = getattr(spglib, "SpglibError", ValueError)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
