@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from crystalfw.core.report.html import Markup, join, tag, text
-from crystalfw.core.report.numbers import percent, short, tick_label, ticks
+from crystalfw.core.report.numbers import percent, short, tick_labels, ticks
 
-WIDTH, HEIGHT = 460, 280
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 42
+WIDTH, HEIGHT = 480, 270
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 10, 42
 _MOST_POINTS = 400
 
 
@@ -45,16 +46,19 @@ class _Axes:
 
     def frame(self, x_ticks: Sequence[float] | None = None, y_format: str = "number") -> Markup:
         parts = []
-        for value in ticks(*self.y_range):
+        heights, places = ticks(*self.y_range), x_ticks if x_ticks is not None else ticks(*self.x_range)
+        shares = [percent(value).replace(".0 ", " ") for value in heights]
+        for value, label in zip(heights, shares if y_format == "percent" else tick_labels(heights), strict=True):
             y = self.y(value)
-            label = percent(value).replace(".0 ", " ") if y_format == "percent" else tick_label(value)
             parts += [_segment(LEFT, y, WIDTH - RIGHT, y, "gridline"), _label(LEFT - 7, y + 4, label, "end")]
-        for value in x_ticks if x_ticks is not None else ticks(*self.x_range):
-            parts.append(_label(self.x(value), HEIGHT - BOTTOM + 18, tick_label(value), "middle"))
+        for value, label in zip(places, tick_labels(places), strict=True):
+            parts.append(_label(self.x(value), HEIGHT - BOTTOM + 18, label, "middle"))
         parts.append(_segment(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "axis"))
         parts.append(_label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, self.x_name, "middle", "name"))
         if self.y_name:
-            parts.append(_label(LEFT, TOP - 2, self.y_name, "start", "name"))
+            middle = (TOP + HEIGHT - BOTTOM) / 2
+            turned = f"rotate(-90 12 {middle:g})"
+            parts.append(tag("text", self.y_name, x=12, y=f"{middle:g}", transform=turned, text_anchor="middle", class_="name"))
         return join(parts)
 
 
@@ -90,7 +94,7 @@ def histogram(
         return tag("p", "Nothing to count.", class_="note")
     highest = max((value for values in sides.values() for value in values), default=0.0)
     axes = _Axes((edges[0], edges[-1]), (0.0, highest * 1.08 or 1.0), x_name, "")
-    middle = [(low + high) / 2 for low, high in zip(edges, edges[1:], strict=False)]
+    middle = [(low + high) / 2 for low, high in pairwise(edges)]
     every = max(1, len(middle) // 10)
     body = [axes.frame(middle[::every] if discrete else None, "percent")]
     for style, (name, values) in enumerate(sides.items(), start=1):
@@ -110,17 +114,9 @@ def scatter(points: Sequence[tuple[float, float]], x_name: str, y_name: str, lab
     axes = _Axes((min(both), max(both)), (min(both), max(both)), x_name, y_name)
     low, high = axes.x_range
     body = [axes.frame(), _segment(axes.x(low), axes.y(low), axes.x(high), axes.y(high), "diagonal")]
-    body += [
-        tag(
-            "circle",
-            tag("title", f"{short(x)} → {short(y)}"),
-            cx=f"{axes.x(x):.1f}",
-            cy=f"{axes.y(y):.1f}",
-            r=3,
-            class_="dot s1",
-        )
-        for x, y in thin(points, 1500)
-    ]
+    for x, y in thin(points, 1500):
+        tip = tag("title", f"{short(x)} → {short(y)}")
+        body.append(tag("circle", tip, cx=f"{axes.x(x):.1f}", cy=f"{axes.y(y):.1f}", r=3, class_="dot s1"))
     return _svg(body, label)
 
 
@@ -131,11 +127,12 @@ def bars(rows: Sequence[tuple[str, float | None, str, int]], label: str) -> Mark
     for index, (name, value, figure, style) in enumerate(rows):
         y = top + index * step
         length = max(0.0, min(1.0, value or 0.0)) * width
+        place = {"x": 0, "y": y + 16, "height": 9, "rx": 4.5}
         body += [
             _label(0, y + 11, name, "start", "strong"),
             _label(width, y + 11, figure, "end"),
-            tag("rect", x=0, y=y + 16, width=width, height=9, rx=4.5, class_="track"),
-            tag("rect", tag("title", f"{name}: {figure}"), x=0, y=y + 16, width=f"{length:.1f}", height=9, rx=4.5, class_=f"bar s{style}"),
+            tag("rect", **place, width=width, class_="track"),
+            tag("rect", tag("title", f"{name}: {figure}"), **place, width=f"{length:.1f}", class_=f"bar s{style}"),
         ]  # fmt: skip
     height = top + len(rows) * step
     return Markup(f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{text(label)}">{join(body)}</svg>')

@@ -31,11 +31,7 @@ def write_comparison(run_dirs: Sequence[str | Path], out: str | Path, *, title: 
 
 def render(runs: Sequence[RunFiles], title: str) -> str:
     """The page as text."""
-    picks = [
-        item
-        for run in runs
-        for item in pick(run.samples, preferred=run.result("shares").get("examples", ()), count=_SHOWN_PER_RUN)
-    ]
+    picks = [item for run in runs for item in pick(run.samples, preferred=run.examples, count=_SHOWN_PER_RUN)]
     parts = [
         ("table", "Figures", _table(runs)),
         ("curves", "Training", _curves(runs)),

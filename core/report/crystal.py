@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ def _edge(first: list[float], second: list[float]) -> list[tuple[float, str]]:
     points = [[a + (b - a) * k / pieces for a, b in zip(first, second, strict=True)] for k in range(pieces + 1)]
     return [
         ((p[2] + q[2]) / 2, f'<path class="edge" d="M{p[0]:.1f} {-p[1]:.1f}L{q[0]:.1f} {-q[1]:.1f}"/>')
-        for p, q in zip(points, points[1:], strict=False)
+        for p, q in pairwise(points)
     ]
 
 

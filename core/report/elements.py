@@ -8,231 +8,36 @@ from crystalfw.core.report.html import Markup, join, tag, text
 from crystalfw.core.report.numbers import percent
 
 # The Jmol colours, hydrogen first: what crystallographers expect (oxygen red, nitrogen blue, ...).
-_COLOURS = [
-    "ffffff",
-    "d9ffff",
-    "cc80ff",
-    "c2ff00",
-    "ffb5b5",
-    "909090",
-    "3050f8",
-    "ff0d0d",
-    "90e050",
-    "b3e3f5",
-    "ab5cf2",
-    "8aff00",
-    "bfa6a6",
-    "f0c8a0",
-    "ff8000",
-    "ffff30",
-    "1ff01f",
-    "80d1e3",
-    "8f40d4",
-    "3dff00",
-    "e6e6e6",
-    "bfc2c7",
-    "a6a6ab",
-    "8a99c7",
-    "9c7ac7",
-    "e06633",
-    "f090a0",
-    "50d050",
-    "c88033",
-    "7d80b0",
-    "c28f8f",
-    "668f8f",
-    "bd80e3",
-    "ffa100",
-    "a62929",
-    "5cb8d1",
-    "702eb0",
-    "00ff00",
-    "94ffff",
-    "94e0e0",
-    "73c2c9",
-    "54b5b5",
-    "3b9e9e",
-    "248f8f",
-    "0a7d8c",
-    "006985",
-    "c0c0c0",
-    "ffd98f",
-    "a67573",
-    "668080",
-    "9e63b5",
-    "d47a00",
-    "940094",
-    "429eb0",
-    "57178f",
-    "00c900",
-    "70d4ff",
-    "ffffc7",
-    "d9ffc7",
-    "c7ffc7",
-    "a3ffc7",
-    "8fffc7",
-    "61ffc7",
-    "45ffc7",
-    "30ffc7",
-    "1fffc7",
-    "00ff9c",
-    "00e675",
-    "00d452",
-    "00bf38",
-    "00ab24",
-    "4dc2ff",
-    "4da6ff",
-    "2194d6",
-    "267dab",
-    "266696",
-    "175487",
-    "d0d0e0",
-    "ffd123",
-    "b8b8d0",
-    "a6544d",
-    "575961",
-    "9e4fb5",
-    "ab5c00",
-    "754f45",
-    "428296",
-    "420066",
-    "007d00",
-    "70abfa",
-    "00baff",
-    "00a1ff",
-    "008fff",
-    "0080ff",
-    "006bff",
-    "545cf2",
-    "785ce3",
-    "8a4fe3",
-    "a136d4",
-    "b31fd4",
-    "b31fba",
-    "b30da6",
-    "bd0d87",
-    "c70066",
-    "cc0059",
-    "d1004f",
-    "d90045",
-    "e00038",
-    "e6002e",
-    "eb0026",
-]
+_COLOURS = (
+    "ffffff d9ffff cc80ff c2ff00 ffb5b5 909090 3050f8 ff0d0d 90e050 b3e3f5 ab5cf2 8aff00 bfa6a6 f0c8a0 ff8000 ffff30 "
+    "1ff01f 80d1e3 8f40d4 3dff00 e6e6e6 bfc2c7 a6a6ab 8a99c7 9c7ac7 e06633 f090a0 50d050 c88033 7d80b0 c28f8f 668f8f "
+    "bd80e3 ffa100 a62929 5cb8d1 702eb0 00ff00 94ffff 94e0e0 73c2c9 54b5b5 3b9e9e 248f8f 0a7d8c 006985 c0c0c0 ffd98f "
+    "a67573 668080 9e63b5 d47a00 940094 429eb0 57178f 00c900 70d4ff ffffc7 d9ffc7 c7ffc7 a3ffc7 8fffc7 61ffc7 45ffc7 "
+    "30ffc7 1fffc7 00ff9c 00e675 00d452 00bf38 00ab24 4dc2ff 4da6ff 2194d6 267dab 266696 175487 d0d0e0 ffd123 b8b8d0 "
+    "a6544d 575961 9e4fb5 ab5c00 754f45 428296 420066 007d00 70abfa 00baff 00a1ff 008fff 0080ff 006bff 545cf2 785ce3 "
+    "8a4fe3 a136d4 b31fd4 b31fba b30da6 bd0d87 c70066 cc0059 d1004f d90045 e00038 e6002e eb0026 "
+)
 # Covalent radii in picometres, hydrogen first (Cordero et al., Dalton Trans. 2008, 2832).
-_RADII = [
-    int(value)
-    for value in [
-        "31",
-        "28",
-        "128",
-        "96",
-        "84",
-        "76",
-        "71",
-        "66",
-        "57",
-        "58",
-        "166",
-        "141",
-        "121",
-        "111",
-        "107",
-        "105",
-        "102",
-        "106",
-        "203",
-        "176",
-        "170",
-        "160",
-        "153",
-        "139",
-        "139",
-        "132",
-        "126",
-        "124",
-        "132",
-        "122",
-        "122",
-        "120",
-        "119",
-        "120",
-        "120",
-        "116",
-        "220",
-        "195",
-        "190",
-        "175",
-        "164",
-        "154",
-        "147",
-        "146",
-        "142",
-        "139",
-        "145",
-        "144",
-        "142",
-        "139",
-        "139",
-        "138",
-        "139",
-        "140",
-        "244",
-        "215",
-        "207",
-        "204",
-        "203",
-        "201",
-        "199",
-        "198",
-        "198",
-        "196",
-        "194",
-        "192",
-        "192",
-        "189",
-        "190",
-        "187",
-        "187",
-        "175",
-        "170",
-        "162",
-        "151",
-        "144",
-        "141",
-        "136",
-        "136",
-        "132",
-        "145",
-        "146",
-        "148",
-        "140",
-        "150",
-        "150",
-        "260",
-        "221",
-        "215",
-        "206",
-        "200",
-        "196",
-        "190",
-        "187",
-        "180",
-        "169",
-    ]
-]
+_RADII = (
+    "31 28 128 96 84 76 71 66 57 58 166 141 121 111 107 105 102 106 203 176 170 160 153 139 139 132 126 124 132 122 "
+    "122 120 119 120 120 116 220 195 190 175 164 154 147 146 142 139 145 144 142 139 139 138 139 140 244 215 207 204 "
+    "203 201 199 198 198 196 194 192 192 189 190 187 187 175 170 162 151 144 141 136 136 132 145 146 148 140 150 150 "
+    "260 221 215 206 200 196 190 187 180 169 "
+)
 _UNKNOWN_COLOUR, _UNKNOWN_RADIUS = "ff1493", 170
-_CELL = 26
+_CELL, _GAP = 26, 6
 
 
 def colour(number: int) -> str:
     """The element's colour as #rrggbb."""
-    return "#" + (_COLOURS[number - 1] if 1 <= number <= len(_COLOURS) else _UNKNOWN_COLOUR)
+    known = _COLOURS.split()
+    return "#" + (known[number - 1] if 1 <= number <= len(known) else _UNKNOWN_COLOUR)
 
 
 def radius(number: int) -> float:
     """Covalent radius in angstrom."""
-    return (_RADII[number - 1] if 1 <= number <= len(_RADII) else _UNKNOWN_RADIUS) / 100
+    known = _RADII.split()
+    return (int(known[number - 1]) if 1 <= number <= len(known) else _UNKNOWN_RADIUS) / 100
 
 
 def symbol(number: int) -> str:
@@ -255,11 +60,7 @@ def gradients(numbers: set[int]) -> Markup:
 
 def key(numbers: set[int]) -> Markup:
     """Which colour is which element."""
-    balls = [
-        tag("span", Markup(f'<svg viewBox="0 0 20 20" aria-hidden="true"><circle cx="10" cy="10" r="9" fill="url(#el{number})"/></svg>'), symbol(number))
-        for number in sorted(numbers)
-    ]  # fmt: skip
-    return tag("div", *balls, class_="legend elements")
+    return tag("div", *(tag("span", _ball(number), symbol(number)) for number in sorted(numbers)), class_="legend elements")
 
 
 def periodic_table(shares: Mapping[str, float], beside: Mapping[str, float], label: str) -> Markup:
@@ -267,21 +68,28 @@ def periodic_table(shares: Mapping[str, float], beside: Mapping[str, float], lab
     highest = max([*shares.values(), *beside.values()], default=0.0) or 1.0
     cells = []
     for number in range(1, 104):
-        name, (column, row) = symbol(number), _place(number)
-        share, other = shares.get(name, 0.0), beside.get(name, 0.0)
+        name = symbol(number)
+        tip = f"{name}: {percent(shares.get(name, 0.0))} here, {percent(beside.get(name, 0.0))} beside"
         # the square root keeps rare elements visible beside oxygen
-        strength = (share / highest) ** 0.5
-        x, y = column * _CELL, row * _CELL + (6 if row > 6 else 0)
-        cells.append(tag(
-            "g", tag("title", f"{name}: {percent(share)} here, {percent(other)} beside"),
-            Markup(f'<rect x="{x}" y="{y}" width="{_CELL - 2}" height="{_CELL - 2}" rx="3" class="cell"/>'),
-            Markup(f'<rect x="{x}" y="{y}" width="{_CELL - 2}" height="{_CELL - 2}" rx="3" class="heat" style="opacity:{strength:.3f}"/>'),
-            tag("text", name, x=x + _CELL / 2 - 1, y=y + 16, text_anchor="middle", class_="on" if strength > 0.6 else "none" if not share else None),
-        ))  # fmt: skip
-    width, height = 18 * _CELL, 9 * _CELL + 6
-    return Markup(
-        f'<svg class="periodic" viewBox="0 0 {width} {height}" role="img" aria-label="{text(label)}">{join(cells)}</svg>'
-    )
+        cells.append(_square(name, _place(number), (shares.get(name, 0.0) / highest) ** 0.5, tip))
+    width, height = 18 * _CELL, 9 * _CELL + _GAP
+    opening = f'<svg class="periodic" viewBox="0 0 {width} {height}" role="img" aria-label="{text(label)}">'
+    return Markup(f"{opening}{join(cells)}</svg>")
+
+
+def _square(name: str, place: tuple[int, int], strength: float, tip: str) -> Markup:
+    column, row = place
+    x, y, side = column * _CELL, row * _CELL + (_GAP if row > 6 else 0), _CELL - 2
+    box = f'<rect x="{x}" y="{y}" width="{side}" height="{side}" rx="3" '
+    layers = Markup(f'{box}class="cell"/>{box}class="heat" style="opacity:{strength:.3f}"/>')
+    style = "on" if strength > 0.6 else "none" if not strength else None
+    written = tag("text", name, x=x + side / 2, y=y + 16, text_anchor="middle", class_=style)
+    return tag("g", tag("title", tip), layers, written)
+
+
+def _ball(number: int) -> Markup:
+    circle = f'<circle cx="10" cy="10" r="9" fill="url(#el{number})"/>'
+    return Markup(f'<svg viewBox="0 0 20 20" aria-hidden="true">{circle}</svg>')
 
 
 def _place(number: int) -> tuple[int, int]:

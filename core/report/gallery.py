@@ -38,11 +38,13 @@ def pick(samples: Path | None, *, preferred: Sequence[str] = (), count: int = SH
     wanted = set(preferred)
     rows = [row for row in islice(read_rows(samples), _LOOKED_AT) if row["status"] == "ok" and row["cif"].strip()]
     rows.sort(key=lambda row: row["id"] not in wanted)
-    first, again, seen = [], [], set()
+    first: list[dict[str, str]] = []
+    again: list[dict[str, str]] = []
+    seen: set[str] = set()
     for row in rows:
         (again if row["formula"] in seen else first).append(row)
         seen.add(row["formula"])
-    picks = []
+    picks: list[Pick] = []
     for row in [*first, *again]:
         if len(picks) == count:
             break
@@ -59,7 +61,10 @@ def gallery(picks: Sequence[Pick]) -> Markup:
     """The section with all cards."""
     numbers = {int(number) for item in picks for number in item.crystal.numbers}
     button = Markup('<button id="spin" class="button" type="button" aria-pressed="false" hidden>Turn all slowly</button>')
-    lead = "Drag a crystal to turn it (or focus it and use the arrow keys; double-click sets it back). Valid, unique and novel ones first."
+    lead = (
+        "Drag a crystal to turn it, or focus it and use the arrow keys; a double click sets it back. "
+        "Valid, unique and novel ones come first."
+    )
     cards = tag("div", *(_card(item) for item in picks), class_="gallery")
     return section("crystals", "Sampled crystals", join([gradients(numbers), button]), cards, key(numbers), lead=lead)
 

@@ -42,13 +42,11 @@ def tag(name: str, *content: Any, **attributes: Any) -> Markup:
 
 def table(header: Sequence[Any], rows: Iterable[Sequence[Any]], *, caption: str = "") -> Markup:
     """A table that scrolls sideways on narrow screens; the first column is the row's name, numbers are right-aligned."""
-    body = [
-        tag(
-            "tr", tag("th", row[0], scope="row"), *(tag("td", cell, class_="n" if _numeric(cell) else None) for cell in row[1:])
-        )
-        for row in rows
-    ]
-    head = tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in header)))
+    rows = [list(row) for row in rows]
+    body = [tag("tr", tag("th", row[0], scope="row"), *(_cell(cell) for cell in row[1:])) for row in rows]
+    right = {k for row in rows for k, cell in enumerate(row) if k and _numeric(cell)}
+    names = (tag("th", cell, scope="col", class_="n" if k in right else None) for k, cell in enumerate(header))
+    head = tag("thead", tag("tr", *names))
     title = [tag("caption", caption)] if caption else []
     return tag("div", tag("table", *title, head, tag("tbody", *body)), class_="scroll")
 
@@ -95,7 +93,8 @@ def page(title: str, subtitle: str, sections: Sequence[Markup], *, links: Sequen
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="color-scheme" content="light dark">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
         f'<link rel="icon" href="data:,">\n<title>{text(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n'
         f"{header}\n{navigation}\n<main>\n"
         + "\n".join(sections)
@@ -108,6 +107,10 @@ _THEME_BUTTON = Markup('<button id="theme" type="button" aria-label="Switch betw
 
 def _asset(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _cell(content: Any) -> Markup:
+    return tag("td", content, class_="n" if _numeric(content) else None)
 
 
 def _numeric(cell: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -44,9 +44,17 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [round(k * step, 12) for k in range(first, last + 1)]
 
 
-def tick_label(value: float) -> str:
-    """A tick without needless digits: 1.5, 20, 5k, 2M."""
+def tick_labels(values: Sequence[float]) -> list[str]:
+    """Ticks without needless digits, all in one unit: 1.5, 20, 5k, 2M, 5e-4."""
+    largest = max((abs(value) for value in values), default=0.0)
     for limit, letter in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit and abs(value) >= 2 * 1e3:
-            return f"{value / limit:g}{letter}"
-    return f"{value:.6g}"
+        if largest >= 5 * limit or (largest >= 2 * limit and letter == "M"):
+            return ["0" if not value else f"{value / limit:g}{letter}" for value in values]
+    if 0 < largest < 0.01:
+        return ["0" if not value else _scientific(value) for value in values]
+    return [f"{value:.6g}" for value in values]
+
+
+def _scientific(value: float) -> str:
+    exponent = math.floor(math.log10(abs(value)))
+    return f"{value / 10**exponent:.3g}e{exponent}"

@@ -42,6 +42,11 @@ class RunFiles:
         found = self.metrics.get("metrics", {}).get(metric, {})
         return found.get("result", {}) if isinstance(found, Mapping) else {}
 
+    @property
+    def examples(self) -> Sequence[str]:
+        """Ids of samples that passed the whole funnel."""
+        return tuple(self.result("shares").get("examples", ()))
+
 
 def read_run(run_dir: Path, *, samples: Path | None = None) -> RunFiles:
     """Read a run folder; a file that is missing or damaged is named in `missing`."""
@@ -73,7 +78,7 @@ def write_report(run_dir: str | Path, *, samples: Path | None = None) -> Path:
 
 def render(files: RunFiles) -> str:
     """The page as text."""
-    picks = pick(files.samples, preferred=files.result("shares").get("examples", ()))
+    picks = pick(files.samples, preferred=files.examples)
     parts = [
         ("summary", "Summary", sections.summary(files.metrics, files.curves)),
         ("training", "Training", sections.training(files.curves)),

@@ -153,10 +153,11 @@ def distributions(result: Mapping[str, Any]) -> Markup:
         note = "" if distances.get(name) is None else f"Wasserstein distance {short(distances[name], 3)} {unit}"
         chart = histogram(item["edges"], sides, unit, f"{title}: samples and reference", discrete=name in ("elements", "atoms"))
         cards.append(card(title, chart, note=note))
-    lead = f"{short(result['samples'])} {result['protocol']['population']} samples, {short(result['reference'])} reference crystals."
+    population = result["protocol"]["population"]
+    lead = f"{short(result['samples'])} {population} samples, {short(result['reference'])} reference crystals."
     rows = [[_TITLES.get(name, name), short(value, 4), units.get(name, "")] for name, value in distances.items()]
-    return section("distributions", "Distributions", grid(*cards),
-                   details("The distances as a table", table(["quantity", "Wasserstein distance", "unit"], rows)), lead=lead)  # fmt: skip
+    figures = details("The distances as a table", table(["quantity", "Wasserstein distance", "unit"], rows))
+    return section("distributions", "Distributions", grid(*cards), figures, lead=lead)
 
 
 def elements(result: Mapping[str, Any]) -> Markup:
@@ -180,8 +181,8 @@ def parity(metrics: Mapping[str, Any], predictions: Sequence[Mapping[str, str]])
     for name, item in metrics.get("metrics", {}).items():
         for column, figures in item.get("result", {}).get("parity", {}).items():
             pairs = list(zip(figures["target"], figures["obtained"], strict=False))
-            cards.append(card(f"{column} ({name})", scatter(pairs, "asked for", "obtained", f"{column}: asked for and obtained"),
-                              note=figures.get("note", "")))  # fmt: skip
+            chart = scatter(pairs, "asked for", "obtained", f"{column}: asked for and obtained")
+            cards.append(card(f"{column} ({name})", chart, note=figures.get("note", "")))
     by_column: dict[str, list[tuple[float, float]]] = {}
     for row in predictions:
         by_column.setdefault(row.get("column", ""), []).append((float(row["target"]), float(row["predicted"])))

@@ -55,11 +55,15 @@ class Shares(Metric):
         return {
             "asked": total,
             "chain": chain,
-            "failures": {stage: _listed(reasons) for stage, reasons in failures.items()},
+            "failures": {stage: _listed(failures[stage]) for stage in STAGES if failures[stage]},
             "comparisons": decided,
             "examples": [crystal.id for crystal in survivors[:_EXAMPLES]],
             "protocol": self._protocol(reference, context),
-            "summary": [f"{link['stage']}: {link['count']} of {total} ({link['count'] / max(total, 1):.1%})" for link in chain],
+            "summary": [
+                f"{stage}: {counts[stage]} of {total} ({counts[stage] / max(total, 1):.1%})"
+                for stage in STAGES
+                if stage in counts
+            ],
         }
 
     def _decoded(self, samples: Sequence[Sample], counts: dict[str, int], failures: dict[str, Counter[str]]) -> list[Crystal]:
