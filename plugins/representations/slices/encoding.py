@@ -18,7 +18,7 @@ from crystalfw.plugins.representations.slices.completion import completing_conta
 from crystalfw.plugins.representations.slices.cycles import is_three_dimensional, net_of
 from crystalfw.plugins.representations.slices.dialects import ELEMENTS, MAX_ATOMS, Dialect, nearest_step
 from crystalfw.plugins.representations.slices.gauge import fit_labels
-from crystalfw.plugins.representations.slices.graph import NO_LENGTH, QuotientGraph
+from crystalfw.plugins.representations.slices.graph import NO_LENGTH, QuotientGraph, normalised
 from crystalfw.plugins.representations.slices.reasons import ENCODE_REASONS
 from crystalfw.plugins.representations.slices.reduction import determinant, inverse, reduce_cell
 
@@ -80,13 +80,13 @@ def canonical_graph(graph: QuotientGraph) -> QuotientGraph:
     kinds = graph.contact + 2 * (graph.length.astype(np.int64) + 1)
     edges = np.column_stack([graph.i, graph.j, graph.shifts])
     atoms, ordered, order = canonical_edges(graph.numbers, edges, kinds)
-    shifts = fit_labels(graph.n_atoms, ordered[:, 0], ordered[:, 1], ordered[:, 2:])
+    i, j, labels = ordered[:, 0], ordered[:, 1], ordered[:, 2:]
+    shifts = fit_labels(graph.n_atoms, i, j, labels)
     if shifts is None:
         raise EncodeError("labels")
-    changed = QuotientGraph.from_edges(
-        graph.numbers[atoms], ordered[:, 0], ordered[:, 1], shifts, graph.contact[order], graph.length[order]
-    )
-    return replace(changed, space_group=graph.space_group)
+    if shifts is not labels:
+        i, j, shifts = normalised(i, j, shifts)
+    return QuotientGraph(graph.numbers[atoms], i, j, shifts, graph.contact[order], graph.length[order], graph.space_group)
 
 
 def is_periodic(graph: QuotientGraph) -> bool:

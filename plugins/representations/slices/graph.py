@@ -78,8 +78,11 @@ class QuotientGraph:
         i, j, shifts = normalised(i, j, shifts)
         contact = np.zeros(n_edges, dtype=bool) if contact is None else contact
         length = np.full(n_edges, NO_LENGTH, dtype=np.int16) if length is None else length
-        keys = np.column_stack([i, j, shifts])
-        _, first = np.unique(keys, axis=0, return_index=True)
+        reach = 2 * int(np.abs(shifts).max(initial=0)) + 1
+        codes = ((i * len(numbers) + j) * reach + shifts[:, 0]) * reach**2 + shifts[:, 1] * reach + shifts[:, 2]
+        _, first = np.unique(codes, return_index=True)
+        if len(first) == n_edges:
+            return cls(numbers, i, j, shifts, contact, length, space_group)
         keep = np.sort(first)
         return cls(numbers, i[keep], j[keep], shifts[keep], contact[keep], length[keep], space_group)
 

@@ -28,7 +28,7 @@ CONDITIONS = {
     "required_elements": "at least one atom of each",
     "forbidden_elements": "no atom of these",
     "n_atoms": "number of atoms in the cell: 8, or [4, 12]",
-    "charge_balanced": "true: one oxidation state per element (SMACT's smact14 set) makes the cell neutral",
+    "charge_balanced": "true: neutral with one oxidation state per element (SMACT, set smact14), Pauling's test included",
     "prefix": "the string begins with these tokens; write its rest",
 }
 """Every hard condition by name."""
@@ -95,7 +95,7 @@ def read_conditions(asked: Mapping[str, Any], ids: Mapping[str, int], max_atoms:
         upper_Z[counts_Z == 0] = 0
         rules.append(Multiple(counts_Z // np.gcd.reduce(counts_Z[counts_Z > 0]), least))
     if _flag(asked.get("charge_balanced", False), text):
-        rules.append(Balanced(tuple(lower_Z.tolist()), tuple(upper_Z.tolist()), least))
+        rules.append(Balanced(lower_Z, upper_Z, least))
     if len(rules) > 1:
         raise ConditionError(f"{text}: give a composition instead of a formula where charge balance is asked for")
     clash = np.flatnonzero(lower_Z > upper_Z)
@@ -136,68 +136,106 @@ class Multiple:
 
 
 class Balanced:
-    """One oxidation state for all atoms of an element, charges adding up to zero.
+    """Charges add up to zero with one oxidation state per element, every cation less electronegative than every anion.
 
-    Sums of charges are bits of an integer, shifted by OFFSET. A completion adds atoms of one element only: some balanced
+    The test of SMACT (charge neutrality and Pauling's) without its exemption of metals. Sums of charges are bits of an
+    integer, shifted by OFFSET. A completion adds atoms of one element only (two to an empty list): some balanced
     compositions near the limit of atoms are thereby excluded, none that is not balanced is let through.
     """
 
     OFFSET = 4096
 
-    def __init__(self, lower_Z: tuple[int, ...], upper_Z: tuple[int, ...], least: int) -> None:
-        self.lower_Z, self.upper_Z, self.least = np.array(lower_Z), np.array(upper_Z), least
-        self.states = oxidation_states()
+    def __init__(self, lower_Z: Counts, upper_Z: Counts, least: int) -> None:
+        self.lower_Z, self.upper_Z, self.least = lower_Z.astype(np.int64), upper_Z.astype(np.int64), least
         self._known: dict[tuple[bytes, int], bool] = {}
 
     def holds(self, counts_Z: Counts) -> bool:
         """True where the atoms can be neutral."""
-        return bool(self._charges(counts_Z) >> self.OFFSET & 1)
+        present = _by_electronegativity(counts_Z)
+        return any(self._charges(present, cut) >> self.OFFSET & 1 for cut in _cuts(present))
 
     def completable(self, counts_Z: Counts, most: int) -> bool:
         """True where atoms of one element make the cell neutral, what is required included."""
         key = counts_Z.tobytes(), most
         if key not in self._known:
-            self._known[key] = self._search(np.maximum(counts_Z, self.lower_Z), most)
+            wanted_Z = np.maximum(counts_Z, self.lower_Z)
+            starts = [wanted_Z] if wanted_Z.any() else [one for one in np.eye(N_NUMBERS, dtype=np.int64) if self._usable(one)]
+            self._known[key] = any(self._search(start, most) for start in starts)
         return self._known[key]
+
+    def _usable(self, counts_Z: NDArray[np.int64]) -> bool:
+        return all(_ions()[z].states for z in np.flatnonzero(counts_Z).tolist()) and bool((counts_Z <= self.upper_Z).all())
 
     def _search(self, counts_Z: NDArray[np.int64], most: int) -> bool:
         n = int(counts_Z.sum())
-        if n > most or any(not self.states[z] for z in np.flatnonzero(counts_Z).tolist()):
+        if n > most or not self._usable(counts_Z):
             return False
         if n >= self.least and self.holds(counts_Z):
             return True
-        charges = self._charges(counts_Z)
+        fewest = max(1, self.least - n)
         for number in range(1, N_NUMBERS):
-            room = min(most - n, int(self.upper_Z[number]) - int(counts_Z[number]))
-            if room < 1 or not self.states[number]:
-                continue
+            room = min(most - n, int(self.upper_Z[number] - counts_Z[number]))
             present = int(counts_Z[number])
-            others = self._charges(counts_Z, without=number) if present else charges
-            for added in range(max(1, self.least - n), room + 1):
-                if any(others >> (self.OFFSET - (present + added) * state) & 1 for state in self.states[number]):
-                    return True
+            if room >= fewest and self._closes(number, range(present + fewest, present + room + 1), counts_Z):
+                return True
         return False
 
-    def _charges(self, counts_Z: NDArray[Any], without: int = 0) -> int:
-        """Bit OFFSET + q is set where the atoms can carry the charge q."""
+    def _closes(self, number: int, amounts: range, counts_Z: NDArray[np.int64]) -> bool:
+        """True where some amount of the element, with one sign, makes the other atoms neutral."""
+        ion = _ions()[number]
+        others = _by_electronegativity(counts_Z, without=number)
+        for cut in _cuts(others):
+            as_cation = cut == len(others) or ion.electronegativity < others[cut][0]
+            as_anion = cut == 0 or ion.electronegativity > others[cut - 1][0]
+            states = [state for state in ion.states if (as_cation and state > 0) or (as_anion and state < 0)]
+            charges = self._charges(others, cut)
+            if any(charges >> (self.OFFSET - amount * state) & 1 for state in states for amount in amounts):
+                return True
+        return False
+
+    def _charges(self, present: list[tuple[float, int, int]], n_cations: int) -> int:
+        """Bit OFFSET + q is set where the atoms can carry the charge q, the first elements as cations, the rest as anions."""
         reached = 1 << self.OFFSET
-        for number in np.flatnonzero(counts_Z).tolist():
-            if number != without:
-                shifts = [int(counts_Z[number]) * state for state in self.states[number]]
-                reached = _union(reached << q if q >= 0 else reached >> -q for q in shifts)
+        for place, (_, number, count) in enumerate(present):
+            shifts = [count * state for state in _ions()[number].states if (state > 0) == (place < n_cations)]
+            reached = _union(reached << q if q >= 0 else reached >> -q for q in shifts)
         return reached
 
 
+@dataclass(frozen=True)
+class Ion:
+    """What an element can be in an ionic crystal."""
+
+    states: tuple[int, ...]
+    """Oxidation states other than 0 in SMACT's set smact14; empty where it has none, or no electronegativity."""
+    electronegativity: float
+    """Pauling's."""
+
+
 @cache
-def oxidation_states() -> tuple[tuple[int, ...], ...]:
-    """(Z,) oxidation states of each element in SMACT's set smact14; empty where it has none."""
+def _ions() -> tuple[Ion, ...]:
+    """(Z,) the ions of each element."""
     from smact import Element
 
-    found: list[tuple[int, ...]] = [()]
+    found = [Ion((), 0.0)]
     for symbol in ELEMENTS:
-        states = Element(symbol).oxidation_states_smact14 or []
-        found.append(tuple(sorted({int(state) for state in states if state != 0})))
+        element = Element(symbol)
+        known = element.pauling_eneg is not None and element.oxidation_states_smact14
+        states = sorted({int(state) for state in element.oxidation_states_smact14 if state != 0}) if known else []
+        found.append(Ion(tuple(states), float(element.pauling_eneg or 0.0)))
     return tuple(found)
+
+
+def _by_electronegativity(counts_Z: NDArray[Any], without: int = 0) -> list[tuple[float, int, int]]:
+    """(electronegativity, atomic number, count) of the elements present, ascending."""
+    numbers = [number for number in np.flatnonzero(counts_Z).tolist() if number != without]
+    return sorted((_ions()[number].electronegativity, number, int(counts_Z[number])) for number in numbers)
+
+
+def _cuts(present: list[tuple[float, int, int]]) -> list[int]:
+    """Places that can part cations from anions: not between equal electronegativities."""
+    inner = [place for place in range(1, len(present)) if present[place - 1][0] < present[place][0]]
+    return [0, *inner, len(present)] if present else [0]
 
 
 def _union(bits: Iterable[int]) -> int:
