@@ -18,9 +18,6 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import Decoded
-
-# loaded before the function of the same name is defined: a first import later would put the module in its place
-from crystalfw.plugins.representations.slices import decode as _folder  # noqa: F401
 from crystalfw.plugins.representations.slices.encoding import EncodeError, bonded, canonical_graph, plain
 from crystalfw.plugins.representations.slices.graph import QuotientGraph
 from crystalfw.plugins.representations.slices.slices import Slices, read_net

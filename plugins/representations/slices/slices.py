@@ -5,8 +5,9 @@ Shapes: R rows, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DecodeError, PluginError
 from crystalfw.core.interfaces import Decoded, Encoded, GrammarState, Representation
+from crystalfw.core.samples import space_group_number
 from crystalfw.plugins.representations.slices.augmentation import random_equivalent
 from crystalfw.plugins.representations.slices.dialects import DIALECTS, MAX_ATOMS, vocabulary
 from crystalfw.plugins.representations.slices.encoding import (
@@ -25,13 +27,15 @@ from crystalfw.plugins.representations.slices.encoding import (
     with_lengths,
 )
 from crystalfw.plugins.representations.slices.graph import QuotientGraph
-from crystalfw.plugins.representations.slices.reasons import DECODE_REASONS
+from crystalfw.plugins.representations.slices.reasons import DECODE_REASONS, ENCODE_REASONS
 from crystalfw.plugins.representations.slices.rigidity import stiffened, stiffening
 from crystalfw.plugins.representations.slices.strings import parse, print_graph
 
 
 class Slices(Representation):
     """SLICES strings (Xiao et al., Nat. Commun. 14 (2023) 7027), with two dialects that also say lengths."""
+
+    reasons = {**ENCODE_REASONS, **DECODE_REASONS}
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -67,7 +71,8 @@ class Slices(Representation):
             try:
                 graph = canonical_graph(graph)
                 if self.config.space_group:
-                    graph = replace(graph, space_group=_space_group(crystals[place]))
+                    # spglib fails on some distorted crystals: P1 is always true
+                    graph = replace(graph, space_group=space_group_number(crystals[place]) or 1)
                 outcomes[place] = Encoded(string=print_graph(graph))
             except EncodeError as error:
                 outcomes[place] = Encoded(reason=error.reason)
@@ -79,14 +84,14 @@ class Slices(Representation):
         if self.config.dialect == "metric":
             return [with_lengths(stiffened(crystal, stiffening(crystal).groups), "metric") for crystal in crystals]
         if self.config.dialect == "rigid":
-            from crystalfw.plugins.representations.slices.decode.synthesis import rigid_graphs
+            from crystalfw.plugins.representations.slices.decoding.synthesis import rigid_graphs
 
             return rigid_graphs(crystals)
         return [with_lengths(crystal, "plain") for crystal in crystals]
 
     def decode(self, strings: Sequence[str]) -> list[Decoded]:
         """A crystal of each string, or one of reasons.DECODE_REASONS with a message."""
-        from crystalfw.plugins.representations.slices.decode.decoder import decode_graphs
+        from crystalfw.plugins.representations.slices.decoding.decoder import decode_graphs
 
         outcomes: list[Decoded | None] = [None] * len(strings)
         graphs: list[tuple[int, QuotientGraph]] = []
@@ -129,6 +134,22 @@ class Slices(Representation):
         """Another description of the same graph: atoms and edges in random order, random basis and images."""
         return print_graph(random_equivalent(parse(string), rng))
 
+    @staticmethod
+    def fit_codec(
+        train: Iterable[Crystal],
+        validation: Iterable[Crystal],
+        folder: Path,
+        *,
+        steps: int,
+        seed: int,
+        data: Sequence[Mapping[str, Any]],
+        say: Callable[[str], None],
+    ) -> dict[str, Any]:
+        """Fit the decoder's parts (`crystalfw codec fit`); see decoding.fit.fit_codec."""
+        from crystalfw.plugins.representations.slices.decoding.fit import fit_codec
+
+        return fit_codec(train, validation, folder, steps=steps, seed=seed, data=data, say=say)
+
 
 def read_net(string: str) -> QuotientGraph:
     """The graph of a string that can become a crystal; raises DecodeError with reason `parse` or `graph`."""
@@ -136,12 +157,3 @@ def read_net(string: str) -> QuotientGraph:
     if not is_periodic(graph):
         raise DecodeError("graph", DECODE_REASONS["graph"])
     return graph
-
-
-def _space_group(crystal: Crystal) -> int:
-    """Number by spglib; 1 where it finds none."""
-    import spglib
-
-    cell = crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist()
-    dataset = spglib.get_symmetry_dataset(cell, symprec=0.1)
-    return 1 if dataset is None else int(dataset.number)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from crystalfw.plugins.representations.slices.decode.batch import Geometry, GraphBatch, rows_times
+from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch, rows_times
 
 MOST_PASSES = 40
 _NEAR = torch.cartesian_prod(torch.arange(-1, 3), torch.arange(-1, 3))

@@ -5,15 +5,21 @@ Shapes: N atoms, E edges.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalfw.core.crystal import Crystal
+from crystalfw.plugins.representations.slices.decoding.bond_table import Bonds
 from crystalfw.plugins.representations.slices.dialects import N_STEPS, nearest_step
+from crystalfw.plugins.representations.slices.encoding import bonded
 from crystalfw.plugins.representations.slices.graph import NO_LENGTH, QuotientGraph
+from crystalfw.plugins.representations.slices.rigidity import stiffened, stiffening
 
 BOND, COMPLETION, CONTACT = range(3)
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,52 @@ class Example:
     """(E,) for a CONTACT the share of missing rigidity that the contacts before it have already given; else -1."""
     fold: int
     """Fold of the bond table's cross-fitting: equal for crystals of one composition."""
+
+    @classmethod
+    def from_crystal(cls, crystal: Crystal) -> Example:
+        """With its bonds and all contacts that it needs; raises EncodeError where it has no graph."""
+        net = bonded(crystal)
+        need = stiffening(net)
+        full = stiffened(net, need.groups)
+        graph, own = full.graph, net.graph.n_edges
+        kind = np.where(graph.contact, COMPLETION, BOND).astype(np.int8)
+        kind[own:] = CONTACT
+        gains = np.array([group.gain for group in need.groups], dtype=np.float64)
+        before = (np.cumsum(gains) - gains) / max(1.0, gains.sum())
+        sizes = [len(group.edges) for group in need.groups]
+        return cls(
+            numbers=graph.numbers,
+            lattice=full.lattice,
+            frac=full.frac_coords,
+            i=graph.i,
+            j=graph.j,
+            shifts=graph.shifts,
+            length=full.distances,
+            kind=kind,
+            need=np.concatenate([np.full(own, -1.0), np.repeat(before, sizes)]),
+            fold=composition_fold(graph.numbers),
+        )
+
+
+def composition_fold(numbers: NDArray[np.int64]) -> int:
+    """Fold of a reduced composition, the same on every machine."""
+    elements, counts = np.unique(numbers, return_counts=True)
+    reduced = counts // np.gcd.reduce(counts)
+    return int((elements * reduced * 7919).sum() + reduced.sum()) % FOLDS
+
+
+def observed_bonds(examples: Sequence[Example]) -> Bonds:
+    """All bonds of the examples, with the coordination numbers of their atoms: what the bond table is fitted to."""
+    columns: list[list[NDArray[np.float64]]] = [[] for _ in range(5)]
+    for example in examples:
+        bond = example.kind == BOND
+        i, j = example.i[bond], example.j[bond]
+        ends = np.bincount(np.concatenate([i, j]), minlength=len(example.numbers))
+        found = (example.numbers[i], example.numbers[j], ends[i], ends[j], example.length[bond])
+        for column, values in zip(columns, found, strict=True):
+            column.append(values)
+    z_i, z_j, c_i, c_j, length = (np.concatenate(column) for column in columns)
+    return Bonds(z_i.astype(np.int64), z_j.astype(np.int64), c_i.astype(np.int64), c_j.astype(np.int64), length)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import Decoded
-from crystalfw.plugins.representations.slices.decode.decoder import DecoderConfig, decode_graphs
+from crystalfw.plugins.representations.slices.decoding.decoder import DecoderConfig, decode_graphs
 from crystalfw.plugins.representations.slices.encoding import BondedCrystal, EncodeError, canonical_graph, with_lengths
 from crystalfw.plugins.representations.slices.graph import QuotientGraph
 from crystalfw.plugins.representations.slices.rigidity import Stiffening, stiffened, stiffening

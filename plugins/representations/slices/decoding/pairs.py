@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from crystalfw.plugins.representations.slices.decode.batch import Geometry, GraphBatch, rows_times
+from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch, rows_times
 
 _REACH = 127
 """Largest label component that a key can hold; pairs beyond it are left out (no reduced cell has any)."""

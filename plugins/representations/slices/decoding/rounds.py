@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from crystalfw.plugins.representations.slices.decode.batch import Geometry, GraphBatch
-from crystalfw.plugins.representations.slices.decode.cells import reduced
-from crystalfw.plugins.representations.slices.decode.closed_form import leverage
-from crystalfw.plugins.representations.slices.decode.least_squares import Targets, minimise
-from crystalfw.plugins.representations.slices.decode.net import LengthNet, PairInputs, Prediction
-from crystalfw.plugins.representations.slices.decode.pairs import (
+from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch
+from crystalfw.plugins.representations.slices.decoding.cells import reduced
+from crystalfw.plugins.representations.slices.decoding.closed_form import leverage
+from crystalfw.plugins.representations.slices.decoding.least_squares import Targets, minimise
+from crystalfw.plugins.representations.slices.decoding.net import LengthNet, PairInputs, Prediction
+from crystalfw.plugins.representations.slices.decoding.pairs import (
     Pairs,
     candidates,
     edges_of,
@@ -23,7 +23,7 @@ from crystalfw.plugins.representations.slices.decode.pairs import (
     near,
     second_neighbours,
 )
-from crystalfw.plugins.representations.slices.decode.start import Expectation
+from crystalfw.plugins.representations.slices.decoding.start import Expectation
 
 NEAR = 1.55
 """Non-bonded pairs up to this many mean bonds are shown to the net."""

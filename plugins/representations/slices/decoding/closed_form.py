@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from crystalfw.plugins.representations.slices.decode.batch import Geometry, GraphBatch, rows_times
+from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch, rows_times
 
 THINNEST = 1e-7
 """Share of the largest eigenvalue below which the realisation is flat: the graph is not three-periodic."""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from crystalfw.plugins.representations.slices.decode.batch import Geometry, GraphBatch, rows_times
-from crystalfw.plugins.representations.slices.decode.pairs import Pairs
+from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch, rows_times
+from crystalfw.plugins.representations.slices.decoding.pairs import Pairs
 
 LARGEST_STRAIN, LARGEST_MOVE = 0.2, 0.6
 """Bounds of one step: strain, and displacement in angstrom; longer steps are scaled down."""

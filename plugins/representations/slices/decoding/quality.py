@@ -14,8 +14,8 @@ from torch import Tensor
 
 from crystalfw.plugins.representations.slices.bonds import econ_bonds
 from crystalfw.plugins.representations.slices.completion import completing_contacts
-from crystalfw.plugins.representations.slices.decode.batch import Geometry, GraphBatch
-from crystalfw.plugins.representations.slices.decode.pairs import candidates, edges_of, near
+from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch
+from crystalfw.plugins.representations.slices.decoding.pairs import candidates, edges_of, near
 from crystalfw.plugins.representations.slices.graph import QuotientGraph, normalised
 
 CLOSEST = 0.5

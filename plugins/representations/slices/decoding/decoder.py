@@ -16,10 +16,10 @@ from torch import Tensor
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import Decoded
-from crystalfw.plugins.representations.slices.decode.batch import Geometry, GraphBatch, by_size
-from crystalfw.plugins.representations.slices.decode.bond_table import BondTable
-from crystalfw.plugins.representations.slices.decode.net import LengthNet
-from crystalfw.plugins.representations.slices.decode.quality import (
+from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch, by_size
+from crystalfw.plugins.representations.slices.decoding.bond_table import BondTable
+from crystalfw.plugins.representations.slices.decoding.net import LengthNet
+from crystalfw.plugins.representations.slices.decoding.quality import (
     CLOSEST,
     DECODER_REASONS,
     LARGEST_RESIDUAL,
@@ -27,8 +27,8 @@ from crystalfw.plugins.representations.slices.decode.quality import (
     encodes_again,
     measure,
 )
-from crystalfw.plugins.representations.slices.decode.rounds import graph_leverage, refine
-from crystalfw.plugins.representations.slices.decode.start import Expectation, expect, first_geometry
+from crystalfw.plugins.representations.slices.decoding.rounds import graph_leverage, refine
+from crystalfw.plugins.representations.slices.decoding.start import Expectation, expect, first_geometry
 from crystalfw.plugins.representations.slices.graph import QuotientGraph
 
 FITTED = Path(__file__).parent.parent / "fitted"

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from crystalfw.plugins.representations.slices.decode.batch import Geometry, GraphBatch, rows_times
-from crystalfw.plugins.representations.slices.decode.bond_table import BondTable
-from crystalfw.plugins.representations.slices.decode.cells import reduced
-from crystalfw.plugins.representations.slices.decode.closed_form import standard_realisation
-from crystalfw.plugins.representations.slices.decode.least_squares import Targets, minimise
-from crystalfw.plugins.representations.slices.decode.pairs import candidates, edges_of, joined, near, without_edges
+from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch, rows_times
+from crystalfw.plugins.representations.slices.decoding.bond_table import BondTable
+from crystalfw.plugins.representations.slices.decoding.cells import reduced
+from crystalfw.plugins.representations.slices.decoding.closed_form import standard_realisation
+from crystalfw.plugins.representations.slices.decoding.least_squares import Targets, minimise
+from crystalfw.plugins.representations.slices.decoding.pairs import candidates, edges_of, joined, near, without_edges
 
 REFRESHES, STEPS = 2, 6
 """The list of non-bonded pairs is made anew this often, with this many steps each time."""

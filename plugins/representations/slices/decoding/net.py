@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from crystalfw.plugins.representations.slices.decode.bond_table import N_ELEMENTS
+from crystalfw.plugins.representations.slices.decoding.bond_table import N_ELEMENTS
 
 WIDTH, LAYERS, RADIAL = 64, 3, 16
 N_ELEMENT_FEATURES = 20

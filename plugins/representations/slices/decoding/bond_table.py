@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crystalfw.core.errors import DataError
-from crystalfw.plugins.representations.slices.decode.batch import GraphBatch
+from crystalfw.plugins.representations.slices.decoding.batch import GraphBatch
 from crystalfw.plugins.representations.slices.dialects import ELEMENTS
 
 N_ELEMENTS = len(ELEMENTS) + 1

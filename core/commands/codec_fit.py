@@ -1,0 +1,119 @@
+"""Fit the parts of a representation that are learned from crystals: `crystalfw codec fit --data DIR ...`."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import io
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from crystalfw.core.cif import crystal_from_cif
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.discovery import registry
+from crystalfw.core.errors import DataError, PluginError
+
+TRAIN_FILES = ("train.csv.gz", "train.csv", "unlabelled.csv.gz", "unlabelled.csv")
+VALIDATION_FILES = ("val.csv.gz", "val.csv")
+EPILOG = """examples:
+  crystalfw codec fit --data data/mp_20 data/mpts_52 --out fitted/
+  crystalfw codec fit --data data/mp_20 --steps 1000 --seed 3 --out try/     (an interrupted fit goes on when called again)
+
+Of each folder the files train.csv[.gz] and unlabelled.csv[.gz] are read; of a file with a column `part` the rows whose
+part is train. val.csv[.gz] serves for the figures in the record. Nothing else is looked at.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `crystalfw codec fit`."""
+    parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="folders with train.csv(.gz), column cif")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the fitted parts and their record go")
+    parser.add_argument("--representation", default="slices", help="whose parts (slices)")
+    parser.add_argument("--steps", type=int, default=12_000, help="optimiser steps of the length net (12000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the initial net and the order of the crystals (0)")
+    parser.add_argument("--limit", type=int, metavar="N", help="read at most N training crystals of each folder")
+    parser.add_argument("--validate", type=int, default=300, metavar="N", help="validation crystals of each folder (300)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fit and write; prints the validation figures. PluginError where the representation has nothing to fit."""
+    component = registry().get("representation", args.representation).load()
+    if not hasattr(component, "fit_codec"):
+        raise PluginError(f"representation '{args.representation}' has no fitted parts (no method fit_codec)")
+    folders = [Path(name) for name in args.data]
+    tables = [_tables(folder, TRAIN_FILES) for folder in folders]  # before the first row is read: all paths are checked
+    rejected: Counter[str] = Counter()
+    data: list[dict[str, Any]] = []
+    record = component.fit_codec(
+        _training(folders, tables, args.limit, rejected, data),
+        _validation(folders, args.validate, rejected),
+        Path(args.out),
+        steps=args.steps,
+        seed=args.seed,
+        data=data,
+        say=_say,
+    )
+    for reason, count in rejected.items():
+        _say(f"{count} rows left out: {reason}")
+    for dialect, figures in record["validation"].items():
+        print(f"{dialect}: strict {100 * figures['strict']:.1f} %, loose {100 * figures['loose']:.1f} %")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _tables(folder: Path, names: Sequence[str]) -> list[Path]:
+    found = [folder / name for name in names if (folder / name).is_file()]
+    if not found:
+        raise DataError(f"{folder}: holds none of {', '.join(names)}")
+    return found
+
+
+def _training(
+    folders: Sequence[Path],
+    tables: Sequence[Sequence[Path]],
+    limit: int | None,
+    rejected: Counter[str],
+    data: list[dict[str, Any]],
+) -> Iterator[Crystal]:
+    """The training crystals of all folders; `data` gets a line for each folder once it is read."""
+    for folder, paths in zip(folders, tables, strict=True):
+        count = 0
+        rows = (crystal for path in paths for crystal in read_crystals(path, rejected))
+        for crystal in islice(rows, limit):
+            count += 1
+            yield crystal
+        data.append({"name": folder.resolve().name, "files": [path.name for path in paths], "crystals": count})
+
+
+def _validation(folders: Sequence[Path], count: int, rejected: Counter[str]) -> Iterator[Crystal]:
+    for folder in folders:
+        for path in VALIDATION_FILES:
+            if (folder / path).is_file():
+                yield from islice(read_crystals(folder / path, rejected), count)
+                break
+
+
+def read_crystals(path: Path, rejected: Counter[str]) -> Iterator[Crystal]:
+    """Crystals of a table with a `cif` column; of one with a `part` column the rows of part train. Broken rows are counted."""
+    csv.field_size_limit(sys.maxsize)
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as stream:
+        assert isinstance(stream, io.TextIOBase)
+        rows = csv.DictReader(stream)
+        if "cif" not in (rows.fieldnames or ()):
+            raise DataError(f"{path}: no column 'cif'; the columns are {', '.join(rows.fieldnames or ())}")
+        for row in rows:
+            if row.get("part", "train") != "train":
+                continue
+            try:
+                yield crystal_from_cif(row["cif"])
+            except DataError as error:
+                rejected[str(error).splitlines()[0]] += 1
