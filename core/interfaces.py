@@ -292,6 +292,8 @@ class Representation(Component, ABC):
     """Crystal <-> string <-> token ids. Constructor: `__init__(self, config)`."""
 
     vocabulary: Vocabulary
+    reasons: ClassVar[Mapping[str, str]] = {}
+    """A sentence for each reason that `encode` and `decode` give, for tables and reports."""
 
     @abstractmethod
     def encode(self, crystals: Sequence[Crystal]) -> list[Encoded]:

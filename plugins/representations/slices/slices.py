@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from crystalfw.plugins.representations.slices.strings import parse, print_graph
 class Slices(Representation):
     """SLICES strings (Xiao et al., Nat. Commun. 14 (2023) 7027), with two dialects that also say lengths."""
 
-    reasons = {**ENCODE_REASONS, **DECODE_REASONS}
+    reasons: ClassVar[Mapping[str, str]] = {**ENCODE_REASONS, **DECODE_REASONS}
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -1,0 +1,80 @@
+"""What `encode` and `decode` share: chunks of input through workers into a row file, in order, with progress."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from typing import Any, TypeVar
+
+from crystalfw.core.errors import Interrupted
+from crystalfw.core.executor import map_ordered, open_executor, worker_count
+from crystalfw.core.progress import Progress
+from crystalfw.core.rowfile import RowFile
+from crystalfw.core.signals import StopRequest
+
+Item = TypeVar("Item")
+Row = list[str]
+
+ALONE = 3.0
+"""Seconds that one process works before others are started: starting them takes as long."""
+
+
+def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items, the last one shorter."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def run_rows(
+    label: str,
+    out: RowFile,
+    work: Callable[..., list[Row]],
+    calls: Iterable[tuple[Any, ...]],
+    *,
+    status: int,
+    workers: int,
+    total: int | None = None,
+    after: Callable[[list[Row]], None] | None = None,
+) -> Counter[str]:
+    """Append the rows of work(*call) for every call; returns how many of the new rows have which status (column `status`).
+
+    `after` sees every list of rows once it is written. Raises Interrupted on a signal, when the rows at hand are written.
+    """
+    counts: Counter[str] = Counter()
+    progress = Progress(label, total, start=out.done)
+    done = out.done
+    with StopRequest() as stop:
+        for rows in _results(work, iter(calls), worker_count(workers)):
+            out.append(rows)
+            if after is not None:
+                after(rows)
+            counts.update(row[status] for row in rows)
+            done += len(rows)
+            failed = counts.total() - counts["ok"]
+            progress.update(done, f"{failed:,} not ok" if failed else "")
+            if stop.requested:
+                raise Interrupted(f"stopped by {stop.requested} after {done} rows; the same command goes on from there")
+    progress.close()
+    return counts
+
+
+def _results(work: Callable[..., list[Row]], calls: Iterator[tuple[Any, ...]], workers: int) -> Iterator[list[Row]]:
+    """Results in order; more processes only for work that lasts."""
+    began = time.monotonic()
+    for call in calls:
+        yield work(*call)
+        if workers > 1 and time.monotonic() - began > ALONE:
+            break
+    following = next(calls, None)
+    if following is not None:
+        with open_executor(workers) as executor:
+            yield from map_ordered(executor, work, chain([following], calls), window=4 * workers)
+
+
+def summary(counts: Counter[str]) -> str:
+    """`1,820 ok, 6 labels`."""
+    ordered = sorted(counts.items(), key=lambda item: (item[0] != "ok", -item[1], item[0]))
+    return ", ".join(f"{count:,} {status}" for status, count in ordered) or "nothing to do"

@@ -1,0 +1,136 @@
+"""Strings to crystals: a table with one row for every string of the input.
+
+  crystalfw decode strings.csv -o decoded.csv
+  crystalfw decode strings.csv -o decoded.csv --cif-dir cifs --workers 8
+  crystalfw decode published.sli -o decoded.csv
+
+INPUT is a CSV (or .csv.gz) with a column `slices` (another with --column) and, where there is one, a column `id`; or a
+text file (.txt, .sli) with a string on every line. Columns out: id, status, reason, residual, cif; status is ok or the
+representation's name for the failure, residual the mean relative error of the bond lengths. The same command goes on
+where an interrupted one stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from crystalfw.core.commands._rows import chunks, run_rows, summary
+from crystalfw.core.discovery import registry
+from crystalfw.core.errors import DataError
+from crystalfw.core.interfaces import Representation
+from crystalfw.core.rowfile import RowFile
+from crystalfw.core.samples import safe_name
+
+COLUMNS = ("id", "status", "reason", "residual", "cif")
+EMPTY = "empty"
+_CHUNK = 128
+_LARGEST_FIELD = 16_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `crystalfw decode`."""
+    parser.add_argument("input", help="CSV with a column of strings, or a text file with a string on every line")
+    parser.add_argument("-o", "--out", metavar="FILE", required=True, help="CSV to write")
+    parser.add_argument("--cif-dir", metavar="DIR", help="also write every crystal as DIR/ID.cif")
+    parser.add_argument("--column", default="slices", help="the column with the strings (default slices)")
+    parser.add_argument("--relax", action="store_true", help="relax every crystal with CHGNet (pip install 'crystalfw[relax]')")
+    parser.add_argument("--representation", default="slices", help="which representation (default slices)")
+    parser.add_argument("--workers", type=int, default=0, help="processes; 0 takes all cores")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Decode; 0 also where some strings give no crystal: their rows say why."""
+    options = {"relax": True} if args.relax else {}
+    registry().create("representation", args.representation, options)  # says what is wrong before anything is read
+    path = Path(args.input)
+    folder = Path(args.cif_dir) if args.cif_dir else None
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    request = {
+        "input": _digest(path), "column": args.column, "representation": args.representation, "options": options,
+        "cif_dir": args.cif_dir,
+    }  # fmt: skip
+    with RowFile(args.out, COLUMNS, request) as out:
+        rows = read_strings(path, args.column)
+        packed = json.dumps([args.representation, options])
+        calls = ((packed, chunk) for chunk in chunks(islice(rows, out.done, None), _CHUNK))
+        before = out.done
+        counts = run_rows(
+            "decode", out, decode_strings, calls, status=1, workers=args.workers,
+            after=None if folder is None else lambda rows: _write_cifs(rows, folder),
+        )  # fmt: skip
+    print(f"{args.out}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
+    return 0
+
+
+def read_strings(path: Path, column: str) -> Iterator[tuple[str, str]]:
+    """(id, string) of every row, streamed; the row number where there is no id. Raises DataError."""
+    if path.suffix in (".txt", ".sli"):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, start=1):
+                yield str(number), line.strip()
+        return
+    csv.field_size_limit(_LARGEST_FIELD)
+    with _open(path) as file:
+        reader = csv.DictReader(file)
+        names = reader.fieldnames or []
+        if column not in names:
+            raise DataError(f"{path}: no column '{column}'; there are {', '.join(names) or 'none'} (choose with --column)")
+        try:
+            for number, row in enumerate(reader, start=1):
+                yield row.get("id") or row.get("material_id") or str(number), (row[column] or "").strip()
+        except (csv.Error, EOFError, OSError) as error:
+            raise DataError(f"{path}: cannot be read on: {error}") from error
+
+
+def _open(path: Path) -> IO[str]:
+    if path.name.endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
+    return open(path, encoding="utf-8-sig", errors="replace", newline="")
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=2)
+def _representation(packed: str) -> Representation:
+    name, options = json.loads(packed)
+    representation: Representation = registry().create("representation", name, options)
+    return representation
+
+
+def decode_strings(packed: str, rows: list[tuple[str, str]]) -> list[list[str]]:
+    """One row for every string, in order."""
+    outcomes = iter(_representation(packed).decode([string for _, string in rows if string]))
+    found = []
+    for name, string in rows:
+        if not string:
+            found.append([name, EMPTY, "the row holds no string", "", ""])
+            continue
+        outcome = next(outcomes)
+        if outcome.crystal is None:
+            found.append([name, outcome.reason, " ".join(outcome.message.split()), "", ""])
+            continue
+        residual = outcome.quality.get("residual")
+        found.append([name, "ok", "", "" if residual is None else f"{residual:.5f}", outcome.crystal.cif()])
+    return found
+
+
+def _write_cifs(rows: list[list[str]], folder: Path) -> None:
+    for name, status, _, _, cif in rows:
+        if status == "ok":
+            (folder / f"{safe_name(name)}.cif").write_text(cif, encoding="utf-8")

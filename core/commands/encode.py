@@ -1,0 +1,96 @@
+"""Crystals to strings: a table with one row for every crystal of the input.
+
+  crystalfw encode data/test.csv.gz -o strings.csv
+  crystalfw encode my_cifs/ -o strings.csv --dialect rigid --workers 8
+
+INPUT is a table with a cif column (.csv, .csv.gz, .parquet), a structure file, a folder or a zip. Columns out: id, slices,
+n_atoms, status, reason; status is ok, `unreadable`, or the representation's name for the failure. The same command goes
+on where an interrupted one stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from crystalfw.core.commands._rows import chunks, run_rows, summary
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.discovery import registry
+from crystalfw.core.interfaces import Record, Rejected, Representation, Source
+from crystalfw.core.rowfile import RowFile
+
+COLUMNS = ("id", "slices", "n_atoms", "status", "reason")
+UNREADABLE = "unreadable"
+_CHUNK = 128
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `crystalfw encode`."""
+    parser.add_argument("input", help="table, structure file, folder or zip")
+    parser.add_argument("-o", "--out", metavar="FILE", required=True, help="CSV to write")
+    parser.add_argument("--dialect", help="what the strings say: plain, rigid or metric (default plain)")
+    parser.add_argument("--space-group", action="store_true", help="put the space-group prefix in front")
+    parser.add_argument("--max-atoms", type=int, help="largest cell (default 64)")
+    parser.add_argument("--part", help="of a data set with parts only this one: train, val or test")
+    parser.add_argument("--representation", default="slices", help="which representation (default slices)")
+    parser.add_argument("--workers", type=int, default=0, help="processes; 0 takes all cores")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Encode; 0 also where some crystals have no string: their rows say why."""
+    from crystalfw.core.assembly import source_name
+
+    settings = {"dialect": args.dialect, "space_group": args.space_group or None, "max_atoms": args.max_atoms}
+    options = {name: value for name, value in settings.items() if value is not None}
+    registry().create("representation", args.representation, options)  # says what is wrong before anything is read
+    source: Source = registry().create("source", source_name(args.input), path=args.input)
+    parts = source.parts() if args.part is None else (_known(args.part, source),)
+    request = {"input": source.fingerprint(), "parts": parts, "representation": args.representation, "options": options}
+    with RowFile(args.out, COLUMNS, json.loads(json.dumps(request))) as out:
+        records = (record for part in parts for record in source.records(part))
+        payload = pickle.dumps((source, args.representation, options))
+        calls = ((payload, chunk) for chunk in chunks(islice(records, out.done, None), _CHUNK))
+        before = out.done
+        counts = run_rows("encode", out, encode_records, calls, status=3, workers=args.workers)
+    print(f"{args.out}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
+    return 0
+
+
+def _known(part: str, source: Source) -> str:
+    from crystalfw.core.errors import DataError
+
+    if part not in source.parts():
+        raise DataError(f"--part {part}: the input has {', '.join(source.parts())}")
+    return part
+
+
+@lru_cache(maxsize=2)
+def _unpack(payload: bytes) -> tuple[Source, Representation]:
+    source, name, options = pickle.loads(payload)  # noqa: S301 - written by our own parent process
+    return source, registry().create("representation", name, options)
+
+
+def encode_records(payload: bytes, records: list[Record]) -> list[list[str]]:
+    """One row for every record, in order."""
+    source, representation = _unpack(payload)
+    items = [source.parse(record) for record in records]
+    outcomes = iter(representation.encode([item for item in items if isinstance(item, Crystal)]))
+    rows = []
+    for record, item in zip(records, items, strict=True):
+        name = item.id or f"{Path(record.file).name}:{record.row}"
+        if isinstance(item, Rejected):
+            rows.append([name, "", "", UNREADABLE, _line(item.reason)])
+            continue
+        outcome = next(outcomes)
+        why = "" if outcome.ok else _line(representation.reasons.get(outcome.reason, outcome.reason))
+        rows.append([name, outcome.string, str(item.n_atoms), outcome.reason or "ok", why])
+    return rows
+
+
+def _line(text: Any) -> str:
+    return " ".join(str(text).split())

@@ -1,0 +1,83 @@
+"""A CSV that is written row by row, in the order of the input, and taken up again where a kill left it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from crystalfw.core.errors import DataError
+
+_LARGEST_FIELD = 64 * 1024 * 1024
+
+
+class RowFile:
+    """Context manager. `done` is the number of whole rows that were there already: skip so many inputs.
+
+    The request that the rows answer is kept beside the file (`NAME.request.json`); the same file with another request is
+    a DataError, so that tables never mix.
+    """
+
+    def __init__(self, path: str | Path, columns: Sequence[str], request: Mapping[str, Any]) -> None:
+        self.path, self.columns, self.done = Path(path), tuple(columns), 0
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        record = self.path.with_name(self.path.name + ".request.json")
+        text = json.dumps(dict(request), indent=2, sort_keys=True)
+        if self.path.exists() and self.path.stat().st_size:
+            self._check_request(record, text)
+            self._recover()
+        else:
+            record.write_text(text, encoding="utf-8")
+            with open(self.path, "w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerow(self.columns)
+        self._file: IO[str] = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115 - closed by __exit__
+
+    def _check_request(self, record: Path, text: str) -> None:
+        try:
+            before, now = json.loads(record.read_text(encoding="utf-8")), json.loads(text)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.path}: there is a file already that this command did not write; choose another") from error
+        changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+        if changed:
+            raise DataError(
+                f"{self.path}: made with another {', '.join(changed)}; choose another file with -o, or delete this one"
+            )
+
+    def _recover(self) -> None:
+        """Count whole rows and cut off a torn last one."""
+        csv.field_size_limit(_LARGEST_FIELD)
+        consumed = 0
+        ended = True
+
+        def lines(file: IO[bytes]) -> Any:
+            nonlocal consumed, ended
+            for raw in file:
+                consumed += len(raw)
+                ended = raw.endswith(b"\n")
+                yield raw.decode("utf-8", errors="replace")
+
+        with open(self.path, "rb") as file:
+            reader = csv.reader(lines(file))
+            if tuple(next(reader, ())) != self.columns or not ended:
+                raise DataError(f"{self.path}: the columns are not {', '.join(self.columns)}; choose another file with -o")
+            whole = consumed
+            for fields in reader:
+                if len(fields) != len(self.columns) or not ended:
+                    break
+                self.done, whole = self.done + 1, consumed
+        os.truncate(self.path, whole)
+
+    def append(self, rows: Sequence[Sequence[str]]) -> None:
+        """Write rows and hand them to the operating system."""
+        csv.writer(self._file, lineterminator="\n").writerows(rows)
+        self._file.flush()
+
+    def __enter__(self) -> RowFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
