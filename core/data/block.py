@@ -9,9 +9,10 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,12 @@ from crystalfw.core.interfaces import Rejected
 
 PARTS = ("train", "val", "test")
 
-PER_CRYSTAL = {"lattice": ("<f8", (3, 3)), "row": ("<i8", ())}
+Layout = tuple[str, tuple[int, ...]]
+"""dtype and shape of one entry of a field."""
+
+PER_CRYSTAL: dict[str, Layout] = {"lattice": ("<f8", (3, 3)), "row": ("<i8", ())}
 """Fields with one entry per crystal: dtype, shape. `row` counts the source's items from 0."""
-RAGGED = {
+RAGGED: dict[str, dict[str, Layout]] = {
     "atoms": {"numbers": ("|u1", ()), "frac": ("<f8", (3,))},
     "tokens": {"tokens": ("<u2", ())},
     "edges": {"edge_source": ("<u2", ()), "edge_target": ("<u2", ()), "edge_shift": ("|i1", (3,))},
@@ -58,6 +62,20 @@ class Block:
     rejected: Sequence[Rejected] = ()
     records: int = 0
     """Source items that went in: crystals and rejected."""
+
+    def crystals(self) -> Iterator[Crystal]:
+        """The crystals one by one, in order."""
+        ends = {group: np.cumsum(counts) for group, counts in self.counts.items()}
+        for k in range(len(self.part)):
+            atoms, ids = (slice(ends[group][k] - self.counts[group][k], ends[group][k]) for group in ("atoms", "ids"))
+            yield Crystal(
+                lattice=self.fields["lattice"][k].astype(np.float64),
+                frac_coords=self.fields["frac"][atoms].astype(np.float64),
+                numbers=self.fields["numbers"][atoms].astype(np.int64),
+                id=self.fields["id_bytes"][ids].tobytes().decode(),
+                properties={name: float(column[k]) for name, column in self.columns.items()},
+                arrays={name: array[k] for name, array in self.arrays.items()},
+            )
 
 
 def make_block(
@@ -130,7 +148,7 @@ def save_block(block: Block, path: Path) -> None:
         "rejected": [[item.file, item.row, item.id, item.reason] for item in block.rejected],
         "records": block.records,
     }
-    content = {"part": block.part, "meta": np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)}
+    content: dict[str, NDArray[Any]] = {"part": block.part, "meta": np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)}
     content |= {f"count:{name}": values for name, values in block.counts.items()}
     content |= {f"field:{name}": values for name, values in block.fields.items()}
     content |= {f"column:{k}": values for k, values in enumerate(block.columns.values())}

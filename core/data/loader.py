@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -202,8 +203,6 @@ class Loader:
 
 
 def _with_stored_edges(part: Part, batch: CrystalBatch, index: NDArray[np.int64]) -> CrystalBatch:
-    from dataclasses import replace
-
     offsets = part.offsets["edges"]
     counts = offsets[index + 1] - offsets[index]
     edges = np.concatenate([np.arange(*offsets[k : k + 2]) for k in index])
@@ -211,7 +210,8 @@ def _with_stored_edges(part: Part, batch: CrystalBatch, index: NDArray[np.int64]
     source, target = (part.files[name][edges].astype(np.int64) + first_atom for name in ("edge_source", "edge_target"))
     shift = part.files["edge_shift"][edges].astype(np.int64)
     assert part.cutoff is not None
-    return replace(batch, edges=Edges(*(torch.as_tensor(item) for item in (source, target, shift)), part.cutoff))
+    edges_of_batch = Edges(torch.as_tensor(source), torch.as_tensor(target), torch.as_tensor(shift), part.cutoff)
+    return replace(batch, edges=edges_of_batch)
 
 
 def _prefetched(items: Iterator[Item], depth: int) -> Iterator[Item]:

@@ -15,7 +15,7 @@ import pickle
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -139,7 +139,7 @@ def _do_shards(part: str, shards: Path, data: DataSection, job: Job, progress: R
     return count
 
 
-def _results(calls: Iterator[tuple[Any, ...]], workers: int) -> Iterator[tuple[int, Done]]:
+def _results(calls: Iterator[tuple[Any, ...]], workers: int) -> Generator[tuple[int, Done], None, None]:
     """Results in order. Processes take seconds to start: what is done before they would be up is done here."""
     began = time.monotonic()
     for call in calls:

@@ -6,6 +6,7 @@ import math
 import os
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +105,7 @@ def _primitive(crystal: Crystal, symprec: float) -> Crystal:
     return replace(crystal, lattice=lattice, frac_coords=frac, numbers=numbers)
 
 
-def _spglib(name: str, *arguments: object, **options: object) -> object | None:
+def _spglib(name: str, *arguments: object, **options: object) -> Any:
     """Call spglib; None where it finds nothing, in its old (None) and its new (exception) way of saying so."""
     import spglib
 

@@ -1,0 +1,133 @@
+"""Structure files: a file, a folder or a zip of CIF, POSCAR, pymatgen JSON and extxyz, or an ASE database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.errors import DataError
+from crystalfw.core.interfaces import Record, Rejected, Source
+from crystalfw.plugins.sources._archives import Archive
+from crystalfw.plugins.sources._fingerprint import fingerprint_files
+from crystalfw.plugins.sources._formats import database_rows, format_of, parse_text, split_text
+
+PARTS = ("train", "val", "test")
+
+
+class Files(Source):
+    """Every structure file below a path, in the order of names; properties from extxyz and ASE databases.
+
+    Sub-folders train, val and test, where they exist, are the parts. A file that cannot be read is a Rejected with its
+    name; files of no known format are passed over, and it is an error when none is left.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Options of `files`; the bounds protect from archives and files made to fill the memory."""
+
+        max_file_mb: float = 16.0
+        """Larger files (unpacked) are set aside, unread."""
+        max_zip_gb: float = 20.0
+        """A zip that unpacks to more is refused."""
+
+    def __init__(self, config: Config, *, path: str | None = None) -> None:
+        if path is None:
+            raise DataError("source 'files' needs data.path: a folder or zip of structures, or one structure file")
+        self.config, self.path = config, Path(path)
+        self._max_bytes = int(config.max_file_mb * 1e6)
+
+    def parts(self) -> tuple[str, ...]:
+        """train, val, test where there are sub-folders of these names; else ("train",)."""
+        self._check_path()
+        if not self.path.is_dir():
+            return ("train",)
+        found = tuple(part for part in PARTS if (self.path / part).is_dir())
+        return found if "train" in found else ("train",)
+
+    def fingerprint(self) -> str:
+        """Hash of names and bytes of all structure files and of the options."""
+        self._check_path()
+        paths = self._files(self.path) if self.path.is_dir() else [self.path]
+        names = "\n".join(str(path.relative_to(self.path)) for path in paths) if self.path.is_dir() else self.path.name
+        return fingerprint_files(paths, repr(self.config) + names)
+
+    def _check_path(self) -> None:
+        if not self.path.exists():
+            raise DataError(f"{self.path}: no such file or folder (data.path)")
+        if self.path.is_file() and self.path.stat().st_size == 0:
+            raise DataError(f"{self.path}: the file is empty")
+
+    def _files(self, folder: Path) -> list[Path]:
+        # links are not followed: a link may climb out of the folder, or lead back into it without end
+        return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and format_of(path.name))
+
+    def read(self, part: str) -> Iterator[Crystal | Rejected]:
+        """Crystals and rejected files of one part, in the order of names."""
+        return map(self.parse, self.records(part))
+
+    def records(self, part: str) -> Iterator[Record]:
+        """The text of every structure, unparsed; rows count the structures of a file that may hold several."""
+        self._check_path()
+        count = 0
+        for record in self._records(part):
+            count += 1
+            yield record
+        if not count:
+            raise DataError(f"{self.path}: no structure file; known are CIF, POSCAR, pymatgen JSON, extxyz, ASE db")
+
+    def _records(self, part: str) -> Iterator[Record]:
+        if self.path.suffix.lower() == ".zip":
+            with Archive(self.path, int(self.config.max_zip_gb * 1e9), self._max_bytes) as archive:
+                for name, text in archive.texts():
+                    yield from self._of_text(f"{self.path}/{name}", name, text)
+            return
+        if self.path.is_file():
+            if format_of(self.path.name) is None:
+                raise DataError(f"{self.path}: unknown format; known are CIF, POSCAR, pymatgen JSON, extxyz, ASE db, zip")
+            paths = [self.path]
+        else:
+            paths = self._files(self.path if self.parts() == ("train",) and not self._split else self.path / part)
+        for path in paths:
+            if format_of(path.name) == "db":
+                yield from database_rows(path)
+            elif path.stat().st_size > self._max_bytes:
+                yield _rejected(str(path), f"too large: more than {self.config.max_file_mb:g} MB (option max_file_mb)")
+            else:
+                yield from self._of_text(str(path), path.name, path.read_bytes())
+
+    @property
+    def _split(self) -> bool:
+        return (self.path / "train").is_dir()
+
+    def _of_text(self, where: str, name: str, content: bytes | Rejected) -> Iterator[Record]:
+        """One record per structure in a file."""
+        if isinstance(content, Rejected):
+            yield Record(where, None, content)
+            return
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            yield _rejected(where, f"not text: {error.reason} at byte {error.start}")
+            return
+        kind = format_of(name)
+        if kind is not None:
+            for row, piece in split_text(kind, text):
+                yield Record(where, row, (kind, piece))
+
+    def parse(self, record: Record) -> Crystal | Rejected:
+        """The crystal of one record, or why there is none."""
+        if isinstance(record.content, (Crystal, Rejected)):
+            return record.content
+        kind, text = record.content
+        stem = Path(record.file).name.removesuffix(".gz").rsplit(".", 1)[0]
+        id = stem if record.row is None else f"{stem}-{record.row}"
+        try:
+            return parse_text(kind, text, id)
+        except DataError as error:
+            return Rejected(record.file, record.row, id, str(error))
+
+
+def _rejected(file: str, reason: str) -> Record:
+    return Record(file, None, Rejected(file, None, "", reason))
