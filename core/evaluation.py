@@ -76,7 +76,7 @@ def evaluate(
             began, (result, problem) = time.monotonic(), _compute(metric, asked, known, {**context, "bench": bench})
             seconds = round(time.monotonic() - began, 3)
             results[_fresh(spec.name, results)] = Evaluated(metric.version, origin, options, seconds, result, problem)
-    record = _record(samples, asked, reference, known, training, train, results)
+    record: dict[str, Any] = finite(_record(samples, asked, reference, known, training, train, results))
     if folder is not None and store is not None:
         write_json(folder / "metrics.json", record)
         store.unlink(missing_ok=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from crystalfw.core.cif import crystal_from_cif
@@ -14,6 +16,7 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.report.crystal import MOST_ATOMS, picture
 from crystalfw.core.report.elements import gradients, key
 from crystalfw.core.report.html import Markup, join, section, tag
+from crystalfw.core.report.numbers import short
 from crystalfw.core.samples import is_sample_table, read_rows, safe_name
 
 SHOWN = 24
@@ -74,7 +77,7 @@ def _card(item: Pick) -> Markup:
     facts = [f"{item.crystal.n_atoms} atoms", f"{item.crystal.volume:.0f} Å³"]
     if item.space_group:
         facts.insert(0, f"space group {item.space_group}")
-    condition = [tag("p", f"asked for {item.condition}")] if item.condition else []
+    condition = [tag("p", f"asked for {_condition(item.condition)}")] if item.condition else []
     link = tag("a", "CIF", href=f"data:chemical/x-cif;charset=utf-8,{quote(item.cif)}", download=f"{safe_name(item.id)}.cif")
     return tag(
         "figure",
@@ -84,6 +87,23 @@ def _card(item: Pick) -> Markup:
         *condition,
         tag("p", f"sample {item.id} · ", link),
     )
+
+
+def _condition(content: str) -> str:
+    """`band_gap 2, composition SrTiO3` from the condition's JSON; other text as it is."""
+    try:
+        asked = json.loads(content)
+    except ValueError:
+        return content
+    if not isinstance(asked, dict):
+        return content
+    return ", ".join(f"{name} {_value(value)}" for name, value in asked.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(f"{key}{'' if count == 1 else short(count)}" for key, count in value.items())
+    return short(value)
 
 
 def _formula(formula: str) -> Markup:

@@ -4,6 +4,9 @@ import csv
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Sample
@@ -19,8 +22,6 @@ from crystalfw.core.samples import (
     write_extxyz,
     write_samples,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def rock_salt(a: float = 5.64, id: str = "") -> Crystal:
