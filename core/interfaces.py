@@ -114,6 +114,11 @@ class Ports:
         self.conditioning, self.prepared = conditioning, prepared
         self._port = conditioning.port if conditioning is not None else "none"
 
+    @property
+    def has_prefix(self) -> bool:
+        """True where the strategy puts tokens in front of the string."""
+        return self._port == "prefix"
+
     @classmethod
     def bind(cls, conditioning: Conditioning | None, memory: Memory) -> Ports:
         """Prepare the memory once and bind it."""

@@ -112,8 +112,8 @@ class Backbone(SequenceDecoder):
     def new_cache(self, batch_size: int, length: int, ports: Ports) -> KVCache:
         """An empty cache; a prefix is added to `length`."""
         config, weight = self.config, self.token.weight
-        prefix_mask = ports.prefix_mask()
-        length += 0 if prefix_mask is None else prefix_mask.shape[1]
+        prefix_BPD = ports.prefix(weight.new_zeros(batch_size, 0, config.dim))
+        length += 0 if prefix_BPD is None else prefix_BPD.shape[1]
         sizes = (config.n_layers, batch_size, config.n_heads, config.dim // config.n_heads, length)
         return new_cache(*sizes, device=weight.device, dtype=weight.dtype)
 
@@ -138,11 +138,11 @@ class Backbone(SequenceDecoder):
     def _start_rows(self, ports: Ports, cache: KVCache) -> None:
         """Run the prefix of rows that have not begun, and keep its real tokens in the cache."""
         fresh = (cache.filled == 0).nonzero()[:, 0]
-        if ports.prefix_mask() is None or not len(fresh):
+        if not ports.has_prefix or not len(fresh):
             return
         device = self.token.weight.device
         chosen = ports.select(fresh.to(device))
-        prefix_FPD = chosen.prefix(self.token.weight)
+        prefix_FPD = chosen.prefix(self.token.weight.new_zeros(len(fresh), 0, self.dim))
         assert prefix_FPD is not None
         mask_FP = chosen.prefix_mask()
         positions_P = torch.zeros(prefix_FPD.shape[1], dtype=torch.int64, device=device)

@@ -1,0 +1,39 @@
+"""Conformance: the laws of each kind of component, as pytest mixins and behind `crystalfw check`.
+
+    from crystalfw.core.testing import EncoderTests
+
+    class TestSchNet(EncoderTests):
+        name = "schnet"
+        options = {"dim": 32}
+        expected_failures = {"reflection": "it reads dihedral angles with their sign"}
+
+The mixins need pytest; `run_laws` does not.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crystalfw.core.testing.laws import Law as Law
+    from crystalfw.core.testing.laws import Outcome as Outcome
+    from crystalfw.core.testing.laws import laws_of as laws_of
+    from crystalfw.core.testing.laws import run_laws as run_laws
+    from crystalfw.core.testing.mixins import ConditioningTests as ConditioningTests
+    from crystalfw.core.testing.mixins import DecoderTests as DecoderTests
+    from crystalfw.core.testing.mixins import EncoderTests as EncoderTests
+    from crystalfw.core.testing.mixins import MetricTests as MetricTests
+    from crystalfw.core.testing.mixins import RepresentationTests as RepresentationTests
+    from crystalfw.core.testing.mixins import SourceTests as SourceTests
+    from crystalfw.core.testing.mixins import TransformTests as TransformTests
+
+_MIXINS = [
+    "ConditioningTests", "DecoderTests", "EncoderTests", "MetricTests", "RepresentationTests", "SourceTests", "TransformTests",
+]  # fmt: skip
+_WHERE = {name: "mixins" for name in _MIXINS} | {name: "laws" for name in ("Law", "Outcome", "laws_of", "run_laws")}
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(f"crystalfw.core.testing.{_WHERE[name]}"), name)
+    raise AttributeError(f"module 'crystalfw.core.testing' has no attribute {name!r}")
