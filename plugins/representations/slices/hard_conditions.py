@@ -138,12 +138,10 @@ class Multiple:
 class Balanced:
     """Charges add up to zero with one oxidation state per element, every cation less electronegative than every anion.
 
-    The test of SMACT (charge neutrality and Pauling's) without its exemption of metals. Sums of charges are bits of an
-    integer, shifted by OFFSET. A completion adds atoms of one element only (two to an empty list): some balanced
-    compositions near the limit of atoms are thereby excluded, none that is not balanced is let through.
+    The test of SMACT (charge neutrality and Pauling's) without its exemption of metals. A completion adds atoms of one
+    element only (two to an empty list): some balanced compositions near the limit of atoms are thereby excluded, none that
+    is not balanced is let through.
     """
-
-    OFFSET = 4096
 
     def __init__(self, lower_Z: Counts, upper_Z: Counts, least: int) -> None:
         self.lower_Z, self.upper_Z, self.least = lower_Z.astype(np.int64), upper_Z.astype(np.int64), least
@@ -151,8 +149,8 @@ class Balanced:
 
     def holds(self, counts_Z: Counts) -> bool:
         """True where the atoms can be neutral."""
-        present = _by_electronegativity(counts_Z)
-        return any(self._charges(present, cut) >> self.OFFSET & 1 for cut in _cuts(present))
+        charges = _Charges(counts_Z)
+        return any(charges.cations[cut] & charges.anions[cut] for cut in charges.cuts)
 
     def completable(self, counts_Z: Counts, most: int) -> bool:
         """True where atoms of one element make the cell neutral, what is required included."""
@@ -173,33 +171,54 @@ class Balanced:
         if n >= self.least and self.holds(counts_Z):
             return True
         fewest = max(1, self.least - n)
+        everyone = _Charges(counts_Z)
         for number in range(1, N_NUMBERS):
             room = min(most - n, int(self.upper_Z[number] - counts_Z[number]))
             present = int(counts_Z[number])
-            if room >= fewest and self._closes(number, range(present + fewest, present + room + 1), counts_Z):
-                return True
+            if room >= fewest and _ions()[number].states:
+                others = _Charges(counts_Z, without=number) if present else everyone
+                if others.closed_by(number, range(present + fewest, present + room + 1)):
+                    return True
         return False
 
-    def _closes(self, number: int, amounts: range, counts_Z: NDArray[np.int64]) -> bool:
-        """True where some amount of the element, with one sign, makes the other atoms neutral."""
-        ion = _ions()[number]
-        others = _by_electronegativity(counts_Z, without=number)
-        for cut in _cuts(others):
-            as_cation = cut == len(others) or ion.electronegativity < others[cut][0]
-            as_anion = cut == 0 or ion.electronegativity > others[cut - 1][0]
-            states = [state for state in ion.states if (as_cation and state > 0) or (as_anion and state < 0)]
-            charges = self._charges(others, cut)
-            if any(charges >> (self.OFFSET - amount * state) & 1 for state in states for amount in amounts):
-                return True
-        return False
 
-    def _charges(self, present: list[tuple[float, int, int]], n_cations: int) -> int:
-        """Bit OFFSET + q is set where the atoms can carry the charge q, the first elements as cations, the rest as anions."""
-        reached = 1 << self.OFFSET
-        for place, (_, number, count) in enumerate(present):
-            shifts = [count * state for state in _ions()[number].states if (state > 0) == (place < n_cations)]
-            reached = _union(reached << q if q >= 0 else reached >> -q for q in shifts)
-        return reached
+class _Charges:
+    """What charges the atoms of some elements can carry, for every way to part cations from anions.
+
+    Elements stand in the order of electronegativity; a cut makes those before it cations, the others anions. Charges are
+    bits of an integer: bit q of `cations[cut]` is set where the cations can carry +q, of `anions[cut]` where the anions
+    can carry -q; neutral where both share a bit.
+    """
+
+    def __init__(self, counts_Z: NDArray[Any], without: int = 0) -> None:
+        numbers = [number for number in np.flatnonzero(counts_Z).tolist() if number != without]
+        ordered = sorted((_ions()[number].electronegativity, number, int(counts_Z[number])) for number in numbers)
+        self.electronegativity = [item[0] for item in ordered]
+        self.cations, self.anions = [1], [1]
+        for _, number, count in ordered:
+            self.cations.append(_union(self.cations[-1] << count * state for state in _ions()[number].states if state > 0))
+        for _, number, count in ordered[::-1]:
+            self.anions.append(_union(self.anions[-1] << -count * state for state in _ions()[number].states if state < 0))
+        self.anions.reverse()
+        # No cut between equal electronegativities.
+        values = self.electronegativity
+        self.cuts = [cut for cut in range(len(values) + 1) if not 0 < cut < len(values) or values[cut - 1] < values[cut]]
+
+    def closed_by(self, number: int, amounts: range) -> bool:
+        """True where one of these amounts of one more element makes all neutral."""
+        ion, values = _ions()[number], self.electronegativity
+        for cut in self.cuts:
+            cations, anions = self.cations[cut], self.anions[cut]
+            if not cations or not anions:
+                continue
+            as_cation = cut == len(values) or ion.electronegativity < values[cut]
+            as_anion = cut == 0 or ion.electronegativity > values[cut - 1]
+            for state in ion.states:
+                if state > 0 and as_cation and any(cations << amount * state & anions for amount in amounts):
+                    return True
+                if state < 0 and as_anion and any(anions << -amount * state & cations for amount in amounts):
+                    return True
+        return False
 
 
 @dataclass(frozen=True)
@@ -224,18 +243,6 @@ def _ions() -> tuple[Ion, ...]:
         states = sorted({int(state) for state in element.oxidation_states_smact14 if state != 0}) if known else []
         found.append(Ion(tuple(states), float(element.pauling_eneg or 0.0)))
     return tuple(found)
-
-
-def _by_electronegativity(counts_Z: NDArray[Any], without: int = 0) -> list[tuple[float, int, int]]:
-    """(electronegativity, atomic number, count) of the elements present, ascending."""
-    numbers = [number for number in np.flatnonzero(counts_Z).tolist() if number != without]
-    return sorted((_ions()[number].electronegativity, number, int(counts_Z[number])) for number in numbers)
-
-
-def _cuts(present: list[tuple[float, int, int]]) -> list[int]:
-    """Places that can part cations from anions: not between equal electronegativities."""
-    inner = [place for place in range(1, len(present)) if present[place - 1][0] < present[place][0]]
-    return [0, *inner, len(present)] if present else [0]
 
 
 def _union(bits: Iterable[int]) -> int:
