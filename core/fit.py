@@ -150,19 +150,21 @@ class Fit:
         section, state = self.section, self.state
         batches = self.train_loader.batches(state.step)
         began, base = time.monotonic(), state.elapsed_s
-        progress = Progress("fit", section.steps, start=state.step) if self.fabric.is_global_zero else None
+        total = section.steps if section.max_minutes is None else None
+        progress = Progress("fit: step", total, start=state.step) if self.fabric.is_global_zero else None
         window = _Window(self.fabric, state.pending)
         while not state.finished:
             fraction = self._fraction()
             window.add(*self.train_step(batches, fraction))
             state.step += 1
             state.elapsed_s = base + time.monotonic() - began
-            last = state.step >= section.steps
-            row: dict[str, Any] = {}
-            if state.step % section.log_every == 0 or last:
-                row = window.flush(state, section, fraction)
+            logged = state.step % section.log_every == 0
+            if logged or self.fabric.world_size == 1:
                 self._agree()
-                last = last or self._fraction() >= 1.0
+            last = state.step >= section.steps or self._fraction() >= 1.0
+            row: dict[str, Any] = {}
+            if logged or last:
+                row = window.flush(state, section, fraction)
                 self._report(progress, row)
             if self.val_loader is not None and (state.step % section.validate_every == 0 or last):
                 row |= self._validated()
@@ -170,7 +172,7 @@ class Fit:
                 state.finished = "done"
             if row and log is not None:
                 log.write({"step": state.step, **row})
-                if state.step % section.log_every == 0:
+                if logged:
                     plugins().notify("step_end", step=state.step, metrics=row)
             stopping = self._stopping(stop)
             if stopping or state.finished or state.step % section.checkpoint_every == 0:
@@ -265,7 +267,9 @@ class Fit:
     _agreed_elapsed = 0.0
 
     def _agree(self) -> None:
-        self._agreed_elapsed = float(self.fabric.broadcast(self.state.elapsed_s))
+        """Time as rank 0 has it: clocks differ, decisions must not."""
+        several = self.fabric.world_size > 1
+        self._agreed_elapsed = float(self.fabric.broadcast(self.state.elapsed_s)) if several else self.state.elapsed_s
 
     def _stopping(self, stop: StopRequest) -> str:
         if self.fabric.world_size == 1:
@@ -283,7 +287,7 @@ class Fit:
         if progress is None:
             return
         fraction = self._fraction()
-        left = self.state.elapsed_s * (1 - fraction) / fraction if fraction > 0 else None
+        left = max(0.0, self.state.elapsed_s * (1 - fraction) / fraction) if fraction > 0 else None
         speed = f", {row['tokens_per_s']:,.0f} tokens/s" if row["tokens_per_s"] else ""
         progress.update(self.state.step, f"loss {row['loss']:.4f}{speed}", remaining=left)
 
