@@ -36,6 +36,8 @@ _MODULES = {"codec": "codec_fit", "new": "new_plugin"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code and prints user errors without a traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # spglib writes the steps of its own search to stderr; what it cannot find, its callers count with a reason.
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
