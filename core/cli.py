@@ -114,3 +114,7 @@ def _overview() -> str:
         "  crystalfw --version         the installed version\n\n"
         "exit codes: 0 done; 1 failed or interrupted; 2 something in the request is wrong"
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""`python -m crystalfw` is `crystalfw`, for torchrun and machines where scripts are not on the path."""
+"""`python -m crystalfw` is the command `crystalfw`."""
 
 import sys
 

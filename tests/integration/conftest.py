@@ -64,7 +64,7 @@ def start():
     running = []
 
     def popen(arguments, **variables):
-        command = [sys.executable, "-m", "crystalfw.core.cli", *arguments]
+        command = [sys.executable, "-m", "crystalfw", *arguments]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         running.append(process)
