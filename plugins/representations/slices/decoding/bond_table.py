@@ -112,6 +112,7 @@ def fit(bonds: Bonds, ridge: float = 2.0, shrink: float = 4.0) -> BondTable:
     normal[N_ELEMENTS:, N_ELEMENTS:] = terms.T @ terms
     right[N_ELEMENTS:] = terms.T @ (ln_d - mean)
     normal[np.arange(N_ELEMENTS), np.arange(N_ELEMENTS)] += ridge
+    normal[np.arange(N_ELEMENTS, n_columns), np.arange(N_ELEMENTS, n_columns)] += 1e-6  # all coordinations may be equal
     solved = np.linalg.solve(normal, right)
     element, slope = solved[:N_ELEMENTS], solved[N_ELEMENTS:]
     rest = ln_d - mean - element[bonds.z_i] - element[bonds.z_j] - terms @ slope
