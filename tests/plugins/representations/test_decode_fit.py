@@ -60,16 +60,13 @@ def test_a_training_that_was_stopped_goes_the_same_way(tmp_path):
     whole = Trainer(schedule)
     whole.run(examples, tables, lambda *_: None)
 
-    class Stop(Exception):
-        pass
-
     def stop(trainer, loss, error):
         trainer.save(tmp_path / "half.ckpt")
         if trainer.steps >= 4:
-            raise Stop
+            raise KeyboardInterrupt
 
     half = Trainer(schedule)
-    with pytest.raises(Stop):
+    with pytest.raises(KeyboardInterrupt):
         half.run(examples, tables, stop)
     resumed = Trainer(schedule)
     resumed.load(tmp_path / "half.ckpt")
