@@ -225,6 +225,8 @@ class Transform(Component, ABC):
 
     stage: ClassVar[str] = "prepare"
     """`prepare`: once, cached; `train`: anew for every epoch (augmentation); `finalize`: on generated crystals."""
+    commutes_with_rotation: ClassVar[bool] = False
+    """True where rotating before or after gives the same; conformance then checks it."""
 
     @abstractmethod
     def __call__(self, crystal: Crystal, rng: np.random.Generator) -> Crystal:

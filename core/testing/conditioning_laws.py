@@ -58,8 +58,11 @@ def fill_prepared(module: Conditioning, h_BTD: Tensor, prepared: Any) -> Tensor:
     return filled if mask is None else filled.masked_fill(~mask[..., None], 0.0)
 
 
-@law("conditioning", "It fills one port, with tensors of the decoder's width.",
-     "Set `port` to input, prefix, layer or none; see crystalfw.core.interfaces.Conditioning for what each returns.")
+@law(
+    "conditioning",
+    "It fills one port, with tensors of the decoder's width.",
+    "Set `port` to input, prefix, layer or none; see crystalfw.core.interfaces.Conditioning for what each returns.",
+)
 def port(subject: Subject) -> None:  # noqa: D103
     module, h_BTD, memory = make(subject), make_h(), make_memory()
     if module.port not in PORTS:
@@ -72,8 +75,11 @@ def port(subject: Subject) -> None:  # noqa: D103
     must_be_finite(filled, "what it returns")
 
 
-@law("conditioning", "Where zero_init is claimed, a fresh instance changes nothing.",
-     "Start the output projection at zero with nn.init.zeros_, or do not claim zero_init.")
+@law(
+    "conditioning",
+    "Where zero_init is claimed, a fresh instance changes nothing.",
+    "Start the output projection at zero with nn.init.zeros_, or do not claim zero_init.",
+)
 def zero_init(subject: Subject) -> None:  # noqa: D103
     module, h_BTD, memory = make(subject, fresh=True), make_h(), make_memory()
     if not module.zero_init:
@@ -83,8 +89,11 @@ def zero_init(subject: Subject) -> None:  # noqa: D103
     must_agree(filled, neutral, "a fresh instance's effect")
 
 
-@law("conditioning", "The condition has an influence, and gradients flow back into the memory.",
-     "Read memory.tokens or memory.pooled; detach nothing.")
+@law(
+    "conditioning",
+    "The condition has an influence, and gradients flow back into the memory.",
+    "Read memory.tokens or memory.pooled; detach nothing.",
+)
 def influence(subject: Subject) -> None:  # noqa: D103
     module, h_BTD, first = make(subject), make_h(), make_memory(0)
     if relative_difference(fill(module, h_BTD, make_memory(5)), fill(module, h_BTD, first)) < 1e-9:
@@ -96,18 +105,26 @@ def influence(subject: Subject) -> None:  # noqa: D103
         raise Broken("no gradient reaches the memory.")
 
 
-@law("conditioning", "Masked memory tokens have no influence, whatever they hold.",
-     "Replace them before use (masked_fill): zero times infinity is not zero. For prefixes, return `prefix_mask`.")
+@law(
+    "conditioning",
+    "Masked memory tokens have no influence, whatever they hold.",
+    "Replace them before use (masked_fill): zero times infinity is not zero. For prefixes, return `prefix_mask`.",
+)
 def mask(subject: Subject) -> None:  # noqa: D103
     module, h_BTD, memory = make(subject), make_h(), make_memory()
     before = fill(module, h_BTD, memory)
     for value in (1e3, float("nan")):
         tokens = memory.tokens.masked_fill(~memory.mask[..., None], value)
-        must_agree(fill(module, h_BTD, Memory(tokens, memory.mask, memory.pooled)), before, f"with masked tokens at {value}, it")
+        must_agree(
+            fill(module, h_BTD, Memory(tokens, memory.mask, memory.pooled)), before, f"with masked tokens at {value}, it"
+        )
 
 
-@law("conditioning", "A crystal's condition does not depend on the others in the batch, nor on padding.",
-     "Normalise within a crystal only; let the mask decide.")
+@law(
+    "conditioning",
+    "A crystal's condition does not depend on the others in the batch, nor on padding.",
+    "Normalise within a crystal only; let the mask decide.",
+)
 def batch_independence(subject: Subject) -> None:  # noqa: D103
     module, h_BTD, memory = make(subject), make_h(), make_memory()
     together = fill(module, h_BTD, memory)
@@ -117,8 +134,11 @@ def batch_independence(subject: Subject) -> None:  # noqa: D103
         must_agree(found[0], together[row, : found.shape[1]], f"a crystal of {count} tokens alone")
 
 
-@law("conditioning", "What `prepare` returns can be picked row by row: sampling drops and repeats rows.",
-     "Return tensors with leading dimension B, or lists, tuples, dicts of them.")
+@law(
+    "conditioning",
+    "What `prepare` returns can be picked row by row: sampling drops and repeats rows.",
+    "Return tensors with leading dimension B, or lists, tuples, dicts of them.",
+)
 def rows(subject: Subject) -> None:  # noqa: D103
     module, h_BTD, memory = make(subject), make_h(), make_memory()
     index = torch.tensor([2, 0, 0])
@@ -126,14 +146,19 @@ def rows(subject: Subject) -> None:  # noqa: D103
     must_agree(picked, fill(module, h_BTD, memory)[index], "after picking rows, it")
 
 
-@law("conditioning", "A token is not influenced by later tokens: the decoder stays causal.",
-     "Mix over memory tokens, never over string tokens.")
+@law(
+    "conditioning",
+    "A token is not influenced by later tokens: the decoder stays causal.",
+    "Mix over memory tokens, never over string tokens.",
+)
 def causality(subject: Subject) -> None:  # noqa: D103
     module, h_BTD, memory = make(subject), make_h(), make_memory()
     if module.port == "prefix":
         raise NotApplicable("a prefix stands before the string")
     changed = torch.cat([h_BTD[:, :3], make_h(7)[:, 3:]], dim=1)
-    must_agree(fill(module, changed, memory)[:, :3], fill(module, h_BTD, memory)[:, :3], "with other later tokens, an earlier one")
+    must_agree(
+        fill(module, changed, memory)[:, :3], fill(module, h_BTD, memory)[:, :3], "with other later tokens, an earlier one"
+    )
     must_agree(fill(module, h_BTD[:, 3:4], memory), fill(module, h_BTD, memory)[:, 3:4], "one token at a time, it")
 
 
@@ -144,7 +169,10 @@ def gradients(subject: Subject) -> None:  # noqa: D103
     check_gradients(module, (filled * torch.linspace(-1, 1, filled.shape[-1], dtype=torch.float64)).sum())
 
 
-@law("conditioning", "The state_dict holds everything that the output depends on.",
-     "Register tensors as parameters or buffers; keep no state in plain attributes.")
+@law(
+    "conditioning",
+    "The state_dict holds everything that the output depends on.",
+    "Register tensors as parameters or buffers; keep no state in plain attributes.",
+)
 def state_dict(subject: Subject) -> None:  # noqa: D103
     check_state_dict(lambda: make(subject, fresh=True), lambda module: fill(module, make_h(), make_memory()))  # type: ignore[arg-type]

@@ -102,8 +102,11 @@ def _row(batch: TrainBatch, row: int) -> TrainBatch:
     return TrainBatch(alone, tokens, batch.index[row : row + 1])
 
 
-@law("decoder", "Logits have shape (B, T, vocabulary), `dim` is positive, `ports` names known ports.",
-     "See crystalfw.core.interfaces.SequenceDecoder; ports are input, prefix, layer, none.")
+@law(
+    "decoder",
+    "Logits have shape (B, T, vocabulary), `dim` is positive, `ports` names known ports.",
+    "See crystalfw.core.interfaces.SequenceDecoder; ports are input, prefix, layer, none.",
+)
 def dimensions(subject: Subject) -> None:  # noqa: D103
     decoder = make_sequence(subject)
     unknown = decoder.ports - {"input", "prefix", "layer", "none"}
@@ -115,18 +118,26 @@ def dimensions(subject: Subject) -> None:  # noqa: D103
     must_be_finite(logits, "a logit")
 
 
-@law("decoder", "A logit depends on the tokens up to it, never on later ones.",
-     "Mask attention with a triangle; no convolution or norm over the length that looks ahead.")
+@law(
+    "decoder",
+    "A logit depends on the tokens up to it, never on later ones.",
+    "Mask attention with a triangle; no convolution or norm over the length that looks ahead.",
+)
 def causality(subject: Subject) -> None:  # noqa: D103
     decoder = make_sequence(subject)
     first, other = make_ids(0), torch.cat([make_ids(0)[:, :4], make_ids(9)[:, 4:]], dim=1)
     for port in sorted(decoder.ports):
         ports = bound(decoder, port, make_memory())
-        must_agree(decoder(other, ports)[:, :4], decoder(first, ports)[:, :4], f"with other later tokens (port {port}), a logit")
+        must_agree(
+            decoder(other, ports)[:, :4], decoder(first, ports)[:, :4], f"with other later tokens (port {port}), a logit"
+        )
 
 
-@law("decoder", "Logits with a cache equal those without, token by token and in pieces.",
-     "Count positions from `cache.positions`; store keys after the rotary turn; apply every port to the new tokens.")
+@law(
+    "decoder",
+    "Logits with a cache equal those without, token by token and in pieces.",
+    "Count positions from `cache.positions`; store keys after the rotary turn; apply every port to the new tokens.",
+)
 def cache(subject: Subject) -> None:  # noqa: D103
     decoder, ids = make_sequence(subject), make_ids()
     for port in sorted(decoder.ports):
@@ -138,8 +149,11 @@ def cache(subject: Subject) -> None:  # noqa: D103
             must_agree(torch.cat(parts, dim=1), full, f"in pieces of {pieces[0]} (port {port}), a logit")
 
 
-@law("decoder", "Rows of a cache can be picked and started anew, independently of the others.",
-     "Keep `positions` per row; select(index) picks every tensor of the state; reset(rows) makes these rows empty.")
+@law(
+    "decoder",
+    "Rows of a cache can be picked and started anew, independently of the others.",
+    "Keep `positions` per row; select(index) picks every tensor of the state; reset(rows) makes these rows empty.",
+)
 def cache_rows(subject: Subject) -> None:  # noqa: D103
     decoder, ids = make_sequence(subject), make_ids()
     for port in sorted(decoder.ports):
@@ -170,8 +184,11 @@ def batch_independence(subject: Subject) -> None:  # noqa: D103
             must_agree(alone[0], together[row], f"alone (port {port}), a logit")
 
 
-@law("decoder", "Every port that is offered is used: the condition changes the logits; `layer` is called once per block.",
-     "Call ports.input(h), ports.prefix(h) and ports.layer(h, i) for i below n_layers, or offer fewer ports.")
+@law(
+    "decoder",
+    "Every port that is offered is used: the condition changes the logits; `layer` is called once per block.",
+    "Call ports.input(h), ports.prefix(h) and ports.layer(h, i) for i below n_layers, or offer fewer ports.",
+)
 def conditioning_used(subject: Subject) -> None:  # noqa: D103
     decoder, ids = make_sequence(subject), make_ids()
     for port in sorted(decoder.ports - {"none"}):
@@ -184,8 +201,11 @@ def conditioning_used(subject: Subject) -> None:  # noqa: D103
             raise Broken(f"the port layer was called for layers {calls}, n_layers is {decoder.n_layers}.")
 
 
-@law("decoder", "The loss of a batch is the sum over its crystals; padding has no weight.",
-     "Return Loss(sum, weight), not a mean; multiply by the token mask.")
+@law(
+    "decoder",
+    "The loss of a batch is the sum over its crystals; padding has no weight.",
+    "Return Loss(sum, weight), not a mean; multiply by the token mask.",
+)
 def additive_loss(subject: Subject) -> None:  # noqa: D103
     decoder = make(subject)
     batch, memory = make_batch(decoder), make_memory()
@@ -198,8 +218,11 @@ def additive_loss(subject: Subject) -> None:  # noqa: D103
     must_agree(sum(loss.weight for loss in alone) + torch.zeros(()), together.weight + torch.zeros(()), "the weight alone")
 
 
-@law("decoder", "The loss and its gradients are finite, with missing targets and strings of two tokens.",
-     "Replace missing values before the loss: zero times NaN is NaN in the gradient.")
+@law(
+    "decoder",
+    "The loss and its gradients are finite, with missing targets and strings of two tokens.",
+    "Replace missing values before the loss: zero times NaN is NaN in the gradient.",
+)
 def gradients(subject: Subject) -> None:  # noqa: D103
     decoder = make(subject)
     memory = make_memory()
@@ -208,8 +231,11 @@ def gradients(subject: Subject) -> None:  # noqa: D103
     check_gradients(decoder, loss.total)
 
 
-@law("decoder", "The state_dict holds everything that the output depends on.",
-     "Register tensors as parameters or buffers; keep no state in plain attributes.")
+@law(
+    "decoder",
+    "The state_dict holds everything that the output depends on.",
+    "Register tensors as parameters or buffers; keep no state in plain attributes.",
+)
 def state_dict(subject: Subject) -> None:  # noqa: D103
     memory = make_memory()
 

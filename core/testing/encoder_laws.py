@@ -22,7 +22,9 @@ from crystalfw.core.testing.compare import (
 )  # fmt: skip
 from crystalfw.core.testing.laws import Broken, NotApplicable, Subject, law
 
-_INVARIANT = "Build on distances, angles, or equivariant products of relative vectors; never on absolute or Cartesian positions."
+_INVARIANT = (
+    "Build on distances, angles, or equivariant products of relative vectors; never on absolute or Cartesian positions."
+)
 
 
 def make(subject: Subject) -> Encoder:
@@ -41,7 +43,9 @@ def inputs(encoder: Encoder, crystals: Sequence[Crystal] | None = None) -> list[
     found = []
     for position, crystal in enumerate(ops.small_crystals() if crystals is None else crystals):
         rng = np.random.default_rng(position)
-        properties = {name[11:]: float(rng.integers(1, 200)) for name in sorted(encoder.requires) if name.startswith("properties.")}
+        properties = {
+            name[11:]: float(rng.integers(1, 200)) for name in sorted(encoder.requires) if name.startswith("properties.")
+        }
         arrays = {
             name[7:]: rng.normal(size=_array_size(encoder, size)).astype(np.float32)
             for name in sorted(encoder.requires)
@@ -79,8 +83,11 @@ def _same_memory(subject: Subject, change: Callable[[Crystal], Crystal], *, toke
         must_be_same_set(_real(after, row), _real(before, row), f"the tokens of {crystal.id}", count=tokens == "set")
 
 
-@law("encoder", "A Memory has tokens (B, M, dim), a boolean mask (B, M) with at least one token each, pooled (B, dim), all finite.",
-     "Set `dim` to the width that forward returns; pad with masked tokens; mind cells of one atom.")
+@law(
+    "encoder",
+    "A Memory has tokens (B, M, dim), a boolean mask (B, M) with at least one token each, pooled (B, dim), all finite.",
+    "Set `dim` to the width that forward returns; pad with masked tokens; mind cells of one atom.",
+)
 def dimensions(subject: Subject) -> None:  # noqa: D103
     encoder = make(subject)
     crystals = inputs(encoder)
@@ -103,8 +110,11 @@ def rotation(subject: Subject) -> None:  # noqa: D103
     _same_memory(subject, lambda crystal: ops.rotated(crystal, ops.rotation(1)))
 
 
-@law("encoder", "A reflection of the crystal changes nothing.",
-     "Use no triple products; or declare it in expected_failures where telling left from right is the point.")
+@law(
+    "encoder",
+    "A reflection of the crystal changes nothing.",
+    "Use no triple products; or declare it in expected_failures where telling left from right is the point.",
+)
 def reflection(subject: Subject) -> None:  # noqa: D103
     _same_memory(subject, lambda crystal: ops.rotated(crystal, ops.rotation(2, improper=True)))
 
@@ -114,8 +124,11 @@ def translation(subject: Subject) -> None:  # noqa: D103
     _same_memory(subject, lambda crystal: ops.translated(crystal, np.array([0.31, -0.17, 0.48])))
 
 
-@law("encoder", "Replacing an atom by its periodic image changes nothing.",
-     "Take distances between all periodic images: `batch.edges` lists them when `cutoff` is set.")
+@law(
+    "encoder",
+    "Replacing an atom by its periodic image changes nothing.",
+    "Take distances between all periodic images: `batch.edges` lists them when `cutoff` is set.",
+)
 def wrapping(subject: Subject) -> None:  # noqa: D103
     _same_memory(subject, ops.rewrapped)
 
@@ -125,20 +138,29 @@ def permutation(subject: Subject) -> None:  # noqa: D103
     _same_memory(subject, ops.permuted)
 
 
-@law("encoder", "Another basis of the same lattice changes nothing.",
-     "Lattice lengths and angles are not properties of the crystal: use the volume, or neighbour vectors.")
+@law(
+    "encoder",
+    "Another basis of the same lattice changes nothing.",
+    "Lattice lengths and angles are not properties of the crystal: use the volume, or neighbour vectors.",
+)
 def basis(subject: Subject) -> None:  # noqa: D103
     _same_memory(subject, ops.rebased)
 
 
-@law("encoder", "A supercell has the same pooled vector and the same kinds of tokens.",
-     "Pool by a mean instead of a sum, use quantities per atom.")
+@law(
+    "encoder",
+    "A supercell has the same pooled vector and the same kinds of tokens.",
+    "Pool by a mean instead of a sum, use quantities per atom.",
+)
 def supercell(subject: Subject) -> None:  # noqa: D103
     _same_memory(subject, ops.doubled, tokens="kinds")
 
 
-@law("encoder", "A crystal's memory does not depend on what else is in the batch.",
-     "Use layer norm instead of batch norm; index atoms by `crystal_index`; mask before pooling.")
+@law(
+    "encoder",
+    "A crystal's memory does not depend on what else is in the batch.",
+    "Use layer norm instead of batch norm; index atoms by `crystal_index`; mask before pooling.",
+)
 def batch_independence(subject: Subject) -> None:  # noqa: D103
     encoder = make(subject)
     crystals = inputs(encoder)
@@ -149,22 +171,30 @@ def batch_independence(subject: Subject) -> None:  # noqa: D103
         must_be_same_set(_real(alone, 0), _real(together, row), f"the tokens of {crystal.id} alone")
 
 
-@law("encoder", "It reads what `requires` declares, and nothing else.",
-     "Declare geometry, composition, properties.NAME or arrays.NAME; users may ask for exactly these.")
+@law(
+    "encoder",
+    "It reads what `requires` declares, and nothing else.",
+    "Declare geometry, composition, properties.NAME or arrays.NAME; users may ask for exactly these.",
+)
 def declared_inputs(subject: Subject) -> None:  # noqa: D103
     encoder = make(subject)
     crystals = inputs(encoder)
     memory = encode(encoder, crystals)
     if "geometry" not in encoder.requires:
         blank: Any = np.full((3, 3), np.nan)
-        unknown = encode(encoder, [replace(c, lattice=blank, frac_coords=np.full_like(c.frac_coords, np.nan)) for c in crystals])
+        unknown = encode(
+            encoder, [replace(c, lattice=blank, frac_coords=np.full_like(c.frac_coords, np.nan)) for c in crystals]
+        )
         must_agree(unknown.pooled, memory.pooled, "without `geometry` in `requires`, the pooled vector of unknown geometry")
     if encoder.requires and relative_difference(memory.pooled[:1], memory.pooled[1:2]) < 1e-9:
         raise Broken("two different crystals have the same pooled vector.")
 
 
-@law("encoder", "Gradients are finite, for cells of one atom and for perfect symmetry too.",
-     "Guard square roots and normalisations at zero, for example with clamp_min before sqrt.")
+@law(
+    "encoder",
+    "Gradients are finite, for cells of one atom and for perfect symmetry too.",
+    "Guard square roots and normalisations at zero, for example with clamp_min before sqrt.",
+)
 def gradients(subject: Subject) -> None:  # noqa: D103
     encoder = make(subject)
     memory = encode(encoder, inputs(encoder))
@@ -172,8 +202,11 @@ def gradients(subject: Subject) -> None:  # noqa: D103
     check_gradients(encoder, (memory.pooled * weights).sum() + (memory.tokens[memory.mask] * weights).sum())
 
 
-@law("encoder", "The state_dict holds everything that the output depends on.",
-     "Register tensors as parameters or buffers; keep no state in plain attributes.")
+@law(
+    "encoder",
+    "The state_dict holds everything that the output depends on.",
+    "Register tensors as parameters or buffers; keep no state in plain attributes.",
+)
 def state_dict(subject: Subject) -> None:  # noqa: D103
     crystals = inputs(make(subject))
     check_state_dict(lambda: make(subject), lambda module: encode(module, crystals).pooled)  # type: ignore[arg-type]
@@ -186,8 +219,11 @@ def determinism(subject: Subject) -> None:  # noqa: D103
     must_agree(encode(encoder, crystals).tokens, encode(encoder, crystals).tokens, "the second memory")
 
 
-@law("encoder", "The memory changes continuously when a neighbour crosses the cutoff.",
-     "Multiply messages by an envelope that is zero at the cutoff, for example 0.5 (1 + cos(pi r / cutoff)).")
+@law(
+    "encoder",
+    "The memory changes continuously when a neighbour crosses the cutoff.",
+    "Multiply messages by an envelope that is zero at the cutoff, for example 0.5 (1 + cos(pi r / cutoff)).",
+)
 def smooth_cutoff(subject: Subject) -> None:  # noqa: D103
     encoder = make(subject)
     if encoder.cutoff is None:

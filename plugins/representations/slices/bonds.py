@@ -82,6 +82,8 @@ def econ_bonds(lattice: FloatArray, frac_coords: FloatArray) -> tuple[IntArray, 
     cutoff = min(LONGEST, 1.95 * (abs(determinant(lattice)) / n_atoms) ** (1 / 3))
     while True:
         pairs, lengths = half_pairs(lattice, frac_coords, cutoff)
+        if len(lengths) > 0 and lengths.min() < COINCIDENT:  # the weighted mean would divide by zero
+            return pairs, lengths, np.full(n_atoms, lengths.min())
         mean = _mean_distances(n_atoms, pairs, lengths)
         needed = _REACH * mean.max()
         if cutoff >= LONGEST or needed <= cutoff:

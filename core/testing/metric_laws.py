@@ -1,0 +1,94 @@
+"""The laws of metrics: JSON results, every sample counted, the same numbers for the same input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.interfaces import Metric, Sample
+from crystalfw.core.testing import crystals as ops
+from crystalfw.core.testing.laws import Broken, Subject, law
+from crystalfw.core.workbench import Workbench
+
+
+def make(subject: Subject) -> Metric:
+    """A fresh metric."""
+    metric = subject.make()
+    assert isinstance(metric, Metric)
+    return metric
+
+
+def samples(*, failed: bool = True) -> list[Sample]:
+    """The small crystals as samples of themselves, and two that failed."""
+    found = [
+        Sample(id=f"{i:06d}", seed=0, string="x", status="ok", reason="", crystal=crystal, reference_id=crystal.id)
+        for i, crystal in enumerate(ops.small_crystals())
+    ]
+    if failed:
+        found.append(
+            Sample(
+                id="000004",
+                seed=0,
+                string="x",
+                status="parse",
+                reason="parse: unknown token",
+                crystal=None,
+                reference_id="NaCl",
+            )
+        )
+        found.append(Sample(id="000005", seed=0, string="x", status="decode", reason="geometry", crystal=None))
+    return found
+
+
+def compute(metric: Metric, chosen: list[Sample], reference: list[Crystal] | None = None) -> Mapping[str, Any]:
+    """The results against the small crystals, in the context that evaluation gives (core/evaluation.py)."""
+    known = ops.small_crystals() if reference is None else reference
+    with Workbench(workers=1, quiet=True) as bench:
+        context = {"bench": bench, "train": ops.small_crystals()[:1], "key": None, "run_dir": None}
+        return metric.compute(chosen, known, context)
+
+
+@law("metric", "Results are a mapping of names to JSON values.", "Turn arrays into lists and numpy numbers into Python's.")
+def json_values(subject: Subject) -> None:  # noqa: D103
+    results = compute(make(subject), samples())
+    if not isinstance(results, dict) or not results:
+        raise Broken(f"it returned {results!r:.80}.")
+    json.dumps(results)
+
+
+@law("metric", "No sample, or no reference, is an answer and not a crash.", "Return null where a number is not defined.")
+def empty(subject: Subject) -> None:  # noqa: D103
+    json.dumps(compute(make(subject), []))
+    json.dumps(compute(make(subject), samples()[-2:]))
+    json.dumps(compute(make(subject), samples(), reference=[]))
+
+
+@law("metric", "The same samples give the same numbers, in any order.", "Draw from a fixed seed; sort what depends on order.")
+def determinism(subject: Subject) -> None:  # noqa: D103
+    first, second = compute(make(subject), samples()), compute(make(subject), samples())
+    if json.dumps(first, sort_keys=True) != json.dumps(second, sort_keys=True):
+        raise Broken("two calls differ.")
+
+
+@law(
+    "metric",
+    "Failed samples are counted: they change the result or stand in it.",
+    "Keep one denominator: all samples that were asked for; report the counts.",
+)
+def failures_counted(subject: Subject) -> None:  # noqa: D103
+    with_failures, without = compute(make(subject), samples()), compute(make(subject), samples(failed=False))
+    if json.dumps(with_failures, sort_keys=True) == json.dumps(without, sort_keys=True):
+        raise Broken("with two failed samples more, nothing in the result changes.")
+
+
+@law("metric", "The samples and the reference stay as they are.", "Copy before sorting or wrapping.")
+def inputs_untouched(subject: Subject) -> None:  # noqa: D103
+    chosen, reference = samples(), ops.small_crystals()
+    compute(make(subject), chosen, reference)
+    same = [np.array_equal(a.frac_coords, b.frac_coords) for a, b in zip(reference, ops.small_crystals(), strict=True)]
+    if len(chosen) != len(samples()) or not all(same):
+        raise Broken("they were changed.")
