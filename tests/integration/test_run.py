@@ -33,7 +33,9 @@ def rows(path):
 def finished(table, cache, tmp_path_factory):
     """One run of the smoke recipe that several tests look at."""
     folder = tmp_path_factory.mktemp("finished")
-    code = main(["run", "smoke", f"data.path={table}", f"data.cache={cache}", f"run_dir={folder}", "fit.steps=20", "fit.lr=5e-3"])
+    code = main(
+        ["run", "smoke", f"data.path={table}", f"data.cache={cache}", f"run_dir={folder}", "fit.steps=20", "fit.lr=5e-3"]
+    )
     assert code == 0
     return folder / "smoke"
 
