@@ -52,6 +52,13 @@ _BUILT_IN = {
         "shares": ("shares:Shares", "chained shares with one denominator"),
         "match": ("match:Match", "match rate and RMSE against reference crystals"),
         "distributions": ("distributions:Distributions", "Wasserstein distances of density, elements, atoms"),
+        "validity": ("validity:Validity", "structural and compositional validity, each alone, samples and reference"),
+        "novelty": ("novelty:Novelty", "uniqueness and novelty of decoded samples at both tolerances"),
+        "coverage": ("coverage:Coverage", "COV-R and COV-P by structure and composition fingerprints"),
+        "symmetry": ("symmetry:Symmetry", "space groups at two precisions, crystal systems, share of P1"),
+        "conditional": ("conditional:Conditional", "target against value obtained, by a named predictor"),
+        "fidelity": ("fidelity:Fidelity", "embedding of the sample against that of its source crystal"),
+        "stability": ("stability:Stability", "energy above a hull after relaxation with CHGNet; S.U.N."),
     },
 }  # fmt: skip
 

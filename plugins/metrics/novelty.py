@@ -1,0 +1,63 @@
+"""Uniqueness and novelty of the decoded samples on their own, without the funnel's earlier stages, at both tolerances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.interfaces import Metric, Sample
+from crystalfw.plugins.metrics.equality import find_equal, group_equal
+from crystalfw.plugins.metrics.geometry import reduced_composition, share
+from crystalfw.plugins.metrics.matching import TOLERANCES, tolerance_record
+
+
+class Novelty(Metric):
+    """Shares of decoded samples that are unique, novel, both, and of a composition that is not known."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Options."""
+
+        key: bool = False
+        """Let the representation's canonical key decide equality first; it never decides inequality."""
+        time_limit: float = 20.0
+        """Seconds per comparison; what runs out of time counts as different, and is counted."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
+        """Novel against `context["train"]`, or against the reference where no training crystals are known."""
+        crystals = [sample.crystal for sample in samples if sample.status == "ok" and sample.crystal is not None]
+        known = context.get("train") or reference
+        compositions = {reduced_composition(crystal) for crystal in known}
+        result: dict[str, Any] = {tolerance: self._figures(crystals, known, tolerance, context) for tolerance in TOLERANCES}
+        new = sum(reduced_composition(crystal) not in compositions for crystal in crystals)
+        result["new_composition"] = share(new, len(crystals)) if known else None
+        strict = result["strict"]
+        result["summary"] = [f"unique and novel (strict): {strict['unique_and_novel']['count']} of {len(crystals)} decoded"]
+        result["protocol"] = {
+            "denominator": "decoded samples",
+            "tolerances": {name: tolerance_record(name) for name in TOLERANCES},
+            "novel_against": "the training crystals" if context.get("train") else "the reference crystals",
+            "known": len(known),
+        }
+        return result
+
+    def _figures(
+        self, crystals: Sequence[Crystal], known: Sequence[Crystal], tolerance: str, context: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        key = context.get("key") if self.config.key else None
+        groups = group_equal(context["bench"], crystals, tolerance, self.config.time_limit, key)
+        seen = find_equal(context["bench"], crystals, known, tolerance, self.config.time_limit, key)
+        unique = [same == index for index, same in enumerate(groups.same_as)]
+        novel = [same is None for same in seen.same_as]
+        total = len(crystals)
+        return {
+            "unique": share(sum(unique), total),
+            "novel": share(sum(novel), total),
+            "unique_and_novel": share(sum(one and other for one, other in zip(unique, novel, strict=True)), total),
+            "comparisons": {"unique": dict(groups.decided), "novel": dict(seen.decided)},
+        }

@@ -1,0 +1,192 @@
+"""Stability (MatterGen): relax with a named potential, energy above a named hull at most 0.1 eV/atom; S.U.N. of all samples.
+
+The potential is CHGNet (extra `crystalfw[relax]`). The hull is made of known crystals - training and reference - with the
+same potential's energies, so that errors of the potential largely cancel; it is not the Materials Project's hull, and the
+result says so. Only known crystals within a sample's chemical system are computed. Source: Zeni et al., Nature 639, 624
+(2025), for the criterion; Deng et al., Nat. Mach. Intell. 5, 1031 (2023), for CHGNet.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.errors import DataError
+from crystalfw.core.interfaces import Metric, Sample
+from crystalfw.core.workbench import TimeLimitExceeded, time_limit
+from crystalfw.plugins.metrics.equality import find_equal, group_equal
+from crystalfw.plugins.metrics.geometry import Packed, digest, pack, share, unpack
+from crystalfw.plugins.metrics.validity import structural_problem
+
+
+class Stability(Metric):
+    """Energy above the hull after relaxation; stable, and stable, unique and novel."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Options."""
+
+        threshold: float = 0.1
+        """Electronvolt per atom above the hull up to which a crystal counts as stable."""
+        steps: int = 200
+        """Relaxation steps at most."""
+        fmax: float = 0.1
+        """Force in eV/angstrom at which a relaxation ends."""
+        relax_hull: bool = False
+        """Relax the hull's crystals too; published crystals are relaxed already, by another method."""
+        tolerance: str = "strict"
+        """StructureMatcher tolerance of unique and novel."""
+        time_limit: float = 300.0
+        """Seconds per crystal."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises DataError where the potential is not installed or no crystals are known to make a hull of."""
+        _require_potential()
+        known = [*(context.get("train") or ()), *reference]
+        if not known:
+            raise DataError("stability needs crystals to make a hull of: --reference or --train")
+        crystals = [sample.crystal for sample in samples if sample.status == "ok" and sample.crystal is not None]
+        crystals = [crystal for crystal in crystals if not structural_problem(crystal)]
+        relaxed = self._energies(crystals, True, context, "relaxing samples")
+        systems = {frozenset(crystal.numbers.tolist()) for crystal in crystals}
+        members = [crystal for crystal in known if any(set(crystal.numbers.tolist()) <= system for system in systems)]
+        hull = self._energies(members, self.config.relax_hull, context, "hull energies")
+        above = _above_hull(crystals, relaxed, members, hull)
+        return self._record(samples, crystals, relaxed, members, above, known, context)
+
+    def _energies(
+        self, crystals: Sequence[Crystal], relax: bool, context: Mapping[str, Any], label: str
+    ) -> list[dict[str, Any]]:
+        """Per crystal: energy (eV/atom), volume change and root mean square displacement, or the problem."""
+        settings = (self.config.steps if relax else 0, self.config.fmax, self.config.time_limit)
+        items = [(pack(crystal), settings) for crystal in crystals]
+        return context["bench"].map(label, _energy, items, [f"chgnet-1:{settings}:{digest(crystal)}" for crystal in crystals])
+
+    def _record(
+        self,
+        samples: Sequence[Sample],
+        crystals: list[Crystal],
+        relaxed: list[dict[str, Any]],
+        members: list[Crystal],
+        above: list[float | None],
+        known: list[Crystal],
+        context: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        total, config = len(samples), self.config
+        groups = group_equal(context["bench"], crystals, config.tolerance, config.time_limit)
+        seen = find_equal(context["bench"], crystals, context.get("train") or known, config.tolerance, config.time_limit)
+        new = [same == k and seen.same_as[k] is None for k, same in enumerate(groups.same_as)]
+        stable = [value is not None and value <= config.threshold for value in above]
+        sun = share(sum(one and other for one, other in zip(stable, new, strict=True)), total)
+        heights = [value for value in above if value is not None]
+        problems = Counter(item["problem"] for item in relaxed if item["problem"])
+        problems["no known crystals of an element"] = sum(
+            value is None and not item["problem"] for value, item in zip(above, relaxed, strict=True)
+        )
+        return {
+            "stable": share(sum(stable), total),
+            "sun": sun,
+            "above_hull_median": float(np.median(heights)) if heights else None,
+            "displacement_mean": _mean([item["displacement"] for item in relaxed if not item["problem"]]),
+            "relaxed": len(relaxed) - sum(bool(item["problem"]) for item in relaxed),
+            "not_judged": {name: count for name, count in problems.items() if count},
+            "summary": [f"stable, unique and novel (CHGNet, own hull): {sun['count']} of {total}"],
+            "protocol": {
+                "potential": _potential_name(),
+                "hull": f"{_potential_name()} energies of {len(members)} known crystals in the samples' chemical systems",
+                "hull_relaxed": config.relax_hull,
+                "threshold_ev_per_atom": config.threshold,
+                "denominator": "all samples",
+            },
+        }
+
+
+def _above_hull(
+    crystals: Sequence[Crystal],
+    energies: Sequence[Mapping[str, Any]],
+    known: Sequence[Crystal],
+    hull: Sequence[Mapping[str, Any]],
+) -> list[float | None]:
+    """eV/atom above the hull of the known crystals; None where an energy or an element's reference is missing."""
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+
+    entries = [
+        PDEntry(crystal.structure.composition, item["energy"] * crystal.n_atoms)
+        for crystal, item in zip(known, hull, strict=True)
+        if not item["problem"]
+    ]
+    diagrams: dict[frozenset[Any], Any] = {}
+    above: list[float | None] = []
+    for crystal, item in zip(crystals, energies, strict=True):
+        composition = crystal.structure.composition
+        system = frozenset(composition.elements)
+        if system not in diagrams:
+            inside = [entry for entry in entries if set(entry.composition.elements) <= system]
+            pure = {entry.composition.elements[0] for entry in inside if len(entry.composition.elements) == 1}
+            diagrams[system] = PhaseDiagram(inside) if pure == system else None
+        diagram = diagrams[system]
+        if diagram is None or item["problem"]:
+            above.append(None)
+            continue
+        above.append(float(item["energy"] - diagram.get_hull_energy_per_atom(composition)))
+    return above
+
+
+def _energy(item: tuple[Packed, tuple[int, float, float]]) -> dict[str, Any]:
+    packed, (steps, fmax, limit) = item
+    structure = unpack(packed)
+    try:
+        with time_limit(limit):
+            if not steps:
+                return {"energy": float(_model().predict_structure(structure)["e"]), "displacement": 0.0, "problem": ""}
+            outcome = _relaxer().relax(structure, fmax=fmax, steps=steps, verbose=False)
+            energy = float(_model().predict_structure(outcome["final_structure"])["e"])
+            moved = outcome["final_structure"].cart_coords - structure.cart_coords
+            spread = float(np.sqrt(((moved - moved.mean(axis=0)) ** 2).sum(axis=1).mean()))
+            return {"energy": energy, "displacement": spread, "problem": ""}
+    except TimeLimitExceeded:
+        return {"energy": None, "displacement": None, "problem": "timeout"}
+    except Exception as error:
+        return {"energy": None, "displacement": None, "problem": type(error).__name__}
+
+
+@cache
+def _model() -> Any:
+    import torch
+    from chgnet.model import CHGNet
+
+    torch.set_num_threads(1)
+    return CHGNet.load(verbose=False, use_device="cpu")
+
+
+@cache
+def _relaxer() -> Any:
+    from chgnet.model import StructOptimizer
+
+    return StructOptimizer(model=_model(), use_device="cpu")
+
+
+def _require_potential() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("chgnet") is None:
+        raise DataError("stability needs the potential CHGNet: pip install 'crystalfw[relax]'")
+
+
+def _potential_name() -> str:
+    from importlib.metadata import version
+
+    return f"CHGNet {version('chgnet')}"
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
