@@ -4,7 +4,8 @@ Only relative vectors of all periodic images within the cutoff enter; messages a
 harmonics; tokens are invariants. So tokens do not change under rotation, reflection (with `parity`), translation,
 wrapping or another basis of the lattice; they are permuted with the atoms, and repeated in a supercell.
 The laws, and how they are tested: docs/encoder.md. Relatives: tensor field networks (Thomas et al. 2018), NequIP
-(Batzner et al. 2022). Shapes: B crystals, N atoms, P pairs, M atoms of the largest crystal, X features, C width.
+(Batzner et al. 2022).
+Shapes: B crystals, N atoms, P pairs, Q distinct distances, M atoms of the largest crystal, X features, C width.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Equivariant(Encoder):
         parity: bool = True
         """True imposes reflections too (O(3)): the two hands of a chiral crystal get the same tokens. False (SO(3))
         adds the couplings that reflections forbid, so that the hands differ."""
-        kernel: Literal["auto", "e3nn", "torch"] = "auto"
+        kernel: Literal["auto", "e3nn", "torch", "compiled", "jit"] = "auto"
         """How the convolution is computed; the kernels give equal numbers."""
 
         def __post_init__(self) -> None:
@@ -91,6 +92,7 @@ class Equivariant(Encoder):
                 radial_hidden=config.radial_hidden,
                 typical_neighbours=ATOM_DENSITY * 4 / 3 * math.pi * config.cutoff**3,
                 kernel=config.kernel,
+                all_irreps=self.irreps,
             )
             for irreps_in, irreps_out in itertools.pairwise(stages)
         )
@@ -123,12 +125,14 @@ class Equivariant(Encoder):
             edges = neighbour_edges(batch, config.cutoff)
         geometry = Geometry.of(batch, edges, config.cutoff)
         y_PS = geometry.harmonics(config.lmax).to(dtype)
-        functions_PR = radial_functions(config.radial, config.n_radial, geometry.distances, config.cutoff).to(dtype)
+        if dtype != torch.float64 and not geometry.vectors.requires_grad:
+            geometry = geometry.distinct()
+        functions_QR = radial_functions(config.radial, config.n_radial, geometry.distances, config.cutoff).to(dtype)
         x_NX = self.elements(batch.numbers)
         stages = [(Layout(self.irreps[:1]), x_NX)]
         for layer in self.layers:
             assert isinstance(layer, Interaction)
-            x_NX = layer(x_NX, batch.numbers, functions_PR, y_PS, geometry.pairs)
+            x_NX = layer(x_NX, batch.numbers, functions_QR, y_PS, geometry.pairs)
             stages.append((layer.gate.target, x_NX))
         return stages
 

@@ -1,6 +1,6 @@
 """One layer of the equivariant encoder: mix channels, convolve over neighbours, mix again, gate.
 
-Shapes: N atoms, P pairs, X features of a row, S harmonics, R radial functions.
+Shapes: N atoms, P pairs, Q distinct distances, X features of a row, S harmonics, R radial functions.
 """
 
 from __future__ import annotations
@@ -84,22 +84,23 @@ class Interaction(nn.Module):
         radial_hidden: int,
         typical_neighbours: float,
         kernel: str,
+        all_irreps: o3.Irreps,
     ) -> None:
         super().__init__()
         self.gate = Gate(irreps_out)
         self.paths = Paths(irreps_in, irreps_out, lmax, parity=parity)
         self.mix_in = BlockLinear(irreps_in, irreps_in)
         self.radial = RadialNetwork(n_radial, radial_hidden, self.paths.weight_dim)
-        self.kernel = make_kernel(kernel, self.paths)
+        self.kernel = make_kernel(kernel, self.paths, all_irreps)
         self.mix_out = BlockLinear(self.paths.output.irreps, self.gate.irreps_in)
         self.mix_self = BlockLinear(irreps_in, self.gate.irreps_in)
         self.element_gain = nn.Embedding(N_ELEMENTS, Layout(irreps_in).irreps.num_irreps)
         nn.init.normal_(self.element_gain.weight, mean=1.0, std=0.1)
         self.scale = 1 / math.sqrt(2 * typical_neighbours)
 
-    def forward(self, x_NX: Tensor, numbers_N: Tensor, functions_PR: Tensor, y_PS: Tensor, pairs: Pairs) -> Tensor:
+    def forward(self, x_NX: Tensor, numbers_N: Tensor, functions_QR: Tensor, y_PS: Tensor, pairs: Pairs) -> Tensor:
         """The features (N, X out) after the layer."""
-        messages_NO = self.kernel(self.mix_in(x_NX), y_PS, self.radial(functions_PR), pairs)
+        messages_NO = self.kernel(self.mix_in(x_NX), y_PS, self.radial(functions_QR), pairs)
         kept_NX = self._gain(self.element_gain(numbers_N), x_NX)
         return self.gate(self.scale * self.mix_out(messages_NO) + math.sqrt(0.5) * self.mix_self(kept_NX))
 

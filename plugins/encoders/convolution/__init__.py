@@ -8,11 +8,11 @@
 - `channel_last.py`: the same sums written out in plain torch, any device; optionally under torch.compile;
 - `jit.py`: gather, product and scatter in one pass over the pairs, compiled by numba; CPU.
 
-A kernel is a module with `forward(x_NX, y_PS, w_PW, pairs) -> (N, O)`, differentiable to any order in x, y and w.
+A kernel is a module with `forward(x_NX, y_PS, w_QW, pairs) -> (N, O)`, differentiable to any order in x, y and w.
 """
 
-from crystalfw.plugins.encoders.convolution.choose import KERNELS, choose_kernel, make_kernel
+from crystalfw.plugins.encoders.convolution.choose import KERNELS, make_kernel
 from crystalfw.plugins.encoders.convolution.pairs import Geometry, Pairs
 from crystalfw.plugins.encoders.convolution.paths import Layout, Paths
 
-__all__ = ["KERNELS", "Geometry", "Layout", "Pairs", "Paths", "choose_kernel", "make_kernel"]
+__all__ = ["KERNELS", "Geometry", "Layout", "Pairs", "Paths", "make_kernel"]

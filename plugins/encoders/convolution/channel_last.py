@@ -28,8 +28,9 @@ class ChannelLast(nn.Module):
             self._coefficients[key] = [path.coefficients().to(y_PS) for path in self.paths.paths]
         return self._coefficients[key]
 
-    def forward(self, x_NX: Tensor, y_PS: Tensor, w_PW: Tensor, pairs: Pairs) -> Tensor:
+    def forward(self, x_NX: Tensor, y_PS: Tensor, w_QW: Tensor, pairs: Pairs) -> Tensor:
         """Messages (N, O)."""
+        w_PW = pairs.spread(w_QW)
         matrices = self._matrices(y_PS)
         out_NO = x_NX.new_zeros(pairs.n_atoms, self.paths.output.dim)
         out_NO = out_NO.index_add(0, pairs.first, self._messages(x_NX[pairs.second], matrices, w_PW, reverse=False))

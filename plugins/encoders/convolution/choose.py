@@ -1,28 +1,78 @@
-"""Which kernel computes the convolution: by name, or by what was measured to be fastest where the data is."""
+"""Which kernel computes the convolution: by name, or `auto`, the one measured to be fastest where the data is.
+
+On a CPU that is the loops compiled by numba (benchmarks/encoder.md); they are compiled once per machine and choice of
+multiplicities, and cached on disk. Elsewhere, and for features the loops are not written out for, plain torch.
+"""
 
 from __future__ import annotations
 
-from torch import nn
+import logging
+from functools import cache
+
+from e3nn import o3
+from torch import Tensor, nn
 
 from crystalfw.core import PluginError
+from crystalfw.plugins.encoders.convolution.channel_last import ChannelLast
+from crystalfw.plugins.encoders.convolution.pairs import Pairs
 from crystalfw.plugins.encoders.convolution.paths import Paths
 
-KERNELS = ("auto", "e3nn", "torch")
+KERNELS = ("auto", "e3nn", "torch", "compiled", "jit")
+log = logging.getLogger(__name__)
 
 
-def choose_kernel(device: str) -> str:
-    """The kernel that `auto` takes on a type of device; measured in benchmarks/encoder.py."""
-    return "torch"
+class Auto(nn.Module):
+    """Decides when the data comes, since a module does not know the device that it will be moved to."""
+
+    def __init__(self, paths: Paths, irreps: o3.Irreps) -> None:
+        super().__init__()
+        self.anywhere = ChannelLast(paths)
+        self.on_cpu = _jit(paths, irreps)
+
+    def forward(self, x_NX: Tensor, y_PS: Tensor, w_QW: Tensor, pairs: Pairs) -> Tensor:
+        """Messages (N, O)."""
+        kernel = self.on_cpu if self.on_cpu is not None and x_NX.device.type == "cpu" else self.anywhere
+        _say(kernel.__class__.__name__, x_NX.device.type)
+        messages_NO: Tensor = kernel(x_NX, y_PS, w_QW, pairs)
+        return messages_NO
 
 
-def make_kernel(name: str, paths: Paths) -> nn.Module:
-    """A kernel for these paths; raises PluginError for an unknown name."""
+def make_kernel(name: str, paths: Paths, irreps: o3.Irreps | None = None) -> nn.Module:
+    """A kernel for these paths; raises PluginError for an unknown name, or where the machine cannot run it.
+
+    `irreps`: the features of the whole network, so that its layers can share one compilation.
+    """
+    irreps = paths.source.irreps if irreps is None else irreps
+    if name == "auto":
+        return Auto(paths, irreps)
+    if name == "torch":
+        return ChannelLast(paths)
+    if name == "compiled":
+        # compiled at the first batch: half a minute and a C++ compiler (or Triton) that only long runs pay back
+        kernel = ChannelLast(paths)
+        kernel.compile(dynamic=True)
+        return kernel
     if name == "e3nn":
         from crystalfw.plugins.encoders.convolution.reference import Reference
 
         return Reference(paths)
-    if name in ("torch", "auto"):
-        from crystalfw.plugins.encoders.convolution.channel_last import ChannelLast
+    if name == "jit":
+        kernel_or_none = _jit(paths, irreps)
+        if kernel_or_none is None:
+            raise PluginError(f"kernel: 'jit' needs numba and degrees of at most 3; these are {paths.source.irreps}")
+        return kernel_or_none
+    raise PluginError(f"kernel: none is called '{name}'; there are {', '.join(KERNELS)}")
 
-        return ChannelLast(paths)
-    raise PluginError(f"no convolution kernel called '{name}'; there are {', '.join(KERNELS)}")
+
+def _jit(paths: Paths, irreps: o3.Irreps) -> nn.Module | None:
+    try:
+        from crystalfw.plugins.encoders.convolution.jit import Jit, jit_can
+    except ImportError as error:
+        log.warning("numba cannot be imported (%s): the convolution runs in plain torch", error)
+        return None
+    return Jit(paths, irreps) if jit_can(irreps) else None
+
+
+@cache
+def _say(kernel: str, device: str) -> None:
+    log.info("convolution on %s: kernel %s", device, kernel.lower())

@@ -54,8 +54,9 @@ class Reference(nn.Module):
             path_normalization="none",
         )
 
-    def forward(self, x_NX: Tensor, y_PS: Tensor, w_PW: Tensor, pairs: Pairs) -> Tensor:
+    def forward(self, x_NX: Tensor, y_PS: Tensor, w_QW: Tensor, pairs: Pairs) -> Tensor:
         """Messages (N, O)."""
+        w_PW = pairs.spread(w_QW)
         edge_index_2E = torch.stack([torch.cat([pairs.second, pairs.first]), torch.cat([pairs.first, pairs.second])])
         degrees = [degree for degree in range(self.paths.lmax + 1) for _ in range(2 * degree + 1)]
         signs_S = y_PS.new_tensor([(-1.0) ** degree for degree in degrees])

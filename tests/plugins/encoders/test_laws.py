@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crystalfw.core import Crystal, CrystalBatch
-from tests.plugins.encoders.crystals import (
+
+from .crystals import (
     changed,
     deviation,
     encode,

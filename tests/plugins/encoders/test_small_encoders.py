@@ -11,7 +11,8 @@ import torch
 
 from crystalfw.core import Crystal, CrystalBatch, DataError, PluginError
 from crystalfw.core.crystal import FloatArray
-from tests.plugins.encoders.crystals import changed, deviation, encode, make, random_crystal, supercell
+
+from .crystals import changed, deviation, encode, make, random_crystal, supercell
 
 
 def crystal(numbers: list[int], properties: Mapping[str, float] | None = None, **arrays: Any) -> Crystal:
