@@ -161,7 +161,8 @@ def save_block(block: Block, path: Path) -> None:
 def load_block(path: Path) -> Block | None:
     """Read a block; None where the file is missing, truncated or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # opened here: np.load leaves a file open that is not a whole zip
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             content = {name: stored[name] for name in stored.files}
         meta = json.loads(content["meta"].tobytes())
         return Block(

@@ -64,6 +64,8 @@ class Loader:
         self.cutoff, self.dtype, self.prefetch = cutoff, dtype or torch.get_default_dtype(), prefetch
         self.max_length = max_length
         self.lengths = part.lengths
+        # a pool is an epoch at most: sorting several epochs together would fill batches with one crystal
+        self.pool = max(1, min(POOL, len(part) // batch_size))
         self._columns = {name: torch.as_tensor(np.array(column)).to(self.dtype) for name, column in part.columns.items()}
         self._permutation = lru_cache(maxsize=2)(self._shuffled)
         self._cut_pool = lru_cache(maxsize=2)(self._pool)
@@ -86,7 +88,8 @@ class Loader:
 
     def _pool(self, number: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """The global batches of pool `number`: crystals and epochs, each (batch_size,)."""
-        place = np.arange(number * POOL * self.batch_size, (number + 1) * POOL * self.batch_size)
+        size = self.pool * self.batch_size
+        place = np.arange(number * size, (number + 1) * size)
         epochs, within = np.divmod(place, len(self.part))
         index = np.empty_like(within)
         for epoch in np.unique(epochs):
@@ -94,13 +97,13 @@ class Loader:
             index[chosen] = self._permutation(int(epoch))[within[chosen]]
         # strings of one length in random order, so that a batch is not always the same company
         order = np.lexsort((np.random.default_rng([self.seed, _POOL, number]).random(len(index)), self.lengths[index]))
-        batches = [(index[chosen], epochs[chosen]) for chosen in np.split(order, POOL)]
-        shuffle = np.random.default_rng([self.seed, _POOL, number, 1]).permutation(POOL)
+        batches = [(index[chosen], epochs[chosen]) for chosen in np.split(order, self.pool)]
+        shuffle = np.random.default_rng([self.seed, _POOL, number, 1]).permutation(self.pool)
         return [batches[k] for k in shuffle]
 
     def global_batch(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Crystals (batch_size,) of a step, sorted by length, and the epoch that each belongs to."""
-        pool, within = divmod(step, POOL)
+        pool, within = divmod(step, self.pool)
         return self._cut_pool(pool)[within]
 
     def micro_batches(self, step: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

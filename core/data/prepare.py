@@ -11,7 +11,6 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import pickle
 import shutil
 import time
 from collections import Counter
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 
 from crystalfw.core.data.block import PARTS, Block, load_block, write_atomically
 from crystalfw.core.data.store import FORMAT, MANIFEST, REJECTED, Dataset, PartWriter, crc32, open_dataset, seal
-from crystalfw.core.data.work import Done, Job, summary, work
+from crystalfw.core.data.work import Done, Job, pack, summary, work
 from crystalfw.core.errors import DataError
 from crystalfw.core.executor import map_ordered, open_executor, worker_count
 from crystalfw.core.interfaces import Record, Representation, Source, Transform
@@ -124,11 +123,10 @@ def _build(folder: Path, data: DataSection, job: Job, progress: ReportProgress |
 
 def _do_shards(part: str, shards: Path, data: DataSection, job: Job, progress: ReportProgress | None) -> int:
     """Make the shards of one part that are not there yet; the number of shards that count."""
-    payload = pickle.dumps(job)
     records = job.source.records(part)
-    calls = ((payload, part, k * SHARD, chunk, str(shards / f"{part}-{k:08d}.npz")) for k, chunk in enumerate(_chunks(records)))
+    calls = ((part, k * SHARD, chunk, str(shards / f"{part}-{k:08d}.npz")) for k, chunk in enumerate(_chunks(records)))
     items = rejected = kept = count = 0
-    with closing(_results(calls, worker_count(data.workers))) as results:
+    with closing(_results(job, calls, worker_count(data.workers))) as results:
         for size, done in results:
             count, items, rejected = count + 1, items + size, rejected + done.rejected
             kept += done.by_part[PARTS.index(part)]
@@ -139,23 +137,26 @@ def _do_shards(part: str, shards: Path, data: DataSection, job: Job, progress: R
     return count
 
 
-def _results(calls: Iterator[tuple[Any, ...]], workers: int) -> Generator[tuple[int, Done], None, None]:
+def _results(job: Job, calls: Iterator[tuple[Any, ...]], workers: int) -> Generator[tuple[int, Done], None, None]:
     """Results in order. Processes take seconds to start: what is done before they would be up is done here."""
     began = time.monotonic()
     for call in calls:
-        yield _work_once(*call)
+        yield _work_once(job, *call)
         if workers > 1 and time.monotonic() - began > ALONE:
             break
+    else:
+        return
+    payload = pack(job)
     with open_executor(workers) as executor:
-        yield from map_ordered(executor, _work_once, calls, window=4 * workers)
+        yield from map_ordered(executor, _work_once, ((payload, *call) for call in calls), window=4 * workers)
 
 
-def _work_once(payload: bytes, part: str, first_row: int, records: list[Record], path: str) -> tuple[int, Done]:
+def _work_once(job: Job | bytes, part: str, first_row: int, records: list[Record], path: str) -> tuple[int, Done]:
     """Do a shard unless its file is there and whole."""
     block = load_block(Path(path)) if os.path.exists(path) else None
     if block is not None and block.records == len(records):
         return len(records), summary(block)
-    return len(records), work(payload, part, first_row, records, path)
+    return len(records), work(job, part, first_row, records, path)
 
 
 def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:

@@ -51,15 +51,29 @@ class Done:
     rejected: int
 
 
+def pack(job: Job) -> bytes:
+    """The job as bytes for other processes; raises PluginError where a component cannot be sent."""
+    try:
+        return pickle.dumps(job)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise PluginError(
+            f"the source, a transform or the representation cannot be sent to other processes: {error}. "
+            "Define its class in an importable module, or set data.workers to 1"
+        ) from error
+
+
 @lru_cache(maxsize=4)
 def _unpack(payload: bytes) -> Job:
     job: Job = pickle.loads(payload)  # noqa: S301 - written by our own parent process
     return job
 
 
-def work(payload: bytes, part: str, first_row: int, records: Sequence[Record], path: str) -> Done:
-    """Process items first_row, first_row + 1, ... of a source part and write the block to `path`."""
-    block = process(_unpack(payload), part, first_row, records)
+def work(job: Job | bytes, part: str, first_row: int, records: Sequence[Record], path: str) -> Done:
+    """Process items first_row, first_row + 1, ... of a source part and write the block to `path`.
+
+    `job` is packed (see `pack`) where another process does the work.
+    """
+    block = process(_unpack(job) if isinstance(job, bytes) else job, part, first_row, records)
     save_block(block, Path(path))
     return summary(block)
 

@@ -6,10 +6,14 @@ Chem. 50, 656 (2011); volumes: Chu et al., Comput. Mater. Sci. 146, 184 (2018) (
 
 from __future__ import annotations
 
+import gzip
 import itertools
+import json
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystalfw.core.crystal import Crystal
@@ -42,17 +46,33 @@ class Prototype:
 
 def ionic_prototypes(max_atoms: int) -> list[Prototype]:
     """Prototypes of at most `max_atoms` atoms and two to four elements whose namesake balances its charges."""
-    from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
-
     found = []
-    for entry in AFLOW_PROTOTYPE_LIBRARY:
-        structure = entry["snl"].structure
-        if len(structure) > max_atoms or not 2 <= len(structure.composition.elements) <= 4 or not structure.is_ordered:
+    for entry, structure in _library(max_atoms):
+        if not 2 <= len(structure.composition.elements) <= 4 or not structure.is_ordered:
             continue
         ions = _ions(structure)
         if ions is not None:
             found.append(Prototype(entry["tags"]["aflow"], structure, ions))
     return sorted(found, key=lambda item: (item.label, item.structure.formula))
+
+
+def _library(max_atoms: int) -> Iterator[tuple[dict[str, Any], Structure]]:
+    """Entries of pymatgen's file and their structures; importing its module would build all of them, and more tables."""
+    import pymatgen.analysis
+    from pymatgen.core import Structure
+
+    folders = [Path(folder) / "prototypes" for folder in pymatgen.analysis.__path__]
+    path = next((p for folder in folders if (p := folder / "aflow_prototypes.json.gz").is_file()), None)
+    if path is None:
+        from pymatgen.analysis.prototypes import AFLOW_PROTOTYPE_LIBRARY
+
+        yield from ((e, e["snl"].structure) for e in AFLOW_PROTOTYPE_LIBRARY if len(e["snl"].structure) <= max_atoms)
+        return
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        entries = json.load(stream)
+    for entry in entries:
+        if len(entry["snl"]["sites"]) <= max_atoms:
+            yield entry, Structure.from_dict(entry["snl"])
 
 
 def _ions(structure: Structure) -> tuple[Species, ...] | None:
@@ -77,28 +97,38 @@ class Decorator:
         self._table = SubstitutionProbability()
         self._volume = DLSVolumePredictor(min_scaling=None, max_scaling=None)
         known = (ion for ion in self._table.species if hasattr(ion, "oxi_state") and ion.Z <= HEAVIEST and ion.oxi_state)
+        self._scores: dict[tuple[Any, Any], float] = {}
         self._ions: list[Any] = sorted(known, key=lambda ion: (ion.Z, ion.oxi_state))
 
     def choices(self, prototype: Prototype, count: int) -> list[tuple[Any, ...]]:
         """The `count` most probable assignments of ions: balanced, elements distinct, cations stay cations."""
-        amounts = [prototype.structure.composition[ion.element] for ion in prototype.ions]
+        amounts = [round(prototype.structure.composition[ion.element]) for ion in prototype.ions]
         options = []
         for ion in prototype.ions:
             near = [(self._score(other, ion), other) for other in self._ions if other.oxi_state * ion.oxi_state > 0]
             near.sort(key=lambda pair: (-pair[0], pair[1].Z, pair[1].oxi_state))
             options.append(near[: 60 if len(prototype.ions) == 2 else 25])
+        # the last ion's charge follows from the others'
+        by_charge: dict[int, list[tuple[float, Any]]] = {}
+        for score, ion in options[-1]:
+            by_charge.setdefault(round(amounts[-1] * ion.oxi_state), []).append((score, ion))
         scored = []
-        for combination in itertools.product(*options):
-            ions = tuple(ion for _, ion in combination)
-            charge = sum(n * ion.oxi_state for n, ion in zip(amounts, ions, strict=True))
-            if charge == 0 and len({ion.Z for ion in ions}) == len(ions):
-                scored.append((sum(score for score, _ in combination), ions))
+        for combination in itertools.product(*options[:-1]):
+            charge = sum(n * ion.oxi_state for n, (_, ion) in zip(amounts, combination, strict=False))
+            for last in by_charge.get(-round(charge), []):
+                ions = (*(ion for _, ion in combination), last[1])
+                if len({ion.Z for ion in ions}) == len(ions):
+                    scored.append((sum(score for score, _ in combination) + last[0], ions))
         scored.sort(key=lambda pair: (-round(pair[0], 9), [(ion.Z, ion.oxi_state) for ion in pair[1]]))
         return [ions for _, ions in scored[:count]]
 
     def _score(self, new: Any, old: Any) -> float:
         """Logarithm of the probability that `new` stands for `old` in a structure."""
-        return math.log(self._table.cond_prob(new, old)) if old in self._table.species else self._table.get_lambda(new, old)
+        if (new, old) not in self._scores:
+            known = old in self._table.species
+            score = math.log(self._table.cond_prob(new, old)) if known else self._table.get_lambda(new, old)
+            self._scores[new, old] = score
+        return self._scores[new, old]
 
     def decorate(self, prototype: Prototype, ions: tuple[Any, ...]) -> Crystal | None:
         """The prototype with these ions at its predicted volume; None where that is absurd or atoms are too close."""

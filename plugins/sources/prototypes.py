@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Annotated
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.block import load_block, make_block, save_block
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Rejected, Source
 from crystalfw.core.progress import Progress
+from crystalfw.core.schema import Bounds
 
 VERSION = 1
 """Raised when the same options give other crystals."""
@@ -38,9 +40,9 @@ class Prototypes(Source):
     class Config:
         """Options of `prototypes`."""
 
-        max_atoms: int = 12
+        max_atoms: Annotated[int, Bounds(2)] = 12
         """Largest prototype, atoms per cell."""
-        per_prototype: int = 45
+        per_prototype: Annotated[int, Bounds(1)] = 45
         """Most decorations of one prototype; with 45 there are about 4,000 crystals."""
         cache: str | None = None
         """Folder for the made crystals; None takes the user's cache folder ($XDG_CACHE_HOME or ~/.cache)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ class Table(Source):
         """The rows of one part: CIF text, id and numbers, unparsed."""
         path = self._files[part]
         rows = enumerate(read_rows(path), start=1)
-        peeked = [row for _, row in zip(range(_PEEK), rows, strict=False)]
+        peeked = list(islice(rows, _PEEK))
         if not peeked:
             raise DataError(f"{path}: the table has no rows")
         whole = [row for _, row in peeked if MALFORMED not in row]
@@ -94,8 +95,8 @@ class Table(Source):
             raise DataError(f"{path}, row 1: {peeked[0][1][MALFORMED]}")
         columns = self._columns(path, whole)
         embeddings = self._embeddings(part, columns)
-        yield from (self._record(path, number, row, columns, embeddings) for number, row in peeked)
-        for number, row in rows:
+        number = 0
+        for number, row in chain(peeked, rows):
             yield self._record(path, number, row, columns, embeddings)
         for embedding in embeddings.values():
             embedding.check_length(number, path)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import PluginError
 from crystalfw.core.interfaces import Transform
+from crystalfw.core.schema import Bounds
 
 
 class Perturb(Transform):
@@ -21,9 +22,9 @@ class Perturb(Transform):
     class Config:
         """Options of `perturb`."""
 
-        strain: float = 0.01
+        strain: Annotated[float, Bounds(0, 0.1)] = 0.01
         """Standard deviation of each strain component (dimensionless)."""
-        displacement: float = 0.05
+        displacement: Annotated[float, Bounds(0, 2)] = 0.05
         """Standard deviation of each Cartesian component of an atom's displacement, angstrom."""
 
     def __init__(self, config: Config) -> None:

@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError, PluginError, Reject
 from crystalfw.core.interfaces import Transform
 from crystalfw.core.lattice import minkowski_reduce, wrap
-
-_CELLS = ("niggli", "minkowski", "keep")
+from crystalfw.core.schema import Bounds
 
 
 class Standardize(Transform):
@@ -30,16 +29,16 @@ class Standardize(Transform):
     class Config:
         """Options of `standardize`."""
 
-        cell: str = "niggli"
+        cell: Literal["niggli", "minkowski", "keep"] = "niggli"
         """`niggli`, `minkowski`, or `keep` (only the primitive cell is taken)."""
         primitive: bool = True
         """True replaces a centred cell or a supercell by the primitive one."""
-        symprec: float = 0.01
+        symprec: Annotated[float, Bounds(1e-6, 1.0)] = 0.01
         """Distance in angstrom within which atoms count as translation images of each other."""
 
     def __init__(self, config: Config) -> None:
-        if config.cell not in _CELLS:
-            raise PluginError(f"standardize: cell must be one of {', '.join(_CELLS)}; got {config.cell!r}")
+        if config.cell not in ("niggli", "minkowski", "keep"):
+            raise PluginError(f"standardize: cell must be niggli, minkowski or keep; got {config.cell!r}")
         self.config = config
 
     def __call__(self, crystal: Crystal, rng: np.random.Generator) -> Crystal:

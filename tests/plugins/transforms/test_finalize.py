@@ -112,7 +112,7 @@ def test_overlapping_atoms_are_set_aside_and_masked(low_symmetry):
 
 def test_distance_sees_the_images_of_an_atom():
     flat = Crystal(lattice=np.diag([1.0, 9.0, 9.0]), frac_coords=np.zeros((1, 3)), numbers=np.array([6]))
-    with pytest.raises(Reject, match="1.000"):
+    with pytest.raises(Reject, match=r"1\.000"):
         make(min_distance=1.2)(flat, RNG)
 
 
@@ -147,7 +147,9 @@ def test_parameters_and_matrix_round_trip(seed):
     np.testing.assert_allclose(lengths_B3.numpy(), numpy_parameters(lattice)[0], rtol=1e-12)
     np.testing.assert_allclose(angles_B3.numpy(), numpy_parameters(lattice)[1], rtol=1e-12)
     again = parameters_to_lattice(lengths_B3, angles_B3)
-    np.testing.assert_allclose(again.numpy() @ again.numpy().transpose(0, 2, 1), lattice @ lattice.transpose(0, 2, 1), atol=1e-8)
+    np.testing.assert_allclose(
+        again.numpy() @ again.numpy().transpose(0, 2, 1), lattice @ lattice.transpose(0, 2, 1), atol=1e-8
+    )
 
 
 def test_parameters_are_differentiable():

@@ -26,8 +26,10 @@ def signed_volume_of_four(crystal: Crystal) -> float:
     vectors = []
     for index in np.argsort(crystal.numbers, kind="stable")[1:]:
         first = int(np.argmin(crystal.numbers))
-        distance, image = structure[first].distance_and_image(structure[int(index)])
-        vectors.append(structure.lattice.get_cartesian_coords(structure[int(index)].frac_coords + image - structure[first].frac_coords))
+        _, image = structure[first].distance_and_image(structure[int(index)])
+        vectors.append(
+            structure.lattice.get_cartesian_coords(structure[int(index)].frac_coords + image - structure[first].frac_coords)
+        )
     return float(np.linalg.det(np.array(vectors[:3])))
 
 
@@ -92,12 +94,14 @@ def test_flat_cell_is_set_aside(low_symmetry):
 
 
 def test_wrong_cell_name_names_the_choices():
-    with pytest.raises(PluginError, match="niggli, minkowski, keep"):
+    with pytest.raises(PluginError, match="niggli, minkowski or keep"):
         standardize(None, cell="nigli")  # type: ignore[arg-type]
 
 
 def test_positions_are_wrapped_even_just_below_zero(low_symmetry, rng):
-    crystal = replace(low_symmetry, frac_coords=np.array([[-1e-20, 1.0, 2.5], [-0.25, 0.0, 0.999], [3, -3, 0.5], [0.1, 0.2, 0.3]]))
+    crystal = replace(
+        low_symmetry, frac_coords=np.array([[-1e-20, 1.0, 2.5], [-0.25, 0.0, 0.999], [3, -3, 0.5], [0.1, 0.2, 0.3]])
+    )
     wrapped = NormalizePositions(NormalizePositions.Config())(crystal, rng).frac_coords
     assert (wrapped >= 0).all()
     assert (wrapped < 1).all()
