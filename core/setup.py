@@ -61,7 +61,8 @@ def make_fabric(section: FabricSection) -> Fabric:
     elif strategy == "fsdp":
         from crystalfw.core.sharding import fsdp_strategy
 
-        strategy = fsdp_strategy()
+        devices = section.devices if str(section.devices).isdigit() else max(1, torch.cuda.device_count())
+        strategy = fsdp_strategy(int(devices) * section.num_nodes)
     return Fabric(
         accelerator=section.accelerator, devices=section.devices, num_nodes=section.num_nodes,
         strategy=strategy, precision=section.precision,  # type: ignore[arg-type]

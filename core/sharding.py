@@ -30,9 +30,9 @@ PREFIX = "generator."
 _FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
-def fsdp_strategy() -> ModelParallelStrategy:
+def fsdp_strategy(processes: int) -> ModelParallelStrategy:
     """Shard over all processes: each of the decoder's `blocks` by itself, the rest together."""
-    return ModelParallelStrategy(parallelize_fn=_shard, data_parallel_size="auto", tensor_parallel_size=1)
+    return ModelParallelStrategy(parallelize_fn=_shard, data_parallel_size=processes, tensor_parallel_size=1)
 
 
 def _shard(module: nn.Module, mesh: Any) -> nn.Module:
@@ -67,6 +67,8 @@ def full_state(fabric: Fabric, generator: Generator, model: Any, optimizer: Any)
     inner = model._forward_module
     weights = get_model_state_dict(inner, options=_FULL)
     named = cast(dict[str, Any], get_optimizer_state_dict(inner, optimizer.optimizer, options=_FULL))
+    if not fabric.is_global_zero:  # the whole state is gathered on rank 0 alone
+        return {}, {}
     order = {name: k for k, name in enumerate(_names(named))}
     state = {order[name]: value for name, value in named["state"].items()}
     groups = [{**group, "params": [order[name] for name in group["params"]]} for group in named["param_groups"]]

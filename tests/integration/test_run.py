@@ -106,16 +106,31 @@ def test_kill_and_resume_gives_the_same_bits(command, start, tmp_path, sign):
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_same_losses(command, start, tmp_path):
-    options = ["fit.steps=12", "fabric.strategy=ddp"]
-    assert main(command("name=one", "fit.steps=12")) == 0
-    running = start(command("name=two", *options, "fabric.devices=2"))
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_processes_give_the_same_losses(command, start, tmp_path, strategy):
+    steps = ["fit.steps=12", "fit.checkpoint_every=3"]
+    assert main(command("name=one", *steps)) == 0
+    running = start(command("name=two", *steps, f"fabric.strategy={strategy}", "fabric.devices=2"))
     _, errors = running.communicate(timeout=300)
     assert running.returncode == 0, errors
     one, two = losses(tmp_path / "runs" / "one"), losses(tmp_path / "runs" / "two")
     assert one["step"] == two["step"]
     assert two["loss"] == pytest.approx(one["loss"], abs=1e-5)
     assert len(rows(tmp_path / "runs" / "two" / "samples.csv")) == 4
+
+
+@pytest.mark.slow
+def test_a_sharded_run_resumes(command, start, tmp_path):
+    """Weights and optimiser state go whole into the checkpoint and come back sharded."""
+    steps = ["fit.steps=20", "fit.checkpoint_every=4", "sample.n=1"]
+    assert main(command("name=one", *steps)) == 0
+    running = start(command(*steps, "fabric.strategy=fsdp", "fabric.devices=2"))
+    run = wait_for_step(tmp_path / "runs", 6)
+    running.terminate()
+    running.communicate(timeout=60)
+    _, errors = (again := start(["run", "--resume", str(run)])).communicate(timeout=300)
+    assert again.returncode == 0, errors
+    assert losses(run)["loss"] == pytest.approx(losses(tmp_path / "runs" / "one")["loss"], abs=1e-5)
 
 
 def test_accumulation_gives_the_same_losses(command, tmp_path):
