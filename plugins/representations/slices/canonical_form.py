@@ -44,22 +44,27 @@ def canonical_edges(numbers: IntArray, edges: IntArray, kinds: IntArray) -> tupl
     best_atoms = np.empty(0, dtype=np.int64)
     best_keys = np.empty(0, dtype=np.int64)
     best_frame = -1
-    for f in _least_rows(packed):
-        labels = turned[f // len(starts)].copy()
-        for e in range(len(edges)):
-            for a in range(3):
-                labels[e, a] += cells[f, edges[e, 1], a] - cells[f, edges[e, 0], a]
-        order = best_order(packed[f], edges, labels, kinds)
-        keys = np.sort(edge_keys(order, edges, labels, kinds)[0])
-        if best_frame < 0 or _less(keys, best_keys):
+    frames = _least_rows(packed)
+    seen = np.zeros(len(frames) + 1, dtype=np.int64)
+    for f in frames:
+        labels = _labels(edges, turned[f // len(starts)], cells[f])
+        order, keys = best_order(packed[f], edges, labels, kinds, seen)
+        if len(order) > 0 and (best_frame < 0 or _less(keys, best_keys)):
             best_atoms, best_keys, best_frame = order, keys, f
-    labels = turned[best_frame // len(starts)].copy()
-    for e in range(len(edges)):
-        for a in range(3):
-            labels[e, a] += cells[best_frame, edges[e, 1], a] - cells[best_frame, edges[e, 0], a]
+    labels = _labels(edges, turned[best_frame // len(starts)], cells[best_frame])
     keys, oriented = edge_keys(best_atoms, edges, labels, kinds)
     edge_order = np.argsort(keys, kind="mergesort")
     return best_atoms, oriented[edge_order], edge_order
+
+
+@njit(cache=True)
+def _labels(edges: IntArray, turned: IntArray, cells: IntArray) -> IntArray:
+    """(E, 3) shifts between the atoms wrapped into the frame's cell."""
+    labels = turned.copy()
+    for e in range(len(edges)):
+        for a in range(3):
+            labels[e, a] += cells[edges[e, 1], a] - cells[edges[e, 0], a]
+    return labels
 
 
 @njit(cache=True)

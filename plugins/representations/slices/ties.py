@@ -1,8 +1,9 @@
 """Order atoms within a frame, also where several share colour and position: individualise and refine, take the least.
 
-Collisions occur in the realisations of about one crystal in a hundred. Cells of equal atoms are split by what they are
-bonded to; where that does not help, every member is tried in turn (twins, whose neighbours are the very same, need one
-trial), and of all complete orders the one with the least edge list is taken.
+Collisions occur in the realisations of about one crystal in a hundred: a molecule that hangs on one contact shrinks to a
+point. Cells of equal atoms are split by what they are bonded to; where that does not help, every member is tried in turn
+(McKay, Congr. Numer. 30 (1981) 45), and of all complete orders the one with the least edge list is taken. Twins, whose
+neighbours are the very same, and members that a symmetry of the graph exchanges need one trial.
 
 Shapes: N atoms, E edges.
 """
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
 
-MOST_ORDERS = 512
-"""Complete orders compared for one frame; beyond it the form of a highly degenerate net may depend on its description."""
+MOST_REFINEMENTS = 5000
+"""Work spent on one frame; beyond it the form of a net with ties that are no symmetries may depend on its description."""
 _SPAN, _HALF = 128, 64  # labels are within +-63 in any reduced frame
 _KINDS = 1024
 _GOLDEN, _FIRST, _SECOND = -7046029254386353131, -4658895280553007687, -7723592293110705685
@@ -53,34 +54,91 @@ def edge_keys(order: IntArray, edges: IntArray, labels: IntArray, kinds: IntArra
 
 
 @njit(cache=True)
-def best_order(packed: IntArray, edges: IntArray, labels: IntArray, kinds: IntArray) -> IntArray:
-    """Order (N,) of the atoms by their packed keys, ties broken so that the edge list becomes least."""
+def best_order(
+    packed: IntArray, edges: IntArray, labels: IntArray, kinds: IntArray, seen: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Order (N,) of the atoms by their packed keys, ties broken so that the sorted edge keys (E,), also returned, are least.
+
+    `seen` is the memory of one canonicalisation: seen[0] hashes of first orders follow, then nothing. A frame whose first
+    order gives known edges is the image of an earlier frame under a symmetry of the graph; it returns empty arrays.
+    """
     cells = _dense(packed)
     if len(_first_tie(cells)) == 0:
-        return np.argsort(cells, kind="mergesort")
+        order = np.argsort(cells, kind="mergesort")
+        return order, np.sort(edge_keys(order, edges, labels, kinds)[0])
+    root = _refine(cells, edges, labels, kinds)
     twins = _fingerprints(np.arange(len(packed)), edges, labels, kinds)
-    stack = [_refine(cells, edges, labels, kinds)]
-    best = np.empty(0, dtype=np.int64)
-    best_keys = np.empty(0, dtype=np.int64)
-    leaves = 0
-    while len(stack) > 0 and leaves < MOST_ORDERS:
+    order, keys, spent = _first_leaf(root, twins, edges, labels, kinds)
+    if not _is_new(_hash(keys), seen):
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    stack = [root]
+    while len(stack) > 0 and spent < MOST_REFINEMENTS:
         cells = stack.pop()
         tied = _first_tie(cells)
-        if len(tied) == 0:
-            leaves += 1
-            order = np.argsort(cells, kind="mergesort")
-            keys = np.sort(edge_keys(order, edges, labels, kinds)[0])
-            if len(best) == 0 or _precedes(keys, best_keys):
-                best, best_keys = order, keys
-            continue
-        alike = True
-        for atom in tied:
-            alike = alike and twins[atom] == twins[tied[0]]
-        for atom in tied[:1] if alike else tied:
-            split = 2 * cells
-            split[atom] -= 1
-            stack.append(_refine(_dense(split), edges, labels, kinds))
-    return best
+        siblings = np.zeros(len(tied) + 1, dtype=np.int64)
+        for atom in tied[:1] if _alike(tied, twins) else tied:
+            child = _refine(_split(cells, atom), edges, labels, kinds)
+            child_order, child_keys, cost = _first_leaf(child, twins, edges, labels, kinds)
+            spent += 1 + cost
+            if not _is_new(_hash(child_keys), siblings):
+                continue  # a symmetry of the graph takes an earlier sibling to this one
+            if _precedes(child_keys, keys):
+                order, keys = child_order, child_keys
+            if len(_first_tie(child)) > 0:
+                stack.append(child)
+    return order, keys
+
+
+@njit(cache=True)
+def _first_leaf(
+    cells: IntArray, twins: IntArray, edges: IntArray, labels: IntArray, kinds: IntArray
+) -> tuple[IntArray, IntArray, int]:
+    """A complete order, always splitting off the first member of the first tie; its sorted edge keys and its cost."""
+    cost = 0
+    tied = _first_tie(cells)
+    while len(tied) > 0:
+        if _alike(tied, twins):  # any order of twins gives the same edges
+            cells = cells.copy()
+            for k in range(len(tied)):
+                cells[tied[k]] += k
+        else:
+            cells = _refine(_split(cells, tied[0]), edges, labels, kinds)
+            cost += 1
+        tied = _first_tie(cells)
+    order = np.argsort(cells, kind="mergesort")
+    return order, np.sort(edge_keys(order, edges, labels, kinds)[0]), cost
+
+
+@njit(cache=True)
+def _alike(tied: IntArray, twins: IntArray) -> bool:
+    return bool((twins[tied] == twins[tied[0]]).all())
+
+
+@njit(cache=True)
+def _split(cells: IntArray, atom: int) -> IntArray:
+    """The cells with one atom in front of the others of its cell."""
+    split = 2 * cells
+    split[atom] -= 1
+    return _dense(split)
+
+
+@njit(cache=True)
+def _hash(keys: IntArray) -> int:
+    value = 0
+    for key in keys:
+        value = mix(value ^ mix(key))
+    return value
+
+
+@njit(cache=True)
+def _is_new(value: int, seen: IntArray) -> bool:
+    """Whether the value is not among seen[1 : 1 + seen[0]]; it is then added."""
+    for k in range(1, seen[0] + 1):
+        if seen[k] == value:
+            return False
+    seen[0] += 1
+    seen[seen[0]] = value
+    return True
 
 
 @njit(cache=True)
