@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 
 from crystalfw.core.errors import CrystalfwError, RecipeError
-from crystalfw.core.registry import KINDS
+from crystalfw.core.registry import KINDS, make_config
 
 _SIGNS = {"ok": "ok", "failed": "BROKEN", "expected": "expected", "skipped": "-"}
 
@@ -36,6 +36,9 @@ def run(args: argparse.Namespace) -> int:
 
     component = registry().get(args.kind, args.name, override=args.owner).load()
     subject = Subject(args.kind, component, read_options(args.options), args.path)
+    make_config(
+        component, dict(subject.options), f"{args.kind} '{args.name}'"
+    )  # a wrong option is the user's, not a broken law
     counts = dict.fromkeys(_SIGNS, 0)
     for outcome in run_laws(subject, read_exceptions(args.expect)):
         counts[outcome.status] += 1

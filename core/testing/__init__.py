@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _MIXINS = [
     "ConditioningTests", "DecoderTests", "EncoderTests", "MetricTests", "RepresentationTests", "SourceTests", "TransformTests",
 ]  # fmt: skip
-_WHERE = {name: "mixins" for name in _MIXINS} | {name: "laws" for name in ("Law", "Outcome", "laws_of", "run_laws")}
+_WHERE = dict.fromkeys(_MIXINS, "mixins") | dict.fromkeys(("Law", "Outcome", "laws_of", "run_laws"), "laws")
 __all__ = sorted(_WHERE)
 
 

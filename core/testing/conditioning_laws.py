@@ -13,7 +13,13 @@ from torch import Tensor
 from crystalfw.core.batch import Memory
 from crystalfw.core.interfaces import Conditioning, select_rows
 from crystalfw.core.testing.compare import (
-    check_gradients, check_state_dict, must_agree, must_be_finite, randomise, relative_difference, seeded,
+    check_gradients,
+    check_state_dict,
+    must_agree,
+    must_be_finite,
+    randomise,
+    relative_difference,
+    seeded,
 )  # fmt: skip
 from crystalfw.core.testing.laws import Broken, NotApplicable, Subject, law
 
@@ -21,9 +27,9 @@ PORTS = ("input", "prefix", "layer", "none")
 ENCODER_DIM, DECODER_DIM, LAYERS = 24, 32, 2
 
 
-def make(subject: Subject, *, fresh: bool = False) -> Conditioning:
+def make(subject: Subject, seed: int = 0, *, fresh: bool = False) -> Conditioning:
     """A strategy in float64 and evaluation mode; its parameters random unless fresh."""
-    module = seeded(lambda: subject.make(encoder_dim=ENCODER_DIM, decoder_dim=DECODER_DIM, n_layers=LAYERS))
+    module = seeded(lambda: subject.make(encoder_dim=ENCODER_DIM, decoder_dim=DECODER_DIM, n_layers=LAYERS), seed)
     if not fresh:
         randomise(module)
     assert isinstance(module, Conditioning)
@@ -175,4 +181,4 @@ def gradients(subject: Subject) -> None:  # noqa: D103
     "Register tensors as parameters or buffers; keep no state in plain attributes.",
 )
 def state_dict(subject: Subject) -> None:  # noqa: D103
-    check_state_dict(lambda: make(subject, fresh=True), lambda module: fill(module, make_h(), make_memory()))  # type: ignore[arg-type]
+    check_state_dict(lambda seed: make(subject, seed, fresh=True), lambda module: fill(module, make_h(), make_memory()))

@@ -69,6 +69,6 @@ def rebased(crystal: Crystal) -> Crystal:
 
 def doubled(crystal: Crystal) -> Crystal:
     """Two cells side by side along the first vector."""
-    frac = np.concatenate([crystal.frac_coords, crystal.frac_coords + [1.0, 0.0, 0.0]]) / [2.0, 1.0, 1.0]
+    frac = np.concatenate([crystal.frac_coords, crystal.frac_coords + np.array([1.0, 0.0, 0.0])]) / np.array([2.0, 1.0, 1.0])
     lattice = crystal.lattice * np.array([[2.0], [1.0], [1.0]])
     return replace(crystal, lattice=lattice, frac_coords=frac, numbers=np.tile(crystal.numbers, 2))

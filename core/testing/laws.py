@@ -54,8 +54,7 @@ class Law:
         except Broken as error:
             return f"{self.statement} {error} {self.remedy}"
         except Exception as error:  # whatever a component raises while it is checked is a finding
-            advice = "" if isinstance(error, CrystalfwError) else f" {self.remedy}"
-            return f"{self.statement} The check ended with {type(error).__name__}: {error}.{advice}"
+            return f"{self.statement} The check ended with {type(error).__name__}: {str(error).rstrip('.')}. {self.remedy}"
         return None
 
 

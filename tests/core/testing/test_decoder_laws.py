@@ -1,0 +1,165 @@
+"""Every law of decoders catches one that was broken on purpose, and passes a sound one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from crystalfw.core.interfaces import Loss, SequenceDecoder
+from crystalfw.core.testing import laws_of
+from crystalfw.core.testing.laws import Subject
+
+
+class Cache:
+    """A running mean of embeddings per row."""
+
+    def __init__(self, rows, dim):
+        self.positions = torch.zeros(rows, dtype=torch.int64)
+        self.total = torch.zeros(rows, dim, dtype=torch.float64)
+
+    def select(self, index):
+        self.positions, self.total = self.positions[index], self.total[index]
+
+    def reset(self, rows):
+        self.positions[rows], self.total[rows] = 0, 0.0
+
+
+class Sound(SequenceDecoder):
+    """Logits from the mean of the embeddings so far; one layer port."""
+
+    dim, n_layers, max_length = 8, 1, 32
+    ports = frozenset({"none", "input", "layer"})
+
+    def __init__(self, config, *, encoder_dim, vocabulary):
+        super().__init__()
+        self.embed = nn.Embedding(len(vocabulary), 8)
+        self.head = nn.Sequential(nn.Linear(8, 8), nn.SiLU(), nn.Linear(8, len(vocabulary)))
+
+    def new_cache(self, batch_size, length, ports):
+        return Cache(batch_size, 8)
+
+    def running(self, h, cache):
+        start = cache.positions[:, None] if cache else torch.zeros(len(h), 1, dtype=torch.int64)
+        counts = start + torch.arange(1, h.shape[1] + 1)
+        total = h.cumsum(1) + (cache.total[:, None] if cache else 0.0)
+        if cache:
+            cache.total, cache.positions = total[:, -1], cache.positions + h.shape[1]
+        return total / counts[..., None]
+
+    def forward(self, ids, ports, cache=None):
+        return self.head(ports.layer(self.running(ports.input(self.embed(ids)), cache), 0))
+
+
+class WrongWidth(Sound):
+    def forward(self, ids, ports, cache=None):
+        return super().forward(ids, ports, cache)[..., :-1]
+
+
+class LooksAhead(Sound):
+    def forward(self, ids, ports, cache=None):
+        logits = super().forward(ids, ports, cache)
+        return logits if cache else logits + logits.mean(1, keepdim=True)
+
+
+class ForgetsCount(Sound):
+    def running(self, h, cache):
+        if cache:
+            cache.positions = torch.zeros_like(cache.positions)
+        return super().running(h, cache)
+
+
+class Uncached(Sound):
+    """Ports are applied to the first piece only."""
+
+    def forward(self, ids, ports, cache=None):
+        h = self.embed(ids)
+        h = ports.input(h) if cache is None or not cache.positions.any() else h
+        return self.head(ports.layer(self.running(h, cache), 0))
+
+
+class KeepsRows(Sound):
+    class Broken(Cache):
+        def reset(self, rows):
+            self.positions[rows] = 0
+
+    def new_cache(self, batch_size, length, ports):
+        return self.Broken(batch_size, 8)
+
+
+class BatchNorm(Sound):
+    def running(self, h, cache):
+        return super().running(h - h.mean(0, keepdim=True), cache)
+
+
+class IgnoresLayer(Sound):
+    def forward(self, ids, ports, cache=None):
+        return self.head(self.running(ports.input(self.embed(ids)), cache))
+
+
+class CountsWrong(Sound):
+    n_layers = 2
+
+
+class MeanLoss(Sound):
+    def loss(self, batch, memory, ports):
+        loss = super().loss(batch, memory, ports)
+        return Loss(loss.total / loss.weight, loss.weight)
+
+
+class CountsPadding(Sound):
+    def loss(self, batch, memory, ports):
+        if batch.tokens is not None:
+            full = torch.full_like(batch.tokens.lengths, batch.tokens.ids.shape[1])
+            batch = dataclasses.replace(batch, tokens=dataclasses.replace(batch.tokens, lengths=full))
+        return super().loss(batch, memory, ports)
+
+
+class RootOfZero(Sound):
+    def running(self, h, cache):
+        return super().running(h + (h - h).square().sum(-1, keepdim=True).sqrt(), cache)
+
+
+class HiddenState(Sound):
+    def __init__(self, config, **dimensions):
+        super().__init__(config, **dimensions)
+        self.hidden = torch.randn(())
+
+    def running(self, h, cache):
+        return super().running(h, cache) * self.hidden
+
+
+class Noisy(Sound):
+    def running(self, h, cache):
+        return super().running(h * torch.rand(()), cache)
+
+
+BUGS = {
+    "dimensions": [WrongWidth],
+    "causality": [LooksAhead],
+    "cache": [ForgetsCount, Uncached],
+    "cache_rows": [KeepsRows],
+    "batch_independence": [BatchNorm],
+    "conditioning_used": [IgnoresLayer, CountsWrong],
+    "additive_loss": [MeanLoss, CountsPadding],
+    "gradients": [RootOfZero],
+    "state_dict": [HiddenState],
+    "determinism": [Noisy],
+}
+
+
+@pytest.mark.parametrize("law", laws_of("decoder"), ids=lambda law: law.name)
+def test_a_sound_decoder_passes(law):
+    assert law.violation(Subject("decoder", Sound)) is None
+
+
+@pytest.mark.parametrize("law", laws_of("decoder"), ids=lambda law: law.name)
+def test_the_planted_bugs_are_caught(law):
+    for bug in BUGS[law.name]:
+        message = law.violation(Subject("decoder", bug))
+        assert message is not None, f"{bug.__name__} passes"
+        assert message.startswith(law.statement)
+        assert message.endswith(law.remedy)
+        assert "ended with" not in message, message
