@@ -106,7 +106,9 @@ class Crystal:
         for number in self.numbers.tolist():
             element = Element.from_Z(number)
             counts[element] = counts.get(element, 0) + 1
-        return str(Composition(counts).reduced_formula)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pymatgen sorts by electronegativity and warns that noble gases have none
+            return str(Composition(counts).reduced_formula)
 
     @property
     def structure(self) -> Structure:
