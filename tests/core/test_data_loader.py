@@ -28,7 +28,7 @@ class Letters(Representation):
         self.vocabulary = VOCABULARY
 
     def encode(self, crystals):
-        lengths = [int(np.random.default_rng(int(c.properties["k"])).geometric(0.05)) for c in crystals]
+        lengths = [int(np.random.default_rng(int(c.properties["k"])).gamma(3.0, 10.0)) for c in crystals]
         return [Encoded("ab" * (1 + length)) for length in lengths]
 
     def decode(self, strings):
