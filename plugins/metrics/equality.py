@@ -34,7 +34,7 @@ def group_equal(
     """For every crystal the first crystal of the set that it equals (itself when it is the first)."""
     buckets = [bucket for bucket in by_composition(crystals).values() if len(bucket) > 1]
     items = [([pack(crystals[i]) for i in bucket], _keys(crystals, bucket, key), tolerance, limit) for bucket in buckets]
-    names = [f"group-1:{tolerance}:{limit:g}:{bool(key)}:{digest(*(crystals[i] for i in bucket))}" for bucket in buckets]
+    names = [f"group-2:{tolerance}:{limit:g}:{bool(key)}:{digest(*(crystals[i] for i in bucket))}" for bucket in buckets]
     result = Equality(list(range(len(crystals))))
     for bucket, (same_as, decided) in zip(buckets, bench.map("unique: formulas", _group, items, names), strict=True):
         result.decided.update(decided)
@@ -73,13 +73,13 @@ def _keys(crystals: Sequence[Crystal], positions: Sequence[int], key: Key | None
 
 
 def _group(item: tuple[list[Packed], list[str], str, float]) -> tuple[list[int], dict[str, int]]:
-    """Greedy groups in the order of the set, as pymatgen's group_structures: compare with the first of each group."""
+    """Greedy groups in the order of the set, as pymatgen's group_structures: the first of each group, matched to the next."""
     packed, keys, tolerance, limit = item
     comparer = _Comparer(packed, keys, tolerance, limit)
     firsts: list[int] = []
     same_as = []
     for index in range(len(packed)):
-        found = comparer.first_equal(index, firsts)
+        found = comparer.first_equal(index, firsts, turned=True)
         if found is None:
             firsts.append(index)
         same_as.append(index if found is None else found)
@@ -102,14 +102,18 @@ class _Comparer:
         self.decided: Counter[str] = Counter()
         self._reduced: dict[int, Any] = {}
 
-    def first_equal(self, index: int, candidates: Sequence[int]) -> int | None:
-        """The first candidate that equals `index`: by key over all, then by the matcher."""
+    def first_equal(self, index: int, candidates: Sequence[int], *, turned: bool = False) -> int | None:
+        """The first candidate that equals `index`: by key over all, then by the matcher.
+
+        `turned` asks the matcher for (candidate, index): near its tolerance the answer depends on the order.
+        """
         if self.keys[index]:
             for other in candidates:
                 if self.keys[index] == self.keys[other]:
                     self.decided["key"] += 1
                     return other
-        return next((other for other in candidates if self._equal(index, other)), None)
+        pairs = ((other, index) if turned else (index, other) for other in candidates)
+        return next((other for other, pair in zip(candidates, pairs, strict=True) if self._equal(*pair)), None)
 
     def _equal(self, index: int, other: int) -> bool:
         self.decided["matcher"] += 1

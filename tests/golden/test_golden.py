@@ -1,0 +1,130 @@
+"""The plugins' figures on the frozen set equal those of tests/golden/make.py, which computes them another way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.interfaces import Sample
+from crystalfw.core.workbench import Workbench
+from crystalfw.plugins.metrics.coverage import Coverage
+from crystalfw.plugins.metrics.distributions import Distributions
+from crystalfw.plugins.metrics.fingerprints import composition_fingerprint, scaled, structure_fingerprint
+from crystalfw.plugins.metrics.match import Match
+from crystalfw.plugins.metrics.novelty import Novelty
+from crystalfw.plugins.metrics.shares import Shares
+from crystalfw.plugins.metrics.symmetry import Symmetry, _numbers
+from crystalfw.plugins.metrics.validity import compositional_problems, structural_problem
+
+
+def crystal_of(item):
+    return Crystal(
+        lattice=np.array(item["lattice"]),
+        frac_coords=np.array(item["frac"]),
+        numbers=np.array(item["numbers"]),
+        id=item["id"],
+    )
+
+
+@pytest.fixture(scope="module")
+def golden():
+    return json.loads((Path(__file__).parent / "golden.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def reference(golden):
+    return [crystal_of(item) for item in golden["reference"]]
+
+
+@pytest.fixture(scope="module")
+def samples(golden):
+    return [
+        Sample(
+            id=item["id"],
+            seed=0,
+            string="",
+            status=item["status"],
+            reason="" if item["status"] == "ok" else item["status"],
+            crystal=crystal_of(item) if item["status"] == "ok" else None,
+            reference_id=item["reference_id"],
+        )
+        for item in golden["samples"]
+    ]
+
+
+@pytest.fixture(scope="module")
+def context():
+    with Workbench(quiet=True) as bench:
+        yield {"bench": bench, "train": [], "key": None, "run_dir": None}
+
+
+def test_the_set_is_what_it_says(golden):
+    assert (len(golden["samples"]), len(golden["reference"])) == (100, 40)
+
+
+def test_chain(golden, samples, context):
+    result = Shares(Shares.Config()).compute(samples, [], context)
+    assert {link["stage"]: link["count"] for link in result["chain"]} == golden["expected"]["chain"]
+
+
+def test_validity_of_every_crystal(golden, samples, context):
+    crystals = [sample.crystal for sample in samples if sample.crystal is not None]
+    structural = [not structural_problem(crystal) for crystal in crystals]
+    compositional = [not problem for problem in compositional_problems(context["bench"], crystals, "smact14", 60)]
+    expected = [
+        pair for pair, item in zip(golden["expected"]["valid"], golden["samples"], strict=True) if item["status"] == "ok"
+    ]
+    assert [list(pair) for pair in zip(structural, compositional, strict=True)] == expected
+
+
+def test_novelty(golden, samples, reference, context):
+    result = Novelty(Novelty.Config()).compute(samples, reference, context)["strict"]
+    assert {name: result[name]["count"] for name in ("unique", "novel")} == golden["expected"]["novelty"]
+
+
+def test_match(golden, samples, reference, context):
+    result = Match(Match.Config()).compute(samples, reference, context)
+    for tolerance, expected in golden["expected"]["match"].items():
+        for n in (1, 2):
+            figures = result[tolerance][f"n={n}"]
+            for found, name in ((figures, f"n={n}"), (figures["valid"], f"n={n} valid")):
+                assert (found["count"], found["of"]) == (expected[name]["count"], expected[name]["of"])
+                assert found["rmse"] == pytest.approx(expected[name]["rmse"], abs=1e-6)
+        metre = result[tolerance]["metre"]
+        assert (metre["count"], metre["of"]) == (expected["metre"]["count"], expected["metre"]["of"])
+        assert metre["crmse"] == pytest.approx(expected["metre"]["crmse"], abs=1e-6)
+
+
+def test_distances(golden, samples, reference, context):
+    result = Distributions(Distributions.Config()).compute(samples, reference, context)
+    assert result["distances"] == pytest.approx(golden["expected"]["distances"], rel=1e-5)
+
+
+def test_space_groups(golden, reference, context):
+    for precision, expected in golden["expected"]["space_groups"].items():
+        assert _numbers(context["bench"], reference, float(precision)) == expected
+    result = Symmetry(Symmetry.Config()).compute([], reference, context)
+    assert result["symprec=0.1"]["reference"]["p1"]["of"] == 40
+
+
+def test_fingerprints(golden, samples):
+    valid = [item for item, pair in zip(samples, golden["expected"]["valid"], strict=True) if all(pair)]
+    structures, compositions = golden["expected"]["coverage"]["first_fingerprints"]
+    for sample, order, magpie in zip(valid, structures, compositions, strict=False):
+        assert sample.crystal is not None
+        structure = sample.crystal.structure
+        counts = {element.symbol: count for element, count in structure.composition.items()}
+        np.testing.assert_allclose(structure_fingerprint(structure), order, atol=1e-6)
+        np.testing.assert_allclose(scaled(composition_fingerprint(counts)), magpie, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_coverage(golden, samples, reference, context):
+    result = Coverage(Coverage.Config()).compute(samples, reference, context)
+    expected = golden["expected"]["coverage"]
+    assert result["recall"]["share"] == pytest.approx(expected["recall"], abs=1e-9)
+    assert result["precision"]["share"] == pytest.approx(expected["precision"], abs=1e-9)
