@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 
 from crystalfw.core.report.html import Markup, join, tag, text
 from crystalfw.core.report.numbers import percent, short, tick_labels, ticks
@@ -83,6 +84,8 @@ def line_chart(lines: Sequence[Line], x_name: str, y_name: str, label: str) -> M
                     r=3, class_=f"dot s{line.style}")
                 for (px, py), (x, y) in zip(points, line.points, strict=True)
             ]  # fmt: skip
+    if len(lines) == 1:
+        return _svg(body, label)
     return join([_svg(body, label), legend([(line.label, line.style, line.faint) for line in lines])])
 
 
@@ -142,6 +145,13 @@ def legend(entries: Sequence[tuple[str, int, bool]]) -> Markup:
     """Names and colours of what a chart shows."""
     items = [tag("span", tag("i", class_=f"s{style}" + (" faint" if faint else "")), name) for name, style, faint in entries]
     return tag("div", *items, class_="legend")
+
+
+def smoothed(points: Sequence[tuple[float, float]], window: int = 25) -> list[tuple[float, float]]:
+    """Running median: the course of a noisy curve."""
+    half = window // 2
+    values = [y for _, y in points]
+    return [(x, median(values[max(0, k - half) : k + half + 1])) for k, (x, _) in enumerate(points)]
 
 
 def thin(points: Sequence[tuple[float, float]], most: int = _MOST_POINTS) -> list[tuple[float, float]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from crystalfw.core.report.charts import Line, bars, line_chart
+from crystalfw.core.report.charts import Line, bars, line_chart, smoothed
 from crystalfw.core.report.gallery import gallery, pick
 from crystalfw.core.report.html import Markup, card, grid, page, section, table, tag
 from crystalfw.core.report.numbers import interval, percent, short
@@ -31,7 +32,11 @@ def write_comparison(run_dirs: Sequence[str | Path], out: str | Path, *, title: 
 
 def render(runs: Sequence[RunFiles], title: str) -> str:
     """The page as text."""
-    picks = [item for run in runs for item in pick(run.samples, preferred=run.examples, count=_SHOWN_PER_RUN)]
+    picks = [
+        replace(item, origin=run.name)
+        for run in runs
+        for item in pick(run.samples, preferred=run.examples, count=_SHOWN_PER_RUN)
+    ]
     parts = [
         ("table", "Figures", _table(runs)),
         ("curves", "Training", _curves(runs)),
@@ -81,10 +86,11 @@ def _curves(runs: Sequence[RunFiles]) -> Markup:
     cards = []
     for name, title, unit in (
         ("val_loss", "Validation loss", "nats per token"),
-        ("loss", "Training loss", "nats per token"),
-        ("tokens_per_s", "Speed", "tokens / s"),
+        ("loss", "Training loss (running median)", "nats per token"),
     ):
-        lines = [Line(run.name, points(run.curves, name), _colour(k)) for k, run in enumerate(runs) if points(run.curves, name)]
+        smooth = smoothed if name != "val_loss" else list
+        curves = [(run.name, smooth(points(run.curves, name)), _colour(k)) for k, run in enumerate(runs)]
+        lines = [Line(*curve) for curve in curves if curve[1]]
         if lines:
             cards.append(card(title, line_chart(lines, "step", unit, f"{title} of every run")))
     return section("curves", "Training", grid(*cards)) if cards else Markup("")

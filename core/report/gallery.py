@@ -32,6 +32,8 @@ class Pick:
     cif: str
     space_group: str = ""
     condition: str = ""
+    origin: str = ""
+    """The run that it comes from, where a page shows several."""
 
 
 def pick(samples: Path | None, *, preferred: Sequence[str] = (), count: int = SHOWN) -> list[Pick]:
@@ -85,7 +87,7 @@ def _card(item: Pick) -> Markup:
         picture(item.crystal, f"Crystal structure of {formula}, sample {item.id}"),
         tag("p", ", ".join(facts)),
         *condition,
-        tag("p", f"sample {item.id} · ", link),
+        tag("p", f"{item.origin + ', ' if item.origin else ''}sample {item.id} · ", link),
     )
 
 

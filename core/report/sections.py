@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crystalfw.core.report.charts import Line, bars, histogram, line_chart, scatter
+from crystalfw.core.report.charts import Line, bars, histogram, line_chart, scatter, smoothed
 from crystalfw.core.report.elements import periodic_table
 from crystalfw.core.report.html import Markup, card, details, grid, section, table, tag, tile
 from crystalfw.core.report.numbers import interval, percent, short
@@ -17,6 +17,7 @@ _TITLES = {
     "density": "Density", "elements": "Elements per crystal", "atoms": "Atoms per cell", "volume_per_atom": "Volume per atom",
 }  # fmt: skip
 _LONGEST_TABLE = 400
+_NOISY = ("grad_norm", "tokens_per_s")
 
 
 def points(curves: Curves, name: str, against: str = "step") -> list[tuple[float, float]]:
@@ -72,7 +73,10 @@ def training(curves: Curves) -> Markup:
         ("tokens_per_s", "Speed", "tokens / s"),
     ):
         if values := points(curves, name):
-            cards.append(card(title, line_chart([Line(title.lower(), values)], "step", unit, f"{title} against steps")))
+            lines = [Line(title.lower(), values, faint=name in _NOISY)]
+            if name in _NOISY:
+                lines.append(Line("running median", smoothed(values), 2))
+            cards.append(card(title, line_chart(lines, "step", unit, f"{title} against steps")))
     rows = [[short(step), short(value, 6)] for step, value in points(curves, "val_loss")[-_LONGEST_TABLE:]]
     figures = [details("Validation losses as a table", table(["step", "validation loss"], rows))] if rows else []
     return section("training", "Training", grid(*cards), *figures)

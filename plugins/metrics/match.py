@@ -114,7 +114,7 @@ class _Work:
             return {"left_out": f"more than {self.config.max_pairs} comparisons (option max_pairs)"}
         if not self.reference:
             return {"left_out": "no reference crystals"}
-        best = [_smallest([self._rms(i, target, tolerance) for i in found]) for target, found in enumerate(self._everyone)]
+        best = [_smallest([self._rms(i, target, tolerance) for i in found]) for target, found in self._everyone.items()]
         penalised = [stol if rms is None else rms for rms in best]
         matched = [rms for rms in best if rms is not None]
         return {**share(len(matched), len(best)), "rmse": mean(matched), "crmse": mean(penalised), "unmatched_enter_with": stol}
@@ -127,13 +127,15 @@ class _Work:
                 counts[result.trouble] = counts.get(result.trouble, 0) + 1
         return counts
 
-    def _all_pairs(self) -> list[list[int]] | None:
+    def _all_pairs(self) -> dict[int, list[int]] | None:
+        """Reference -> samples of its composition; where samples name references, only those asked for."""
         known = [index for index, crystal in enumerate(self.crystals) if crystal is not None]
         buckets = by_composition(self.crystals[index] for index in known)  # type: ignore[misc]
-        everyone = [[known[i] for i in buckets.get(reduced_composition(crystal), [])] for crystal in self.reference]
-        if sum(map(len, everyone)) > self.config.max_pairs:
+        targets = list(self.asked) or range(len(self.reference))
+        everyone = {k: [known[i] for i in buckets.get(reduced_composition(self.reference[k]), [])] for k in targets}
+        if sum(map(len, everyone.values())) > self.config.max_pairs:
             return None
-        self._compare([(index, target) for target, found in enumerate(everyone) for index in found], "METRe: pairs")
+        self._compare([(index, target) for target, found in everyone.items() for index in found], "METRe: pairs")
         return everyone
 
     def _compare(self, wanted: list[tuple[int, int]], label: str) -> None:
