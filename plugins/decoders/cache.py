@@ -76,4 +76,8 @@ def new_cache(
     n_layers: int, rows: int, n_heads: int, head_dim: int, length: int, *, device: torch.device, dtype: torch.dtype
 ) -> KVCache:
     """The fastest cache for the device and dtype."""
+    if device.type == "cpu" and dtype == torch.float32 and torch.is_inference_mode_enabled():
+        from crystalfw.plugins.decoders.ragged_cache import RaggedCache
+
+        return RaggedCache(n_layers, rows, n_heads, head_dim, length, device=device, dtype=dtype)
     return KVCache(n_layers, rows, n_heads, head_dim, length, device=device, dtype=dtype)

@@ -172,7 +172,7 @@ class Balanced:
             return True
         fewest = max(1, self.least - n)
         everyone = _Charges(counts_Z)
-        for number in range(1, N_NUMBERS):
+        for number in _CLOSERS:
             room = min(most - n, int(self.upper_Z[number] - counts_Z[number]))
             present = int(counts_Z[number])
             if room >= fewest and _ions()[number].states:
@@ -180,6 +180,10 @@ class Balanced:
                 if others.closed_by(number, range(present + fewest, present + room + 1)):
                     return True
         return False
+
+
+_CLOSERS = sorted(range(1, N_NUMBERS), key=lambda number: (ELEMENTS[number - 1] not in ("H", "O", "F", "Na"), number))
+"""Atomic numbers in the order in which they are tried: first those that close most compositions."""
 
 
 class _Charges:

@@ -2,7 +2,7 @@
 
 A row always keeps `left >= cost of the cheapest completion we know`: so many tokens that it can still name the atoms it
 must have, join all components and close the cycles that are missing, one edge each. Joining is always possible (no edge
-between two components is used up) and so is closing (a loop +oo, o+o or oo+ that is not in the lattice was never written).
+between two components is used up) and so is closing (a loop outside of the lattice of cycles was never written).
 
 Shapes: R rows, V vocabulary, S states, N atoms, Z atomic numbers.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from crystalfw.plugins.representations.slices.cycles import ENLARGES, MERGES, add_edge, new_net
+from crystalfw.plugins.representations.slices.cycles import ENLARGES, MERGES, add_edge, index, new_net
 from crystalfw.plugins.representations.slices.dialects import (
     ATOMS,
     DONE,
@@ -38,35 +38,36 @@ LOOPS = 13
 # Columns of the integer table: where each row stands.
 STATE, LEFT, N_ATOMS, FIRST, OTHER, MERGERS, CYCLES, OWED, LEAST, MOST, PLACE, N_COLUMNS = range(12)
 """State of the grammar; tokens left before the end; atoms so far; both atoms of the edge being written; components minus
-one; loops +oo, o+o, oo+ missing in the lattice; atoms that must still come; fewest and most atoms; tokens so far."""
-
-
-@njit(cache=True)
-def in_lattice(net: NDArray[np.int64], axis: int) -> bool:
-    """True where the unit translation along `axis` is in the lattice of the net's cycles."""
-    n_atoms = len(net) - 3
-    rest = np.zeros(3, dtype=np.int64)
-    rest[axis] = 1
-    for column in range(axis, 3):
-        if rest[column] == 0:
-            continue
-        pivot = net[n_atoms + column, 1 + column]
-        if pivot == 0 or rest[column] % pivot != 0:
-            return False
-        times = rest[column] // pivot
-        for k in range(column, 3):
-            rest[k] -= times * net[n_atoms + column, 1 + k]
-    return True
+one; loops that complete the lattice; atoms that must still come; fewest and most atoms; tokens so far."""
 
 
 @njit(cache=True)
 def missing_cycles(net: NDArray[np.int64]) -> int:
-    """How many of the three unit translations the lattice lacks: so many loops complete it."""
-    count = 0
-    for axis in range(3):
-        if not in_lattice(net, axis):
-            count += 1
-    return count
+    """The fewest loops, with labels in {-1, 0, 1}, after which the net's cycles generate Z^3: 0 to 3."""
+    if index(net) == 1:
+        return 0
+    small = new_net(1)
+    small[1:] = net[len(net) - 3 :]
+    rank = (small[1, 1] != 0) + (small[2, 2] != 0) + (small[3, 3] != 0)
+    if rank == 0:
+        return 3
+    fewest = 3
+    for first in range(SAME_CELL + 1, N_LABELS):
+        one = small.copy()
+        if add_edge(one, 0, 0, LABEL_SHIFTS[first]) != ENLARGES:
+            continue
+        if index(one) == 1:
+            return 1
+        for second in range(first + 1, N_LABELS):
+            if fewest == 2:
+                break
+            two = one.copy()
+            add_edge(two, 0, 0, LABEL_SHIFTS[second])
+            if index(two) == 1:
+                fewest = 2
+        if fewest == 3 - rank:
+            break
+    return fewest
 
 
 @njit(cache=True)

@@ -9,8 +9,10 @@ from crystalfw.core.interfaces import Ports, Vocabulary
 from crystalfw.plugins.conditioning.additive import Additive
 from crystalfw.plugins.conditioning.cross_attention import CrossAttention
 from crystalfw.plugins.conditioning.prefix import Prefix
+from crystalfw.plugins.decoders.cache import KVCache
 from crystalfw.plugins.decoders.cross_attention_gpt import CrossAttentionGPT
 from crystalfw.plugins.decoders.gpt import GPT
+from crystalfw.plugins.decoders.ragged_cache import RaggedCache
 
 VOCABULARY = Vocabulary(tuple(f"t{i}" for i in range(40)))
 STRATEGIES = {"none": None, "additive": Additive, "prefix": Prefix, "cross_attention": CrossAttention}
@@ -45,21 +47,27 @@ every_combination = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture(params=["compiled", "plain"])
+def any_cache(request):
+    """Inference mode on a CPU takes the compiled cache; without it, as on other devices, the plain one is taken."""
+    with torch.inference_mode() if request.param == "compiled" else torch.no_grad():
+        yield {"compiled": RaggedCache, "plain": KVCache}[request.param]
+
+
 @every_combination
-@torch.inference_mode()
-def test_cached_logits_are_the_uncached_ones(strategy, options):
+def test_cached_logits_are_the_uncached_ones(any_cache, strategy, options):
     decoder, conditioning = make(strategy=strategy, **options)
     ports = Ports.bind(conditioning, make_memory())
     expected = decoder(IDS, ports)
     cache = decoder.new_cache(4, 12, ports)
+    assert type(cache) is any_cache
     steps = [decoder(IDS[:, :4], ports, cache)] + [decoder(IDS[:, t : t + 1], ports, cache) for t in range(4, 12)]
     torch.testing.assert_close(torch.cat(steps, 1), expected, atol=1e-5, rtol=1e-5)
     assert cache.positions.tolist() == [12] * 4
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES.values())
-@torch.inference_mode()
-def test_cache_rows_leave_enter_and_double(strategy):
+def test_cache_rows_leave_enter_and_double(any_cache, strategy):
     decoder, conditioning = make(strategy=strategy)
     ports = Ports.bind(conditioning, make_memory())
     expected = decoder(IDS, ports)
@@ -81,6 +89,17 @@ def test_cache_rows_leave_enter_and_double(strategy):
         logits = decoder(ids[torch.arange(3), now][:, None], ports, cache)[:, 0]
         torch.testing.assert_close(logits, expected[torch.arange(3), now], atol=1e-5, rtol=1e-5)
         now += 1
+
+
+@torch.inference_mode()
+def test_a_row_of_the_compiled_cache_depends_on_no_other_row():
+    decoder, _ = make(dim=64, n_heads=4, max_length=64)
+    ids = torch.randint(3, 40, (32, 40), generator=torch.Generator().manual_seed(1))
+    results = []
+    for rows in (slice(0, 8), slice(0, 32)):
+        cache = decoder.new_cache(len(ids[rows]), 40, Ports(None, None))
+        results.append(torch.cat([decoder(ids[rows, t : t + 1], Ports(None, None), cache) for t in range(40)], 1)[:8])
+    assert torch.equal(*results)
 
 
 @every_combination
