@@ -173,12 +173,12 @@ def rows_times(rows_P3: Tensor, matrix_P33: Tensor) -> Tensor:
     return (rows_P3[:, :, None] * matrix_P33).sum(1)
 
 
-def by_size(sizes: Sequence[int], most: int, budget: int) -> Iterator[list[int]]:
-    """Indices in groups of similar size: at most `most` a group, at most `budget` atom pairs in all (one item always)."""
-    order = sorted(range(len(sizes)), key=lambda index: sizes[index])
+def by_size(costs: Sequence[int], most: int, budget: int) -> Iterator[list[int]]:
+    """Indices in groups of similar cost: at most `most` in a group, at most `budget` in all (one item always)."""
+    order = sorted(range(len(costs)), key=lambda index: costs[index])
     group: list[int] = []
     for index in order:
-        if group and (len(group) == most or (len(group) + 1) * sizes[index] ** 2 > budget):
+        if group and (len(group) == most or (len(group) + 1) * costs[index] > budget):
             yield group
             group = []
         group.append(index)

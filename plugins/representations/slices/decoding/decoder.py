@@ -23,6 +23,8 @@ from crystalfw.plugins.representations.slices.decoding.quality import (
     CLOSEST,
     DECODER_REASONS,
     LARGEST_RESIDUAL,
+    MOST_ATOMS,
+    MOST_EDGES,
     Quality,
     encodes_again,
     measure,
@@ -32,8 +34,8 @@ from crystalfw.plugins.representations.slices.decoding.start import Expectation,
 from crystalfw.plugins.representations.slices.graph import QuotientGraph
 
 FITTED = Path(__file__).parent.parent / "fitted"
-PAIR_BUDGET = 64 * 32**2
-"""Pairs of atoms in a batch: bounds memory and the time of a batch."""
+BUDGET = 8_000_000
+"""Entries of the matrix of derivatives of a batch: bounds its memory and time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +79,27 @@ def decode_graphs(
     of bounded size. The same graph gives the same crystal, to rounding, whatever else is in its batch.
     """
     config, parts = config or DecoderConfig(), parts or fitted()
-    outcomes: list[Decoded] = [_failed("embedding")] * len(graphs)
-    possible = [index for index, graph in enumerate(graphs) if graph.n_atoms and graph.n_edges >= graph.n_atoms + 2]
-    for group in by_size([graphs[index].n_atoms for index in possible], config.batch, PAIR_BUDGET):
+    outcomes = [_failed(_impossible(graph) or "embedding") for graph in graphs]
+    possible = [index for index, graph in enumerate(graphs) if not _impossible(graph)]
+    for group in by_size([_cost(graphs[index]) for index in possible], config.batch, BUDGET):
         chosen = [possible[place] for place in group]
         decoded = _decode_batch([graphs[index] for index in chosen], config, parts)
         for index, outcome in zip(chosen, decoded, strict=True):
             outcomes[index] = outcome
     return outcomes
+
+
+def _impossible(graph: QuotientGraph) -> str:
+    """The reason why a graph is not tried at all, or nothing."""
+    if graph.n_atoms > MOST_ATOMS or graph.n_edges > MOST_EDGES * graph.n_atoms:
+        return "size"
+    # a connected net of three independent periods has at least this many edges
+    return "embedding" if graph.n_edges < graph.n_atoms + 2 else ""
+
+
+def _cost(graph: QuotientGraph) -> int:
+    """Entries of the matrix of derivatives, with about thirty non-bonded pairs an atom."""
+    return (3 * graph.n_atoms + 6) * (graph.n_edges + 30 * graph.n_atoms)
 
 
 def _failed(reason: str) -> Decoded:
@@ -96,30 +111,36 @@ def _decode_batch(graphs: Sequence[QuotientGraph], config: DecoderConfig, parts:
         batch = GraphBatch.from_graphs(graphs).to(config.device)
         expectation = expect(batch, parts.table)
         geometry, usable_B = first_geometry(batch, expectation)
+        wanted_E = expectation.edge
         if parts.net is not None and config.rounds > 0:
-            geometry = rounds(parts.net, batch, geometry, expectation, config)
-        quality = measure(batch, geometry, expectation.edge, expectation.atom)
+            geometry, wanted_E = rounds(parts.net, batch, geometry, expectation, config)
+        quality = measure(batch, geometry, wanted_E, expectation.atom)
     return _outcomes(graphs, batch.to("cpu"), geometry, usable_B.tolist(), quality, config)
 
 
-def rounds(net: LengthNet, batch: GraphBatch, geometry: Geometry, expectation: Expectation, config: DecoderConfig) -> Geometry:
-    """Refine all crystals once and those that still move again, up to `config.rounds` times."""
-    moving = torch.arange(batch.size, device=batch.label.device)
+def rounds(
+    net: LengthNet, batch: GraphBatch, geometry: Geometry, expectation: Expectation, config: DecoderConfig
+) -> tuple[Geometry, Tensor]:
+    """Refine all crystals once and those that still move again, up to `config.rounds` times.
+
+    Also returns the edge lengths (E,) in angstrom that the last round of each crystal wanted.
+    """
+    wanted_E = expectation.edge
+    crystals = torch.arange(batch.size, device=batch.label.device)
+    edges = torch.arange(len(batch.source), device=batch.label.device)
     part, place, known, leverage_E = batch, geometry, expectation, graph_leverage(batch)
     for done in range(config.rounds):
-        refined, _ = refine(net, part, place, known, leverage_E)
-        geometry = geometry.put(batch, moving, refined)
-        if done + 1 == config.rounds:
-            break
+        refined, wanted = refine(net, part, place, known, leverage_E)
+        geometry = geometry.put(batch, crystals, refined)
+        wanted_E = wanted_E.index_put((edges,), wanted)
         again = _moved(part, place, refined) > config.settled
-        if not bool(again.any()):
+        if done + 1 == config.rounds or not bool(again.any()):
             break
-        index = again.nonzero()[:, 0]
-        edges, atoms = again[part.edge_crystal], again[part.crystal]
-        known = Expectation(known.edge[edges], known.atom[atoms], known.weight[edges])
-        leverage_E, place = leverage_E[edges], refined.select(part, index)
-        part, moving = part.select(index), moving[index]
-    return geometry
+        index, kept, atoms = again.nonzero()[:, 0], again[part.edge_crystal], again[part.crystal]
+        known = Expectation(known.edge[kept], known.atom[atoms], known.weight[kept])
+        leverage_E, place = leverage_E[kept], refined.select(part, index)
+        part, crystals, edges = part.select(index), crystals[index], edges[kept]
+    return geometry, wanted_E
 
 
 def _edge_lengths(batch: GraphBatch, geometry: Geometry) -> Tensor:

@@ -5,6 +5,7 @@ Shapes: N atoms, E edges, P pairs, C candidate pairs of atoms of one crystal.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,8 @@ _REACH = 127
 """Largest label component that a key can hold; pairs beyond it are left out (no reduced cell has any)."""
 _ONE_CELL = torch.cartesian_prod(*[torch.arange(-1, 2)] * 3)
 _TWO_CELLS = torch.cartesian_prod(*[torch.arange(-2, 3)] * 3)
+CROWD = 100
+"""Most neighbours, on average, that a search looks for around an atom."""
 SMALL_CELL = 3
 """Up to this number of atoms the images two cells away are looked at too."""
 
@@ -81,9 +84,13 @@ def near(batch: GraphBatch, geometry: Geometry, candidate: tuple[Tensor, Tensor]
     """All pairs closer than the larger of their atoms' radii (angstrom), edges among them; the cell must be reduced.
 
     Looks at the 27 images around the nearest one in each coordinate (125 for very small cells): complete as long as
-    the radius is not much larger than the cell.
+    the radius is not much larger than the cell. In a collapsed cell the radius shrinks until it holds about CROWD atoms,
+    which no real crystal comes near: that bounds the work.
     """
     first_C, second_C = candidate
+    share_B = torch.linalg.det(geometry.lattice).abs() / batch.n_atoms
+    roomy_B = (share_B * (3 * CROWD / (4 * math.pi))).pow(1 / 3).to(radius_N.dtype)
+    radius_N = torch.minimum(radius_N, roomy_B[batch.crystal])
     small_C = batch.n_atoms[batch.crystal[first_C]] <= SMALL_CELL
     found = [
         _near_images(batch, geometry, first_C[chosen], second_C[chosen], radius_N, images.to(first_C.device))

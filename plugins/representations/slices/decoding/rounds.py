@@ -34,6 +34,8 @@ BOND_LIMIT = 1.175
 """A bond by effective coordination numbers (weight above 0.2) is shorter than this times the weighted mean bond."""
 CONTACT_LIKE = 1.3
 """An unflagged edge predicted beyond this times the limit is taken for a completion contact and not held below it."""
+FARTHEST = 1.5
+"""Largest |ln(wanted / reference)| that is followed."""
 NON_BONDED_WEIGHT = 0.5
 ERROR_UNIT = 0.05
 """Expected relative error at which a pair weighs 1."""
@@ -94,7 +96,7 @@ def weighted_mean_bonds(inputs: PairInputs, length_P: Tensor) -> Tensor:
 
 def wanted_lengths(inputs: PairInputs, prediction: Prediction) -> Tensor:
     """(P,) the net's lengths, moved to the right side of the bond criterion: the string says what is a bond."""
-    length = inputs.reference * prediction.ln_ratio.exp()
+    length = inputs.reference * prediction.ln_ratio.clamp(-FARTHEST, FARTHEST).exp()
     mean_N = weighted_mean_bonds(inputs, length)
     limit = BOND_LIMIT * torch.maximum(mean_N[inputs.source], mean_N[inputs.target])
     held = torch.where(length > CONTACT_LIKE * limit, length, torch.minimum(length, limit))
@@ -105,7 +107,7 @@ def wanted_lengths(inputs: PairInputs, prediction: Prediction) -> Tensor:
 def refine(
     net: LengthNet, batch: GraphBatch, geometry: Geometry, expectation: Expectation, leverage_E: Tensor, steps: int = STEPS
 ) -> tuple[Geometry, Tensor]:
-    """One round; returns the reduced geometry and the cost (B,) per pair in units of the expected error."""
+    """One round; returns the reduced geometry and the lengths (E,) in angstrom that its edges should have had."""
     with torch.no_grad():
         inputs = pair_inputs(batch, geometry, expectation, leverage_E)
         prediction = net(inputs)
@@ -119,9 +121,8 @@ def refine(
             ln_volume=prediction.ln_volume,
             volume_weight=ERROR_UNIT / prediction.ln_volume_error.exp(),
         )
-        geometry, cost_B = minimise(batch, geometry, targets, steps)
-    count_B = torch.bincount(batch.crystal[inputs.source], minlength=batch.size)
-    return reduced(batch, geometry), cost_B / count_B
+        geometry, _ = minimise(batch, geometry, targets, steps)
+    return reduced(batch, geometry), length[: len(batch.source)]
 
 
 def graph_leverage(batch: GraphBatch) -> Tensor:

@@ -134,6 +134,8 @@ class Trainer:
         self.average = deepcopy(self.net).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=schedule.rate, weight_decay=5e-2)
         self.passes = self.groups_done = self.steps = 0
+        self.skipped = 0
+        """Steps without a finite gradient."""
 
     @property
     def done(self) -> float:
@@ -146,7 +148,7 @@ class Trainer:
             "net": self.net.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "counts": [self.passes, self.groups_done, self.steps],
+            "counts": [self.passes, self.groups_done, self.steps, self.skipped],
             "schedule": asdict(self.schedule),
         }
         temporary = path.with_suffix(".part")
@@ -163,7 +165,7 @@ class Trainer:
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.passes, self.groups_done, self.steps = state["counts"]
+        self.passes, self.groups_done, self.steps, self.skipped = state["counts"]
 
     def run(
         self, examples: Sequence[Example], tables: Sequence[BondTable], report: Callable[[Trainer, float, float], None]
@@ -195,9 +197,12 @@ class Trainer:
         value, error = loss(self.net, inputs, true_P, ln_volume_B)
         self.optimiser.zero_grad()
         value.backward()
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        self.optimiser.step()
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.steps += 1
+        if not bool(norm.isfinite()):  # a state that fell apart; one such step would spoil the net for good
+            self.skipped += 1
+            return LARGEST_LN_RATIO, LARGEST_LN_RATIO
+        self.optimiser.step()
         # the average follows faster at the beginning
         keep = min(0.998, (self.steps + 1) / (self.steps + 10))
         with torch.no_grad():
