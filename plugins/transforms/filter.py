@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from crystalfw.core.lattice import shortest_distance
 
 class Filter(Transform):
     """Passes a crystal unchanged or raises Reject, naming the bound and the value."""
+
+    commutes_with_rotation: ClassVar[bool] = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -6,6 +6,7 @@ A choice of representative, not an invariance: networks must not depend on it (t
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from crystalfw.core.lattice import wrap
 
 class NormalizePositions(Transform):
     """frac - floor(frac): the same crystal, every atom listed inside the cell."""
+
+    commutes_with_rotation: ClassVar[bool] = True
 
     def __init__(self, config: NoOptions) -> None:
         self.config = config

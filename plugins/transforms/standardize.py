@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ class Standardize(Transform):
     The change of basis is an integer matrix with determinant 1 or -1 (then all three vectors are reversed), so chiral
     crystals keep their hand. Sources: Krivy & Gruber (1976) as implemented in spglib; Semaev (2001).
     """
+
+    commutes_with_rotation: ClassVar[bool] = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

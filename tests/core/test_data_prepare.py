@@ -230,7 +230,7 @@ _SCRIPT = """
     spec.loader.exec_module(module)
     if __name__ == "__main__":
         print("ready", flush=True)
-        dataset = module.make(Path(sys.argv[1]), module.Synthetic(20000), cutoff=4.0)
+        dataset = module.make(Path(sys.argv[1]), module.Synthetic(6000), cutoff=4.0)
         print(dataset.folder)
 """
 
@@ -243,7 +243,7 @@ def test_killed_at_random_moments_the_result_is_the_same(tmp_path):
     command = [sys.executable, str(script), str(tmp_path / "killed")]
     rng = np.random.default_rng(0)
     kills = 0
-    for _ in range(20):
+    for _ in range(8):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             process.stdout.readline()
