@@ -77,7 +77,7 @@ class Coverage(Metric):
     def _valid(self, samples: Sequence[Sample], bench: Workbench) -> list[Crystal]:
         crystals = [sample.crystal for sample in samples if sample.status == "ok" and sample.crystal is not None]
         crystals = [crystal for crystal in crystals if not structural_problem(crystal)]
-        problems = compositional_problems(bench, crystals, self.config.oxidation_set, self.config.time_limit)
+        problems = compositional_problems(crystals, self.config.oxidation_set)
         return [crystal for crystal, problem in zip(crystals, problems, strict=True) if not problem]
 
     def _fingerprints(

@@ -47,8 +47,6 @@ class Distributions(Metric):
         """`valid`: structurally and compositionally valid samples (CDVAE, DiffCSP); `decoded`: all that are crystals."""
         oxidation_set: str = "smact14"
         """SMACT's oxidation states for `valid`."""
-        time_limit: float = 20.0
-        """Seconds per composition."""
         bins: int = 30
         """Bins of the histograms in the report."""
 
@@ -75,7 +73,7 @@ class Distributions(Metric):
         crystals = [crystal for crystal in crystals if not structural_problem(crystal)]
         if self.config.population == "decoded":
             return crystals
-        problems = compositional_problems(context["bench"], crystals, self.config.oxidation_set, self.config.time_limit)
+        problems = compositional_problems(crystals, self.config.oxidation_set)
         return [crystal for crystal, problem in zip(crystals, problems, strict=True) if not problem]
 
     def _histogram(self, name: str, ours: FloatArray, theirs: FloatArray) -> dict[str, Any]:

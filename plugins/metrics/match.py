@@ -161,7 +161,7 @@ class _Work:
         valid = [crystal is not None and not structural_problem(crystal) for crystal in crystals]
         positions = [index for index, good in enumerate(valid) if good]
         judged = [crystal for index in positions if (crystal := crystals[index]) is not None]
-        problems = compositional_problems(self.bench, judged, self.config.oxidation_set, self.config.time_limit)
+        problems = compositional_problems(judged, self.config.oxidation_set)
         for index, problem in zip(positions, problems, strict=True):
             valid[index] = not problem
         return valid

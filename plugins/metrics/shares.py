@@ -38,7 +38,7 @@ class Shares(Metric):
         key: bool = True
         """Let the representation's canonical key decide equality first; it never decides inequality."""
         time_limit: float = 20.0
-        """Seconds per comparison or composition; what runs out of time is counted."""
+        """Seconds per comparison; what runs out of time is counted."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -89,7 +89,7 @@ class Shares(Metric):
         problems = [structural_problem(crystal) for crystal in crystals]
         crystals = _keep(STAGES[3], crystals, problems, counts, failures)
         config = self.config
-        problems = compositional_problems(context["bench"], crystals, config.oxidation_set, config.time_limit)
+        problems = compositional_problems(crystals, config.oxidation_set)
         return _keep(STAGES[4], crystals, problems, counts, failures)
 
     def _distinct(

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymatgen.core import Element
+from smact.screening import smact_validity
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.plugins.metrics.shares import STAGES, Shares
-from crystalfw.plugins.metrics.validity import compositional_problems, shortest_distance, structural_problem
+from crystalfw.plugins.metrics.validity import (
+    compositional_problem,
+    compositional_problems,
+    shortest_distance,
+    structural_problem,
+)
 from tests.plugins.metrics.crystals import caesium_chloride, moved, perovskite, rock_salt, sample
 
 
@@ -95,6 +107,26 @@ def test_own_images_count_as_distances():
     ids=["salt", "alloy", "element", "helium oxide", "argon", "charged"],
 )
 @pytest.mark.parametrize("oxidation_set", ["smact14", "icsd24"])
-def test_compositions(context, numbers, valid, oxidation_set):
-    (problem,) = compositional_problems(context["bench"], [rock_salt(numbers=numbers)], oxidation_set, 20)
+def test_compositions(numbers, valid, oxidation_set):
+    (problem,) = compositional_problems([rock_salt(numbers=numbers)], oxidation_set)
     assert (problem == "") == valid
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    counts=st.dictionaries(st.integers(1, 94), st.integers(1, 6), min_size=1, max_size=4),
+    oxidation_set=st.sampled_from(["smact14", "icsd16", "icsd24"]),
+)
+def test_compositions_as_smact_judges_them(counts, oxidation_set):
+    divisor = math.gcd(*counts.values())
+    composition = tuple(sorted((number, count // divisor) for number, count in counts.items()))
+    formula = "".join(f"{Element.from_Z(number).symbol}{count}" for number, count in composition)
+    expected = smact_validity(formula, oxidation_states_set=oxidation_set)
+    assert (compositional_problem(composition, oxidation_set) == "") == expected
+
+
+def test_many_elements_take_no_time():
+    composition = tuple((number, 1 + number % 5) for number in (1, 7, 8, 15, 16, 25, 26, 42, 44, 75, 76, 92))
+    began = time.monotonic()
+    compositional_problem(composition, "smact14")
+    assert time.monotonic() - began < 1
