@@ -15,7 +15,5 @@ ENCODE_REASONS: dict[str, str] = {
 DECODE_REASONS: dict[str, str] = {
     "parse": "not a SLICES string: an unknown token, tokens in the wrong order, or an index without atom",
     "graph": "the bonds do not make one net that is periodic in three dimensions",
-    "embedding": "the net of bonds has no sound three-dimensional realisation: positions or cell are degenerate",
-    "geometry": "atoms come too close, or the bonds miss their expected lengths by half on average",
 }
-"""Outcomes of `decode`."""
+"""Outcomes of `decode` before there is a geometry; decoding.quality.DECODER_REASONS has those after."""

@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from crystalfw.plugins.representations.slices.bonds import half_pairs
 from crystalfw.plugins.representations.slices.encoding import BondedCrystal
 from crystalfw.plugins.representations.slices.graph import NO_LENGTH, QuotientGraph
+from crystalfw.plugins.representations.slices.reduction import determinant
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 REACH = 2.3
-"""Contacts are sought up to this many median bond lengths (plus half an angstrom), then once more twice as far."""
-MOST_PER_ATOM = 5
-"""At most so many contacts per atom are added."""
+"""Contacts are sought up to this many median bond lengths (plus half an angstrom), then twice and four times as far."""
+MOST_PER_ATOM, MOST_AT_LEAST = 5, 24
+"""No further group is added beyond so many contacts per atom, or beyond so many in all where that is more."""
 _EQUAL = 2e-3  # relative width of a group of equal lengths; 1e-3 angstrom besides
 _INDEPENDENT = 1e-2  # a unit row with a smaller remainder adds no rank worth having
 
@@ -65,7 +66,7 @@ def stiffening(crystal: BondedCrystal) -> Stiffening:
     full_rank = 3 * graph.n_atoms + 3
     own = np.column_stack([graph.i, graph.j, graph.shifts])
     reach = REACH * float(np.median(crystal.mean_distances[np.isfinite(crystal.mean_distances)])) + 0.5
-    for cutoff in (reach, 2 * reach):
+    for cutoff in (reach, 2 * reach, 4 * reach):
         rank, kept, group_of, gains, distances = _stiffen(
             crystal.lattice, crystal.frac_coords, graph.numbers, own, full_rank, cutoff
         )
@@ -103,9 +104,11 @@ def _stiffen(
 ) -> tuple[int, IntArray, IntArray, IntArray, FloatArray]:
     """Rank of the own edges; contacts (K, 5), group of each (K,), gain of each group, lengths (K,)."""
     n_atoms = len(frac_coords)
-    scale = (abs(np.linalg.det(lattice)) / n_atoms) ** (1 / 3)
+    scale = (abs(determinant(lattice)) / n_atoms) ** (1 / 3)
     basis = np.zeros((full_rank, 3 * n_atoms + 6))
-    rank = _absorb(basis, 0, lattice, frac_coords, own, scale)
+    rank = 0
+    for e in range(len(own)):
+        rank = _absorb(basis, rank, lattice, frac_coords, own[e], scale)
     own_rank = rank
     pairs, lengths = half_pairs(lattice, frac_coords, cutoff)
     pairs, lengths = _without(pairs, lengths, own)
@@ -115,52 +118,63 @@ def _stiffen(
     distances = np.empty(len(pairs))
     gains = np.zeros(len(pairs), dtype=np.int64)
     count = n_groups = begin = 0
-    while begin < len(order) and rank < full_rank and count <= MOST_PER_ATOM * n_atoms:
+    while begin < len(order) and rank < full_rank and count <= max(MOST_PER_ATOM * n_atoms, MOST_AT_LEAST):
         end = begin
         while end < len(order) and lengths[order[end]] < lengths[order[begin]] * (1 + _EQUAL) + 1e-3:
             end += 1
-        shell = order[begin:end]
-        elements = np.empty(len(shell), dtype=np.int64)
-        for k in range(len(shell)):
-            x, y = numbers[pairs[shell[k], 0]], numbers[pairs[shell[k], 1]]
-            elements[k] = min(x, y) * 256 + max(x, y)
-        for kind in np.unique(elements):
-            group = shell[elements == kind]
-            raised = _absorb(basis, rank, lattice, frac_coords, pairs[group], scale)
+        taken = np.zeros(end - begin, dtype=np.bool_)
+        for first in range(begin, end):
+            if taken[first - begin]:
+                continue
+            elements = _elements(numbers, pairs[order[first]])
+            raised, members = rank, count
+            for k in range(first, end):  # the group: same length, same elements
+                if _elements(numbers, pairs[order[k]]) == elements:
+                    taken[k - begin] = True
+                    kept[members] = pairs[order[k]]
+                    distances[members] = lengths[order[k]]
+                    group_of[members] = n_groups
+                    raised = _absorb(basis, raised, lattice, frac_coords, pairs[order[k]], scale)
+                    members += 1
             if raised > rank:
-                for member in group:
-                    kept[count] = pairs[member]
-                    distances[count] = lengths[member]
-                    group_of[count] = n_groups
-                    count += 1
                 gains[n_groups] = raised - rank
                 n_groups += 1
-                rank = raised
+                rank, count = raised, members
         begin = end
     return own_rank, kept[:count], group_of[:count], gains[:n_groups], distances[:count]
 
 
 @njit(cache=True)
-def _absorb(basis: FloatArray, rank: int, lattice: FloatArray, frac_coords: FloatArray, edges: IntArray, scale: float) -> int:
-    """Add the edges' rows to the orthonormal basis (Gram-Schmidt, twice for accuracy); returns the new rank."""
+def _elements(numbers: IntArray, edge: IntArray) -> int:
+    """One integer for the pair of elements."""
+    x, y = numbers[edge[0]], numbers[edge[1]]
+    return min(x, y) * 256 + max(x, y)
+
+
+@njit(cache=True)
+def _absorb(basis: FloatArray, rank: int, lattice: FloatArray, frac_coords: FloatArray, edge: IntArray, scale: float) -> int:
+    """Add the edge's row to the orthonormal basis (Gram-Schmidt, twice for accuracy); returns the new rank."""
+    if rank == len(basis):
+        return rank
     size = basis.shape[1]
-    for e in range(len(edges)):
-        if rank == len(basis):
-            break
-        row = np.zeros(size)
-        _fill_row(row, lattice, frac_coords, edges[e], scale)
-        for _ in range(2):
-            for k in range(rank):
-                overlap = 0.0
-                for a in range(size):
-                    overlap += basis[k, a] * row[a]
-                for a in range(size):
-                    row[a] -= overlap * basis[k, a]
-        rest = np.sqrt((row * row).sum())
-        if rest > _INDEPENDENT:
-            basis[rank] = row / rest
-            rank += 1
-    return rank
+    row = np.zeros(size)
+    _fill_row(row, lattice, frac_coords, edge, scale)
+    for _ in range(2):
+        for k in range(rank):
+            overlap = 0.0
+            for a in range(size):
+                overlap += basis[k, a] * row[a]
+            for a in range(size):
+                row[a] -= overlap * basis[k, a]
+    rest = 0.0
+    for a in range(size):
+        rest += row[a] * row[a]
+    rest = np.sqrt(rest)
+    if rest <= _INDEPENDENT:
+        return rank
+    for a in range(size):
+        basis[rank, a] = row[a] / rest
+    return rank + 1
 
 
 @njit(cache=True)
@@ -171,13 +185,17 @@ def _fill_row(row: FloatArray, lattice: FloatArray, frac_coords: FloatArray, edg
         step = frac_coords[edge[1], a] + edge[2 + a] - frac_coords[edge[0], a]
         for b in range(3):
             vector[b] += step * lattice[a, b]
-    unit = vector / np.sqrt((vector * vector).sum())
+    length = np.sqrt(vector[0] ** 2 + vector[1] ** 2 + vector[2] ** 2)
     for a in range(3):
-        row[a] = unit[a] * vector[a] / scale
-        row[3 + a] = 2 * unit[(a + 1) % 3] * vector[(a + 2) % 3] / scale
-        row[6 + 3 * edge[0] + a] -= unit[a]
-        row[6 + 3 * edge[1] + a] += unit[a]
-    row /= np.sqrt((row * row).sum())
+        row[a] = vector[a] * vector[a] / (length * scale)
+        row[3 + a] = 2 * vector[(a + 1) % 3] * vector[(a + 2) % 3] / (length * scale)
+        row[6 + 3 * edge[0] + a] -= vector[a] / length
+        row[6 + 3 * edge[1] + a] += vector[a] / length
+    square = 0.0
+    for x in row:
+        square += x * x
+    for a in range(len(row)):
+        row[a] /= np.sqrt(square)
 
 
 @njit(cache=True)

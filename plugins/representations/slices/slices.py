@@ -17,6 +17,7 @@ from crystalfw.core.errors import DecodeError, PluginError
 from crystalfw.core.interfaces import Decoded, Encoded, GrammarState, Representation
 from crystalfw.core.samples import space_group_number
 from crystalfw.plugins.representations.slices.augmentation import random_equivalent
+from crystalfw.plugins.representations.slices.decoding.quality import DECODER_REASONS
 from crystalfw.plugins.representations.slices.dialects import DIALECTS, MAX_ATOMS, vocabulary
 from crystalfw.plugins.representations.slices.encoding import (
     BondedCrystal,
@@ -35,7 +36,7 @@ from crystalfw.plugins.representations.slices.strings import parse, print_graph
 class Slices(Representation):
     """SLICES strings (Xiao et al., Nat. Commun. 14 (2023) 7027), with two dialects that also say lengths."""
 
-    reasons: ClassVar[Mapping[str, str]] = {**ENCODE_REASONS, **DECODE_REASONS}
+    reasons: ClassVar[Mapping[str, str]] = {**ENCODE_REASONS, **DECODE_REASONS, **DECODER_REASONS}
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

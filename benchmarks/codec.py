@@ -1,0 +1,243 @@
+"""The string side of the SLICES codec, measured: bonds against pymatgen, speed, keys under equivalents, tokens, hostile strings.
+
+  python benchmarks/codec.py econ --data DATA        # every bond graph equal to pymatgen's EconNN?
+  python benchmarks/codec.py speed --data DATA       # encode, keys, reading; CPU seconds, one thread
+  python benchmarks/codec.py stability --data DATA   # keys of 10,000 random equivalents
+  python benchmarks/codec.py tokens --data DATA      # tokens a crystal, by dialect (plain, metric; rigid with --rigid N)
+  python benchmarks/codec.py hostile --data DATA     # 100,000 mutated and random strings
+
+DATA is the folder with mp_20, mpts_52, ... Every command prints a Markdown table; benchmarks/codec.md holds the results.
+Test parts only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.discovery import registry
+from crystalfw.core.errors import DecodeError
+from crystalfw.plugins.representations import slices
+from crystalfw.plugins.representations.slices.augmentation import random_basis
+from crystalfw.plugins.representations.slices.bonds import econ_bonds
+from crystalfw.plugins.representations.slices.dialects import DIALECTS, vocabulary
+from crystalfw.plugins.representations.slices.encoding import bonded
+from crystalfw.plugins.representations.slices.graph import normalised
+from crystalfw.plugins.representations.slices.rigidity import stiffening
+from crystalfw.plugins.representations.slices.slices import read_net
+
+SETS = ("mp_20", "mpts_52", "perov_5", "carbon_24", "wbm_10k")
+
+
+def crystals(data: Path, name: str, part: str = "test") -> list[Crystal]:
+    """All crystals of one part of a set."""
+    source = registry().create("source", "table", path=str(data / name / f"{part}.csv.gz"))
+    return [item for item in source.read("train") if isinstance(item, Crystal)]
+
+
+def sample(items: list[Crystal], count: int, seed: int = 0) -> list[Crystal]:
+    """A fixed random choice."""
+    chosen = np.random.default_rng(seed).permutation(len(items))[:count]
+    return [items[k] for k in sorted(chosen.tolist())]
+
+
+def table(*rows: tuple[object, ...]) -> str:
+    """Rows as Markdown, the first one the header."""
+    lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def equal_to_pymatgen(crystal: Crystal) -> tuple[bool, float, float]:
+    """Whether the bonds are those of pymatgen's EconNN, and the CPU seconds that ours and theirs took."""
+    from pymatgen.analysis.graphs import StructureGraph
+    from pymatgen.analysis.local_env import EconNN
+    from pymatgen.core import Lattice, Structure
+
+    wrapped = crystal.frac_coords - np.floor(crystal.frac_coords)
+    begin = time.process_time()
+    ours, _, _ = econ_bonds(crystal.lattice, wrapped)
+    between = time.process_time()
+    structure = Structure(Lattice(crystal.lattice), crystal.numbers, wrapped)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        graph = StructureGraph.from_local_env_strategy(structure, EconNN())
+    end = time.process_time()
+    edges = np.array([(i, j, *shift) for i, j, shift in graph.graph.edges(data="to_jimage")]).reshape(-1, 5)
+    i, j, shifts = normalised(edges[:, 0], edges[:, 1], edges[:, 2:])
+    theirs = {tuple(row) for row in np.column_stack([i, j, shifts]).tolist()}
+    return theirs == {tuple(row) for row in ours.tolist()}, between - begin, end - between
+
+
+def econ(data: Path) -> None:
+    """Every ordered crystal of at most 52 atoms in the test parts of mp_20 and mpts_52."""
+    rows: list[tuple[object, ...]] = [("set", "crystals", "equal graphs", "ours, crystals/s", "pymatgen, crystals/s")]
+    for name in ("mp_20", "mpts_52"):
+        found = [c for c in crystals(data, name) if c.n_atoms <= 52]
+        equal_to_pymatgen(found[0])  # compile
+        results = [equal_to_pymatgen(c) for c in found]
+        for crystal, (equal, _, _) in zip(found, results, strict=True):
+            if not equal:
+                print(f"{name} {crystal.id}: differs")
+        ours, theirs = sum(r[1] for r in results), sum(r[2] for r in results)
+        equal_count = sum(r[0] for r in results)
+        rows.append((name, len(found), equal_count, f"{len(found) / ours:,.0f}", f"{len(found) / theirs:,.0f}"))
+    print(table(*rows))
+
+
+def best_rate(work: Callable[[], object], count: int, repeats: int = 5) -> float:
+    """Items per CPU second, the best of several repeats: other work on the machine only slows down."""
+    rates = []
+    for _ in range(repeats):
+        begin = time.process_time()
+        work()
+        rates.append(count / (time.process_time() - begin))
+    return max(rates)
+
+
+def speed(data: Path) -> None:
+    """Encode, keys, reading and rigidity, per CPU second on one thread."""
+    plain, metric = (slices.Slices(slices.Slices.Config(dialect=d, max_atoms=256)) for d in ("plain", "metric"))
+    rows: list[tuple[object, ...]] = [("set", "atoms", "encode plain", "keys", "encode metric", "read", "canonical(string)")]
+    for name in SETS:
+        some = sample(crystals(data, name), 500)
+        strings = [outcome.string for outcome in plain.encode(some)]
+        metric.encode(some[:5])
+        rates = (
+            best_rate(lambda: plain.encode(some), 500),
+            best_rate(lambda: [slices.key(c) for c in some], 500),
+            best_rate(lambda: metric.encode(some), 500),
+            best_rate(lambda: [slices.parse(s) for s in strings], 500),
+            best_rate(lambda: [slices.canonical(s) for s in strings], 500),
+        )
+        rows.append((name, f"{statistics.mean(c.n_atoms for c in some):.1f}", *(f"{rate:,.0f}" for rate in rates)))
+    print(table(*rows))
+
+
+def equivalent(crystal: Crystal, rng: np.random.Generator) -> Crystal:
+    """The same crystal in another description: atoms permuted, another basis, origin moved, rotated, half of them reflected."""
+    basis = random_basis(rng) @ random_basis(rng)
+    order = rng.permutation(crystal.n_atoms)
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    frac = crystal.frac_coords @ np.linalg.inv(basis) + rng.random(3)
+    return Crystal(lattice=basis @ crystal.lattice @ rotation, frac_coords=frac[order], numbers=crystal.numbers[order])
+
+
+def stability(data: Path, count: int = 10_000) -> None:
+    """Keys of random equivalents, of crystals and (labels and tokens included) of metric strings."""
+    metric = slices.Slices(slices.Slices.Config(dialect="metric", max_atoms=256))
+    rng = np.random.default_rng(0)
+    per_set = count // len(SETS)
+    rows: list[tuple[object, ...]] = [("set", "equivalents", "same key", "same metric string", "crystals", "distinct keys")]
+    for name in SETS:
+        found = crystals(data, name)
+        keys = {c.id: slices.key(c) for c in found}
+        same = strings_same = 0
+        for k in range(per_set):
+            crystal = found[k % len(found)]
+            same += slices.key(equivalent(crystal, rng)) == keys[crystal.id]
+            string = metric.encode([crystal])[0].string
+            strings_same += slices.canonical(metric.augment(string, rng)) == string
+        rows.append((name, per_set, same, strings_same, len(found), len(set(keys.values()))))
+    print(table(*rows))
+
+
+def tokens(data: Path, rigid: int = 0) -> None:
+    """Mean tokens a crystal; `rigid` is chosen by decoding, so it is measured on a sample."""
+    rows: list[tuple[object, ...]] = [("set", "crystals", "plain", "rigid", "metric", "completed", "floppy", "failures")]
+    for name in SETS:
+        found = crystals(data, name)
+        cells = {"rigid": "-"}
+        reasons: Counter[str] = Counter()
+        for dialect in DIALECTS:
+            chosen = sample(found, rigid) if dialect == "rigid" else found
+            if not chosen or (dialect == "rigid" and not rigid):
+                continue
+            codec = slices.Slices(slices.Slices.Config(dialect=dialect, max_atoms=256))
+            outcomes = codec.encode(chosen)
+            reasons.update(outcome.reason for outcome in outcomes if not outcome.ok)
+            mean = statistics.mean(len(outcome.string.split()) for outcome in outcomes if outcome.ok)
+            cells[dialect] = f"{mean:.1f}"
+        graphs = [bonded(c, 256) for c in found]
+        completed = sum(bool(g.graph.contact.any()) for g in graphs)
+        floppy = sum(need.rank < need.full_rank for need in map(stiffening, graphs))
+        cells_row = (cells["plain"], cells["rigid"], cells["metric"])
+        rows.append((name, len(found), *cells_row, completed, floppy, dict(reasons) or "none"))
+    print(table(*rows))
+
+
+def hostile_strings(strings: list[str], count: int, seed: int = 0) -> Iterator[str]:
+    """Mutated good strings (tokens dropped, doubled, swapped, replaced; characters changed), token salad, noise."""
+    rng = random.Random(seed)  # noqa: S311
+    words = vocabulary().tokens
+    letters = "".join(chr(c) for c in range(32, 127)) + "\t\n\0é≤𝕊"
+    for k in range(count):
+        kind = k % 4
+        if kind == 0:
+            yield " ".join(rng.choice(words) for _ in range(rng.randrange(200)))
+        elif kind == 1:
+            yield "".join(rng.choice(letters) for _ in range(rng.randrange(300)))
+        elif kind == 2:
+            characters = list(rng.choice(strings))
+            for _ in range(rng.randrange(1, 6)):
+                characters[rng.randrange(len(characters))] = rng.choice(letters)
+            yield "".join(characters)
+        else:
+            found = rng.choice(strings).split()
+            for _ in range(rng.randrange(1, 6)):
+                place = rng.randrange(len(found))
+                found[place : place + rng.randrange(3)] = [rng.choice(words) for _ in range(rng.randrange(3))]
+                found = found or ["H"]
+            yield " ".join(found)
+
+
+def hostile(data: Path, count: int = 100_000) -> None:
+    """Read every hostile string: a graph, or a DecodeError with a reason; time of the slowest."""
+    some = sample(crystals(data, "mp_20"), 300)
+    good = [o.string for d in ("plain", "metric") for o in slices.Slices(slices.Slices.Config(dialect=d)).encode(some)]
+    outcomes: Counter[str] = Counter()
+    slowest = 0.0
+    begin = time.process_time()
+    for string in hostile_strings(good, count):
+        start = time.process_time()
+        try:
+            graph = read_net(string)
+            slices.canonical(string) if graph.n_atoms <= 64 else None
+            outcomes["a three-dimensional net"] += 1
+        except DecodeError as error:
+            outcomes[error.reason] += 1
+        except slices.EncodeError as error:
+            outcomes[f"a net, canonical form: {error.reason}"] += 1
+        slowest = max(slowest, time.process_time() - start)
+    elapsed = time.process_time() - begin
+    rows: list[tuple[object, ...]] = [("outcome", "strings"), *sorted(outcomes.items(), key=lambda item: -item[1])]
+    print(table(*rows))
+    print(f"\n{count:,} strings in {elapsed:.0f} CPU s; slowest {slowest * 1e3:.1f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("econ", "speed", "stability", "tokens", "hostile"))
+    parser.add_argument("--data", type=Path, required=True, help="folder with mp_20, mpts_52, perov_5, carbon_24, wbm_10k")
+    parser.add_argument("--rigid", type=int, default=0, help="tokens: measure `rigid` on so many crystals of each set")
+    parser.add_argument("--count", type=int, help="stability, hostile: how many")
+    args = parser.parse_args()
+    counted = {"count": args.count} if args.count else {}
+    if args.what == "tokens":
+        tokens(args.data, args.rigid)
+    elif args.what in ("stability", "hostile"):
+        (stability if args.what == "stability" else hostile)(args.data, **counted)
+    else:
+        (econ if args.what == "econ" else speed)(args.data)
+
+
+if __name__ == "__main__":
+    main()
