@@ -47,7 +47,9 @@ def missing_cycles(net: NDArray[np.int64]) -> int:
     if index(net) == 1:
         return 0
     small = new_net(1)
-    small[1:] = net[len(net) - 3 :]
+    for row in range(1, 4):
+        for column in range(1, 4):
+            small[row, column] = net[len(net) - 4 + row, column]
     rank = (small[1, 1] != 0) + (small[2, 2] != 0) + (small[3, 3] != 0)
     if rank == 0:
         return 3
@@ -149,7 +151,8 @@ def _allow_atoms(
         if then > DONE and left - 1 >= to_atom_S[then] + total + edge_cost * (total + 2):
             allowed_V[token] = True
     if row[STATE] == ATOMS and owed == 0 and n >= row[LEAST]:
-        allowed_V[first_of[INDEX] : first_of[INDEX] + n] = True
+        for i in range(n):
+            allowed_V[first_of[INDEX] + i] = True
 
 
 @njit(cache=True)
@@ -171,8 +174,8 @@ def _allow_in_edges(
     if state in (EDGE, LABELLED):
         # A length token where it must come was counted in the edge; where it may come it is one more.
         if state == LABELLED and (edge_cost == 4 or left - 1 >= edge_cost * needed):
-            allowed_V[:] = syntax_V
-            allowed_V[first_index:] = False
+            for token in range(first_index):
+                allowed_V[token] = syntax_V[token]
         allowed_V[end] = syntax_V[end] and needed == 0
         if syntax_V[first_index] and left >= edge_cost * max(needed, 1):
             for i in range(n):
@@ -213,7 +216,8 @@ def allow(
     pad, end = special
     for r in range(len(rows)):
         row, allowed_V = rows[r], allowed_RV[r]
-        allowed_V[:] = False
+        for token in range(len(allowed_V)):
+            allowed_V[token] = False
         state = row[STATE]
         if state == DONE:
             allowed_V[pad] = True
@@ -226,10 +230,8 @@ def allow(
             net = nets[r, : row[N_ATOMS] + 3]
             _allow_in_edges(allowed_V, row, syntax_SV[state], net, used_RNN[r], free_RN[r], first_of, edge_cost, end)
         if row[PLACE] < n_forced_R[r]:
-            token = forced_RT[r, row[PLACE]]
-            fits = allowed_V[token]
-            allowed_V[:] = False
-            allowed_V[token] = fits
+            for token in range(len(allowed_V)):
+                allowed_V[token] &= token == forced_RT[r, row[PLACE]]
 
 
 @njit(cache=True)
@@ -247,6 +249,21 @@ def _write_edge(
         row[MERGERS] -= 1
     elif what == ENLARGES:
         row[CYCLES] = missing_cycles(net)
+
+
+@njit(cache=True)
+def _begin_net(row: NDArray[np.int32], net: NDArray[np.int64], used_NN: NDArray[np.uint32], free_N: NDArray[np.int32]) -> None:
+    """The list of atoms is complete: as many components, no cycle."""
+    n = row[N_ATOMS]
+    for i in range(n + 3):
+        net[i, 0] = i if i < n else 0
+        for column in range(1, 4):
+            net[i, column] = 0
+    for i in range(n):
+        free_N[i] = N_LABELS * (n - 1) + LOOPS
+        for j in range(n):
+            used_NN[i, j] = 0
+    row[MERGERS], row[CYCLES] = n - 1, 3
 
 
 @njit(cache=True)
@@ -282,10 +299,7 @@ def step(
             if value >= n:
                 return r
             if before == ATOMS:
-                nets[r, : n + 3] = new_net(n)
-                used_RNN[r, :n, :n] = 0
-                free_RN[r, :n] = N_LABELS * (n - 1) + LOOPS
-                row[MERGERS], row[CYCLES] = n - 1, 3
+                _begin_net(row, nets[r], used_RNN[r], free_RN[r])
             row[FIRST if then == SECOND else OTHER] = value
         elif kind == LABEL:
             _write_edge(row, nets[r, : row[N_ATOMS] + 3], used_RNN[r], free_RN[r], value)
