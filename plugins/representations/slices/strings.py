@@ -36,7 +36,8 @@ _EXPECTED = {
 def _machine() -> tuple[dict[str, int], list[list[int]], list[int], list[int], list[bool]]:
     """Ids, transitions, classes, values and accepting states of the reading grammar, as plain lists for speed."""
     grammar = d.grammar("any", max_atoms=MOST_ATOMS)
-    ids = {token: number for number, token in enumerate(d.vocabulary(MOST_ATOMS).tokens)}
+    # the special tokens are not part of a string: like unknown ones they read as padding, which may come nowhere
+    ids = {token: number for number, token in enumerate(d.vocabulary(MOST_ATOMS).tokens) if number > d.END}
     tables = grammar.next_state, grammar.token_class, grammar.token_value, grammar.accept
     next_state, token_class, token_value, accept = (table.tolist() for table in tables)
     return ids, next_state, token_class, token_value, accept

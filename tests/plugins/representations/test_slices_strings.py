@@ -116,6 +116,7 @@ def test_token_salad_is_a_graph_or_refused(tokens: list[str]) -> None:
         ("o w a ODD Na Cl 0 1 ooo", "spells no space group"),
         ("Na Cl 0 1 ooo ~144", "token 6 is '~144'"),
         ("Na Cl <pad> 0 1 ooo", "token 3 is '<pad>'"),
+        ("Na Cl 0 1 ooo <end> <end>", "token 6 is '<end>'"),
         ("H " * 257 + "0 1 ooo", "257 atoms"),
         ("H " * 100_001, "at most 200000 are read"),
     ],
