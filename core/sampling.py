@@ -251,6 +251,7 @@ class _Writer:
         string = self.representation.detokenize(ids)
         return SampledString(int(self.index_R[row]), ids, string, float(self.log_prob_R[row]), finished)
 
+    @torch.inference_mode()  # a decoder's cache holds inference tensors, which may be written here only
     def _refill(self, done: list[int], waiting: list[tuple[int, Mapping[str, Any]]]) -> None:
         """Waiting samples enter where others finished; without any, the batch narrows once a quarter is idle."""
         if not done:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,64 @@ def site(wheel, tmp_path_factory) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+class Stranger:
+    """A fresh environment with crystalfw installed from its wheel; dependencies are those of this environment."""
+
+    def __init__(self, folder: Path, wheel: Path) -> None:
+        self.folder = folder
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder / "venv")], check=True)
+        self.python = folder / "venv" / "bin" / "python"
+        self.site = Path(self.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+        libraries = sysconfig.get_path("purelib")
+        # A path line makes the libraries importable; the editable install there stays unseen, its own hook is not run.
+        (self.site / "libraries.pth").write_text(f"{libraries}\n")
+        self.install(wheel)
+
+    def install(self, wheel: Path) -> None:
+        """Install a wheel without its dependencies and without network."""
+        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(self.site), str(wheel)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def run(self, *arguments: str, cwd: Path | None = None, code: int = 0) -> str:
+        """Run the environment's Python; returns what it prints (errors where code is not 0), fails on another exit code."""
+        environment = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "HOME": str(self.folder)}
+        command = [str(self.python), *arguments]
+        done = subprocess.run(command, cwd=cwd or self.folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stderr if code else done.stdout
+
+
+@pytest.fixture
+def stranger(wheel, tmp_path) -> Stranger:
+    """A fresh environment as somebody else would have it."""
+    return Stranger(tmp_path, wheel)
+
+
+@pytest.fixture
+def build(tmp_path):
+    """build(folder) -> the wheel of a package, built from a copy."""
+
+    def make(package: Path) -> Path:
+        copy = tmp_path / "sources" / package.name
+        shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build"))
+        out = tmp_path / "wheels" / package.name
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--no-deps",
+            "--no-build-isolation",
+            "--wheel-dir",
+            str(out),
+            str(copy),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        (found,) = out.glob("*.whl")
+        return found
+
+    return make
