@@ -29,7 +29,6 @@ from crystalfw.plugins.representations.slices.encoding import (
 )
 from crystalfw.plugins.representations.slices.graph import QuotientGraph
 from crystalfw.plugins.representations.slices.reasons import DECODE_REASONS, ENCODE_REASONS
-from crystalfw.plugins.representations.slices.rigidity import stiffened, stiffening
 from crystalfw.plugins.representations.slices.strings import parse, print_graph
 
 
@@ -82,12 +81,10 @@ class Slices(Representation):
 
     def _written(self, crystals: list[BondedCrystal]) -> list[QuotientGraph]:
         """Graphs with the flags and lengths of the dialect, not yet in canonical order."""
-        if self.config.dialect == "metric":
-            return [with_lengths(stiffened(crystal, stiffening(crystal).groups), "metric") for crystal in crystals]
-        if self.config.dialect == "rigid":
-            from crystalfw.plugins.representations.slices.decoding.synthesis import rigid_graphs
+        if self.config.dialect != "plain":
+            from crystalfw.plugins.representations.slices.decoding.synthesis import written_graphs
 
-            return rigid_graphs(crystals)
+            return written_graphs(crystals, "rigid" if self.config.dialect == "rigid" else "metric")
         return [with_lengths(crystal, "plain") for crystal in crystals]
 
     def decode(self, strings: Sequence[str]) -> list[Decoded]:

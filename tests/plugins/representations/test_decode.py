@@ -10,7 +10,7 @@ from crystalfw.plugins.representations.slices.augmentation import random_equival
 from crystalfw.plugins.representations.slices.decoding.decoder import DecoderConfig, decode_graphs
 from crystalfw.plugins.representations.slices.decoding.quality import DECODER_REASONS
 from crystalfw.plugins.representations.slices.decoding.symmetry import symmetrised, with_space_group
-from crystalfw.plugins.representations.slices.decoding.synthesis import compare, rigid_graphs
+from crystalfw.plugins.representations.slices.decoding.synthesis import compare, written_graphs
 from crystalfw.plugins.representations.slices.encoding import bonded, canonical_graph, with_lengths
 from crystalfw.plugins.representations.slices.graph import NO_LENGTH, QuotientGraph
 from crystalfw.plugins.representations.slices.rigidity import stiffened, stiffening
@@ -63,7 +63,7 @@ def distances(outcome) -> np.ndarray:
 def test_plain_strings_decode_to_their_crystal(name):
     (outcome,) = decode_graphs([plain_graph(name)])
     assert outcome.ok
-    assert compare(bonded(CRYSTALS[name]), outcome) == 2
+    assert compare(bonded(CRYSTALS[name]), outcome).score == 2
     assert outcome.quality["residual"] < 0.15
     assert outcome.quality["shortest_distance"] > 1.0
 
@@ -71,7 +71,7 @@ def test_plain_strings_decode_to_their_crystal(name):
 @pytest.mark.parametrize("name", CRYSTALS)
 def test_metric_strings_give_lengths_and_volume(name):
     (outcome,) = decode_graphs([metric_graph(name)])
-    assert compare(bonded(CRYSTALS[name]), outcome) == 2
+    assert compare(bonded(CRYSTALS[name]), outcome).score == 2
     assert outcome.crystal.volume == pytest.approx(CRYSTALS[name].volume, rel=0.06)
     assert outcome.quality["contradiction"] < 0.005
     assert outcome.quality["reencodes"] == 1.0
@@ -95,9 +95,9 @@ def test_the_description_changes_nothing():
 
 def test_rigid_strings_decode_and_say_no_more_than_they_must():
     nets = [bonded(each) for each in CRYSTALS.values()]
-    graphs = rigid_graphs(nets)
+    graphs = written_graphs(nets, "rigid")
     for net, graph, outcome in zip(nets, graphs, decode_graphs(graphs), strict=True):
-        assert compare(net, outcome) == 2
+        assert compare(net, outcome).score == 2
         assert (graph.length[~graph.contact] == NO_LENGTH).all()
         assert (graph.length[graph.contact] >= 0).all()
     assert graphs[list(CRYSTALS).index("rock salt")].contact.sum() == 0
@@ -151,7 +151,7 @@ def test_an_unconnected_graph_is_refused():
 
 def test_without_rounds_the_table_alone_decodes():
     (outcome,) = decode_graphs([plain_graph("rock salt")], DecoderConfig(rounds=0))
-    assert compare(bonded(CRYSTALS["rock salt"]), outcome) == 2
+    assert compare(bonded(CRYSTALS["rock salt"]), outcome).score == 2
 
 
 @pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")  # spglib's, at every call

@@ -114,7 +114,7 @@ def validate(crystals: Sequence[Crystal], parts: Fitted) -> dict[str, dict[str, 
     for dialect in DIALECTS:
         nets = [net if dialect == "plain" else stiffened(net, stiffening(net).groups) for net in known]
         outcomes = decode_graphs([with_lengths(net, dialect) for net in nets], DecoderConfig(reencode=False), parts)
-        scores = [compare(net, outcome) for net, outcome in zip(known, outcomes, strict=True)]
+        scores = [compare(net, outcome).score for net, outcome in zip(known, outcomes, strict=True)]
         count = max(1, len(crystals))
         figures[dialect] = {
             "crystals": float(len(crystals)),

@@ -1,11 +1,12 @@
-"""Analysis by synthesis: a `rigid` string says no more than its own decode needs.
+"""Analysis by synthesis: a `rigid` string says no more than its own decode needs, a `metric` one as much as it takes.
 
 The encoder writes the crystal's net at growing levels of detail, decodes each and compares the result with the crystal;
-the first level whose decode matches is the string. It looks at nothing but the strict test stated here, and the decoder
-sees the string alone.
+the first level whose decode is good is the string. Good is, for `rigid`, a strict match, for `metric` a strict match with
+a root mean square deviation of at most 0.03. The encoder looks at nothing else; the decoder sees the string alone.
 
-Strict test: pymatgen's StructureMatcher with primitive cells, volumes scaled to each other, ltol 0.2, stol 0.3,
-angle_tol 5 degrees. Loose, for crystals that no level gets right: 0.3, 0.5, 10 degrees.
+Strict: pymatgen's StructureMatcher with primitive cells, volumes scaled to each other, ltol 0.2, stol 0.3, angle_tol
+5 degrees. Loose, for crystals that no level gets right: 0.3, 0.5, 10 degrees. Deviations are in units of
+(volume / atoms)^(1/3), as the matcher gives them.
 
 Shapes: E edges, K contacts.
 """
@@ -23,6 +24,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import Decoded
 from crystalfw.plugins.representations.slices.bonds import half_pairs
 from crystalfw.plugins.representations.slices.decoding.decoder import DecoderConfig, decode_graphs
+from crystalfw.plugins.representations.slices.dialects import Dialect
 from crystalfw.plugins.representations.slices.encoding import BondedCrystal, EncodeError, canonical_graph, with_lengths
 from crystalfw.plugins.representations.slices.graph import NO_LENGTH, QuotientGraph, normalised
 from crystalfw.plugins.representations.slices.rigidity import Stiffening, stiffened, stiffening
@@ -40,32 +42,55 @@ class Level:
     """So many of the shortest remaining non-bonds per atom besides, in whole groups of equal length."""
 
 
-LEVELS = (Level(0.0), Level(0.5), Level(1.0), Level(1.0, 1), Level(1.0, 2), Level(1.0, 4))
+LEVELS: dict[Dialect, tuple[Level, ...]] = {
+    "rigid": (Level(0.0), Level(0.5), Level(1.0), Level(1.0, 1), Level(1.0, 2), Level(1.0, 4)),
+    "metric": (Level(1.0), Level(1.0, 1), Level(1.0, 2), Level(1.0, 4)),
+}
+GOOD: dict[Dialect, float] = {"rigid": float("inf"), "metric": 0.03}
+"""Largest deviation of a strict match that ends the search."""
 _EQUAL = 2e-3
 
 
-def rigid_graphs(crystals: Sequence[BondedCrystal]) -> list[QuotientGraph]:
-    """For each crystal the graph of the first level whose decode matches strictly, else loosely, else full rigidity."""
+@dataclass(frozen=True)
+class Agreement:
+    """How well a decoded crystal agrees with the one that was written."""
+
+    score: int
+    """2 where they match strictly, 1 loosely, 0 not at all."""
+    deviation: float
+    """Root mean square, in units of (volume / atoms)^(1/3); infinite without a match."""
+
+    def better(self, other: Agreement) -> bool:
+        """Is this one closer, with some margin for more tokens?"""
+        return (self.score, -1.2 * self.deviation) > (other.score, -other.deviation)
+
+
+NOTHING = Agreement(0, float("inf"))
+
+
+def written_graphs(crystals: Sequence[BondedCrystal], dialect: Dialect) -> list[QuotientGraph]:
+    """For each crystal the canonical graph of the first level whose decode is good, else of the closest one."""
     needs = [stiffening(crystal) for crystal in crystals]
     chosen: list[QuotientGraph | None] = [None] * len(crystals)
-    waiting, matched = list(range(len(crystals))), [0] * len(crystals)
-    config = DecoderConfig(reencode=False)
-    for level in LEVELS:
+    best = [NOTHING] * len(crystals)
+    waiting = list(range(len(crystals)))
+    for level in LEVELS[dialect]:
         # contacts for rigidity change nothing where none are needed
-        places = [place for place in waiting if level.share == 0 or level.per_atom or needs[place].groups]
-        graphs = {place: _written(crystals[place], needs[place], level) for place in places}
+        places = [place for place in waiting if chosen[place] is None or level.per_atom or needs[place].groups]
+        graphs = {place: _written(crystals[place], needs[place], level, dialect) for place in places}
         tried = [(place, graph) for place, graph in graphs.items() if graph is not None]
-        for (place, graph), outcome in zip(tried, decode_graphs([graph for _, graph in tried], config), strict=True):
+        outcomes = decode_graphs([graph for _, graph in tried], DecoderConfig(reencode=False))
+        for (place, graph), outcome in zip(tried, outcomes, strict=True):
             agreement = compare(crystals[place], outcome)
-            if agreement > matched[place] or (matched[place] == 0 and not level.per_atom):
-                chosen[place], matched[place] = graph, agreement
-        waiting = [place for place in waiting if matched[place] < 2]
+            if chosen[place] is None or agreement.better(best[place]):
+                chosen[place], best[place] = graph, agreement
+        waiting = [place for place in waiting if best[place].score < 2 or best[place].deviation > GOOD[dialect]]
     return [
-        graph if graph is not None else with_lengths(crystal, "rigid") for crystal, graph in zip(crystals, chosen, strict=True)
+        graph if graph is not None else with_lengths(crystal, dialect) for crystal, graph in zip(crystals, chosen, strict=True)
     ]
 
 
-def _written(crystal: BondedCrystal, need: Stiffening, level: Level) -> QuotientGraph | None:
+def _written(crystal: BondedCrystal, need: Stiffening, level: Level, dialect: Dialect) -> QuotientGraph | None:
     """The canonical graph of a level; None where its labels do not fit a string."""
     wanted = level.share * sum(group.gain for group in need.groups)
     groups, gained = [], 0
@@ -76,7 +101,7 @@ def _written(crystal: BondedCrystal, need: Stiffening, level: Level) -> Quotient
         gained += group.gain
     detailed = with_shortest(stiffened(crystal, tuple(groups)), level.per_atom)
     try:
-        return canonical_graph(with_lengths(detailed, "rigid"))
+        return canonical_graph(with_lengths(detailed, dialect))
     except EncodeError:
         return None
 
@@ -112,15 +137,17 @@ def with_shortest(crystal: BondedCrystal, per_atom: int) -> BondedCrystal:
     return replace(crystal, graph=wider, distances=np.concatenate([crystal.distances, lengths]))
 
 
-def compare(crystal: BondedCrystal, outcome: Decoded) -> int:
-    """2 where the decoded crystal matches strictly, 1 loosely, 0 not at all."""
+def compare(crystal: BondedCrystal, outcome: Decoded) -> Agreement:
+    """The decoded crystal against the one that was written, by the strict test, then by the loose one."""
     if outcome.crystal is None:
-        return 0
+        return NOTHING
     reference = Crystal(lattice=crystal.lattice, frac_coords=crystal.frac_coords, numbers=crystal.graph.numbers)
+    structures = reference.structure, outcome.crystal.structure
     for score, tolerances in ((2, STRICT), (1, LOOSE)):
-        if _matcher(*tolerances).get_rms_dist(reference.structure, outcome.crystal.structure) is not None:
-            return score
-    return 0
+        found = _matcher(*tolerances).get_rms_dist(*structures)
+        if found is not None:
+            return Agreement(score, float(found[0]))
+    return NOTHING
 
 
 @cache
