@@ -36,22 +36,24 @@ class Twin(nn.Module):
     def __init__(self, encoder: Equivariant) -> None:
         super().__init__()
         config = self.config = encoder.config
-        self.harmonics = o3.Irreps([(1, (degree, (-1) ** degree)) for degree in range(config.lmax + 1)])
+        # plain integers in forward: torch.compile cannot guard on Irreps
+        self.degrees = list(range(config.lmax + 1))
+        harmonics = o3.Irreps([(1, (degree, (-1) ** degree)) for degree in self.degrees])
         self.elements = encoder.elements
-        self.layers = nn.ModuleList(_Layer(layer, self.harmonics) for layer in encoder.layers)
+        self.layers = nn.ModuleList(_Layer(layer, harmonics) for layer in encoder.layers)
         self.project = encoder.project
 
     def forward(
         self, vectors: Tensor, source: Tensor, target: Tensor, numbers: Tensor, crystal: Tensor, n_atoms: Tensor
     ) -> Tensor:
         config = self.config
-        y = o3.spherical_harmonics(self.harmonics, vectors, normalize=True, normalization="component")
+        y = o3.spherical_harmonics(self.degrees, vectors, normalize=True, normalization="component")
         radial = radial_functions(config.radial, config.n_radial, vectors.norm(dim=1), config.cutoff)
         x = self.elements(numbers)
         found = [x]
         for layer in self.layers:
             x = layer(x, numbers, radial, y, source, target)
-            found.append(_invariants(layer.irreps_out, x))
+            found.append(_invariants(layer.blocks, x))
         tokens = self.project(torch.cat(found, dim=1))
         summed = tokens.new_zeros(len(n_atoms), tokens.shape[1]).index_add(0, crystal, tokens)
         return summed / n_atoms[:, None]
@@ -60,7 +62,11 @@ class Twin(nn.Module):
 class _Layer(nn.Module):
     def __init__(self, layer: Interaction, harmonics: o3.Irreps) -> None:
         super().__init__()
-        irreps_in, self.irreps_out = layer.paths.source.irreps, layer.gate.target.irreps
+        irreps_in, irreps_out = layer.paths.source.irreps, layer.gate.target.irreps
+        self.blocks = [
+            (place.start, place.stop, channels, irrep.dim)
+            for (channels, irrep), place in zip(irreps_out, irreps_out.slices(), strict=True)
+        ]
         per_path = o3.Irreps([(path.source.channels, path.output.irrep) for path in layer.paths.paths])
         position = {block.start: index for index, block in enumerate(layer.paths.source.blocks)}
         self.mix_in = _linear(layer.mix_in)
@@ -73,11 +79,9 @@ class _Layer(nn.Module):
         self.mix_out, self.mix_self = _linear(layer.mix_out), _linear(layer.mix_self)
         self.element_gain, self.scale = layer.element_gain, layer.scale
         self.gain = o3.ElementwiseTensorProduct(irreps_in, o3.Irreps(f"{irreps_in.num_irreps}x0e"))
-        gated = self.irreps_out[1:]
+        gated = irreps_out[1:]
         gates = o3.Irreps([(gated.num_irreps, (0, 1))] if gated else [])
-        self.gate = e3nn_nn.Gate(
-            self.irreps_out[:1], [nn.functional.silu], gates, [torch.sigmoid] * len(gates), gated
-        )
+        self.gate = e3nn_nn.Gate(irreps_out[:1], [nn.functional.silu], gates, [torch.sigmoid] * len(gates), gated)
 
     def forward(self, x: Tensor, numbers: Tensor, radial: Tensor, y: Tensor, source: Tensor, target: Tensor) -> Tensor:
         messages = self.product(self.mix_in(x)[source], y, self.radial(radial))
@@ -104,9 +108,9 @@ def _radial(mine: RadialNetwork) -> e3nn_nn.FullyConnectedNet:
     return network
 
 
-def _invariants(irreps: o3.Irreps, x: Tensor) -> Tensor:
+def _invariants(blocks: list[tuple[int, int, int, int]], x: Tensor) -> Tensor:
     parts = []
-    for (channels, irrep), place in zip(irreps, irreps.slices(), strict=True):
-        block = x[:, place].unflatten(1, (channels, irrep.dim))
-        parts.append(block[..., 0] if irrep.l == 0 else (block.square().sum(-1) + 1e-6).sqrt())
+    for start, stop, channels, components in blocks:
+        block = x[:, start:stop].unflatten(1, (channels, components))
+        parts.append(block[..., 0] if components == 1 else (block.square().sum(-1) + 1e-6).sqrt())
     return torch.cat(parts, dim=1)

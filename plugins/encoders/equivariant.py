@@ -142,5 +142,5 @@ def _invariants(layout: Layout, x_NX: Tensor) -> Tensor:
     parts = []
     for block in layout.blocks:
         x_NDM = block.take(x_NX)
-        parts.append(x_NDM[:, 0] if block.irrep.l == 0 else (x_NDM.square().sum(1) + 1e-6).sqrt())
+        parts.append(x_NDM[:, 0] if block.components == 1 else (x_NDM.square().sum(1) + 1e-6).sqrt())
     return torch.cat(parts, dim=1)

@@ -24,22 +24,21 @@ class BlockLinear(nn.Module):
     def __init__(self, irreps_in: o3.Irreps, irreps_out: o3.Irreps) -> None:
         super().__init__()
         self.source, self.target = Layout(irreps_in), Layout(irreps_out)
+        self.pairs = [(self.source.find(block.irrep), block, str(block.irrep)) for block in self.target.blocks]
         self.weights = nn.ParameterDict()
-        for block in self.target.blocks:
-            source = self.source.find(block.irrep)
+        for source, block, name in self.pairs:
             if source is not None:
                 weight = torch.randn(source.channels, block.channels) / math.sqrt(source.channels)
-                self.weights[str(block.irrep)] = nn.Parameter(weight)
+                self.weights[name] = nn.Parameter(weight)
 
     def forward(self, x_NX: Tensor) -> Tensor:
         """(N, X in) -> (N, X out); an irrep that the input lacks comes out zero."""
         parts = []
-        for block in self.target.blocks:
-            source = self.source.find(block.irrep)
+        for source, block, name in self.pairs:
             if source is None:
                 parts.append(x_NX.new_zeros(len(x_NX), block.components * block.channels))
             else:
-                parts.append((source.take(x_NX) @ self.weights[str(block.irrep)]).flatten(1))
+                parts.append((source.take(x_NX) @ self.weights[name]).flatten(1))
         return torch.cat(parts, dim=1)
 
 

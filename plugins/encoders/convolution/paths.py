@@ -22,11 +22,8 @@ class Block:
     irrep: o3.Irrep
     channels: int
     start: int
-
-    @property
-    def components(self) -> int:
-        """2l + 1."""
-        return int(self.irrep.dim)
+    components: int
+    """2l + 1; an integer of its own, since torch.compile cannot look into an Irrep."""
 
     @property
     def stop(self) -> int:
@@ -45,7 +42,7 @@ class Layout:
         self.irreps = o3.Irreps(irreps)
         self.blocks: list[Block] = []
         for channels, irrep in self.irreps:
-            self.blocks.append(Block(irrep, channels, self.blocks[-1].stop if self.blocks else 0))
+            self.blocks.append(Block(irrep, channels, self.blocks[-1].stop if self.blocks else 0, int(irrep.dim)))
         self.dim = int(self.irreps.dim)
 
     def find(self, irrep: o3.Irrep) -> Block | None:
