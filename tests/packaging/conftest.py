@@ -88,10 +88,10 @@ class Stranger:
         return done.stderr if code else done.stdout
 
 
-@pytest.fixture
-def stranger(wheel, tmp_path) -> Stranger:
-    """A fresh environment as somebody else would have it."""
-    return Stranger(tmp_path, wheel)
+@pytest.fixture(scope="session")
+def stranger(wheel, tmp_path_factory) -> Stranger:
+    """A fresh environment as somebody else would have it; one for all, because numba compiles once in each."""
+    return Stranger(tmp_path_factory.mktemp("stranger"), wheel)
 
 
 @pytest.fixture

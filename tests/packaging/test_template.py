@@ -28,7 +28,7 @@ def test_the_template_installed_by_a_stranger(stranger, build, tmp_path):
 
     out = stranger.run("-m", "crystalfw", "run", str(TEMPLATE / "recipe.yaml"))
     assert "fit: done at step 10" in out
-    run = tmp_path / "runs" / "template"
+    run = stranger.folder / "runs" / "template"
     record = json.loads((run / "provenance.json").read_text())
     assert record["components"]["encoder schnet"] == "crystalfw-template 0.3.0"
     assert len((run / "samples.csv").read_text().splitlines()) > 4
