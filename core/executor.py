@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -45,11 +45,12 @@ def worker_count(workers: int) -> int:
 
 
 @contextmanager
-def open_executor(workers: int = 0) -> Iterator[Executor]:
+def open_executor(workers: int = 0, preload: Sequence[str] = ()) -> Iterator[Executor]:
     """An executor with `workers` processes (0: all cores; 1: this process), closed at the end.
 
     Fresh processes (forkserver or spawn), because a fork of a process with threads can hang. Each runs one thread per
-    library. On an error or Ctrl-C what has not started is cancelled.
+    library. `preload`: modules that the work needs, imported once for all workers where the system allows it. On an error
+    or Ctrl-C what has not started is cancelled.
     """
     count = worker_count(workers)
     if count == 1:
@@ -59,7 +60,7 @@ def open_executor(workers: int = 0) -> Iterator[Executor]:
     context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if context.get_start_method() == "forkserver":
         # imported once, then shared by all workers
-        context.set_forkserver_preload(["crystalfw.core.interfaces", "pymatgen.core", "spglib"])
+        context.set_forkserver_preload([name for name in preload if name != "__main__"])
     with _single_threaded():
         pool = ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_interrupt)
     try:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from crystalfw.core.data.block import PARTS, Block, load_block, write_atomically
 from crystalfw.core.data.store import FORMAT, MANIFEST, REJECTED, Dataset, PartWriter, crc32, open_dataset, seal
-from crystalfw.core.data.work import Done, Job, pack, summary, work
+from crystalfw.core.data.work import Done, Job, modules_of, pack, summary, work
 from crystalfw.core.errors import DataError
 from crystalfw.core.executor import map_ordered, open_executor, worker_count
 from crystalfw.core.interfaces import Record, Representation, Source, Transform
@@ -147,7 +147,7 @@ def _results(job: Job, calls: Iterator[tuple[Any, ...]], workers: int) -> Genera
     else:
         return
     payload = pack(job)
-    with open_executor(workers) as executor:
+    with open_executor(workers, modules_of(job)) as executor:
         yield from map_ordered(executor, _work_once, ((payload, *call) for call in calls), window=4 * workers)
 
 

@@ -62,6 +62,13 @@ def pack(job: Job) -> bytes:
         ) from error
 
 
+def modules_of(job: Job) -> list[str]:
+    """Modules that a worker needs for the job."""
+    components = [job.source, *job.transforms, *([job.representation] if job.representation else [])]
+    neighbours = ["crystalfw.core.neighbours"] if job.cutoff else []
+    return [__name__, "pymatgen.core", "spglib", *neighbours, *(type(item).__module__ for item in components)]
+
+
 @lru_cache(maxsize=4)
 def _unpack(payload: bytes) -> Job:
     job: Job = pickle.loads(payload)  # noqa: S301 - written by our own parent process
