@@ -219,7 +219,7 @@ class Block(nn.Module):
         qkv_BT3HK = self.qkv(self.norm_attention(h_BTD)).unflatten(-1, (3, self.n_heads, -1))
         h_BTD = h_BTD + self.drop(self.out(attention(qkv_BT3HK)))
         h_BTD = ports.layer(h_BTD, layer)
-        hidden_BTF = functional.gelu(self.grow(self.norm_mlp(h_BTD)), approximate="tanh")
+        hidden_BTF = functional.gelu(self.grow(self.norm_mlp(h_BTD)))
         return h_BTD + self.drop(self.shrink(hidden_BTF))
 
 
