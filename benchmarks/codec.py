@@ -3,7 +3,7 @@
   python benchmarks/codec.py econ --data DATA        # every bond graph equal to pymatgen's EconNN?
   python benchmarks/codec.py speed --data DATA       # encode, keys, reading; CPU seconds, one thread
   python benchmarks/codec.py stability --data DATA   # keys of 10,000 random equivalents
-  python benchmarks/codec.py tokens --data DATA      # tokens a crystal, by dialect (plain, metric; rigid with --rigid N)
+  python benchmarks/codec.py tokens --data DATA      # tokens a crystal; rigid and metric on --written N
   python benchmarks/codec.py hostile --data DATA     # 100,000 mutated and random strings
 
 DATA is the folder with mp_20, mpts_52, ... Every command prints a Markdown table; benchmarks/codec.md holds the results.
@@ -18,7 +18,7 @@ import statistics
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +30,9 @@ from crystalfw.plugins.representations import slices
 from crystalfw.plugins.representations.slices.augmentation import random_basis
 from crystalfw.plugins.representations.slices.bonds import econ_bonds
 from crystalfw.plugins.representations.slices.dialects import DIALECTS, LABELS, vocabulary
-from crystalfw.plugins.representations.slices.encoding import bonded
+from crystalfw.plugins.representations.slices.encoding import bonded, canonical_graph, with_lengths
 from crystalfw.plugins.representations.slices.graph import normalised
-from crystalfw.plugins.representations.slices.rigidity import stiffening
+from crystalfw.plugins.representations.slices.rigidity import stiffened, stiffening
 from crystalfw.plugins.representations.slices.slices import read_net
 
 SETS = ("mp_20", "mpts_52", "perov_5", "carbon_24", "wbm_10k")
@@ -93,6 +93,12 @@ def econ(data: Path) -> None:
     print(table(*rows))
 
 
+def full_metric(crystal: Crystal) -> str:
+    """The metric string with every contact that rigidity asks for: the longest that a crystal can have, no decoding."""
+    net = bonded(crystal, 256)
+    return slices.print_graph(canonical_graph(with_lengths(stiffened(net, stiffening(net).groups), "metric")))
+
+
 def best_rate(work: Callable[[], object], count: int, repeats: int = 5) -> float:
     """Items per CPU second, the best of several repeats: other work on the machine only slows down."""
     rates = []
@@ -105,7 +111,7 @@ def best_rate(work: Callable[[], object], count: int, repeats: int = 5) -> float
 
 def speed(data: Path) -> None:
     """Encode, keys, reading and canonical form, per CPU second on one thread."""
-    rows: list[tuple[object, ...]] = [("set", "atoms", "encode plain", "keys", "encode metric", "read", "canonical(string)")]
+    rows: list[tuple[object, ...]] = [("set", "atoms", "encode plain", "keys", "all contacts", "read", "canonical(string)")]
     for name in SETS:
         some = sample(crystals(data, name), 500)
         rates = _rates(some)
@@ -114,13 +120,13 @@ def speed(data: Path) -> None:
 
 
 def _rates(some: list[Crystal]) -> list[float]:
-    plain, metric = (slices.Slices(slices.Slices.Config(dialect=d, max_atoms=256)) for d in ("plain", "metric"))
+    plain = slices.Slices(slices.Slices.Config(max_atoms=256))
     strings = [outcome.string for outcome in plain.encode(some)]
-    metric.encode(some[:5])  # compile
+    full_metric(some[0])  # compile
     works: list[Callable[[], object]] = [
         lambda: plain.encode(some),
         lambda: [slices.key(c) for c in some],
-        lambda: metric.encode(some),
+        lambda: [full_metric(c) for c in some],
         lambda: [slices.parse(s) for s in strings],
         lambda: [slices.canonical(s) for s in strings],
     ]
@@ -138,7 +144,6 @@ def equivalent(crystal: Crystal, rng: np.random.Generator) -> Crystal:
 
 def stability(data: Path, count: int = 10_000) -> None:
     """Keys of random equivalents, of crystals and (labels and tokens included) of metric strings."""
-    metric = slices.Slices(slices.Slices.Config(dialect="metric", max_atoms=256))
     rng = np.random.default_rng(0)
     per_set = count // len(SETS)
     rows: list[tuple[object, ...]] = [("set", "equivalents", "same key", "same metric string", "crystals", "distinct keys")]
@@ -149,34 +154,50 @@ def stability(data: Path, count: int = 10_000) -> None:
         for k in range(per_set):
             crystal = found[k % len(found)]
             same += slices.key(equivalent(crystal, rng)) == keys[crystal.id]
-            string = metric.encode([crystal])[0].string
-            strings_same += slices.canonical(metric.augment(string, rng)) == string
+            string = full_metric(crystal)
+            strings_same += slices.canonical(slices.augment(string, seed=k)) == string
         rows.append((name, per_set, same, strings_same, len(found), len(set(keys.values()))))
     print(table(*rows))
 
 
-def tokens(data: Path, rigid: int = 0) -> None:
-    """Mean tokens a crystal; `rigid` is chosen by decoding, so it is measured on a sample."""
-    rows: list[tuple[object, ...]] = [("set", "crystals", "plain", "rigid", "metric", "completed", "floppy", "failures")]
+def tokens(data: Path, written: int = 0) -> None:
+    """Mean tokens a crystal. `rigid` and `metric` are chosen by decoding, so they are measured on a sample, and against
+    the plain strings of that sample; `all contacts` is the metric string with all that rigidity asks for."""
+    header = (
+        "set",
+        "crystals",
+        "plain",
+        "all contacts",
+        "completed",
+        "floppy",
+        "sample",
+        "plain",
+        "rigid",
+        "metric",
+        "failures",
+    )
+    rows: list[tuple[object, ...]] = [header]
     for name in SETS:
         found = crystals(data, name)
-        cells = {"rigid": "-"}
-        reasons: Counter[str] = Counter()
-        for dialect in DIALECTS:
-            chosen = sample(found, rigid) if dialect == "rigid" else found
-            if not chosen or (dialect == "rigid" and not rigid):
-                continue
-            codec = slices.Slices(slices.Slices.Config(dialect=dialect, max_atoms=256))
-            outcomes = codec.encode(chosen)
-            reasons.update(outcome.reason for outcome in outcomes if not outcome.ok)
-            mean = statistics.mean(len(outcome.string.split()) for outcome in outcomes if outcome.ok)
-            cells[dialect] = f"{mean:.1f}"
-        graphs = [bonded(c, 256) for c in found]
-        completed = sum(bool(g.graph.contact.any()) for g in graphs)
-        floppy = sum(need.rank < need.full_rank for need in map(stiffening, graphs))
-        cells_row = (cells["plain"], cells["rigid"], cells["metric"])
-        rows.append((name, len(found), *cells_row, completed, floppy, dict(reasons) or "none"))
+        nets = [bonded(c, 256) for c in found]
+        chosen = sample(found, written)
+        means, reasons = _mean_tokens(chosen, DIALECTS) if chosen else ([], Counter())
+        all_means, all_reasons = _mean_tokens(found, ("plain",))
+        longest = statistics.mean(len(full_metric(c).split()) for c in found)
+        completed = sum(bool(net.graph.contact.any()) for net in nets)
+        floppy = sum(need.rank < need.full_rank for need in map(stiffening, nets))
+        cells = (len(found), *all_means, f"{longest:.1f}", completed, floppy, len(chosen), *(means or "---"))
+        rows.append((name, *cells, dict(reasons + all_reasons) or "none"))
     print(table(*rows))
+
+
+def _mean_tokens(some: list[Crystal], dialects: Sequence[str]) -> tuple[list[str], Counter[str]]:
+    means, reasons = [], Counter[str]()
+    for dialect in dialects:
+        outcomes = slices.Slices(slices.Slices.Config(dialect=dialect, max_atoms=256)).encode(some)
+        reasons.update(outcome.reason for outcome in outcomes if not outcome.ok)
+        means.append(f"{statistics.mean(len(outcome.string.split()) for outcome in outcomes if outcome.ok):.1f}")
+    return means, reasons
 
 
 def hostile_strings(strings: list[str], count: int, seed: int = 0) -> Iterator[str]:
@@ -228,7 +249,7 @@ def _is_nothing(bond: str) -> bool:
 def hostile(data: Path, count: int = 100_000) -> None:
     """Read every hostile string: a graph, or a DecodeError with a reason; time of the slowest."""
     some = sample(crystals(data, "mp_20"), 300)
-    good = [o.string for d in ("plain", "metric") for o in slices.Slices(slices.Slices.Config(dialect=d)).encode(some)]
+    good = [string for crystal in some for string in (slices.encode(crystal), full_metric(crystal))]
     outcomes: Counter[str] = Counter()
     slowest = 0.0
     begin = time.process_time()
@@ -253,12 +274,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("econ", "speed", "stability", "tokens", "hostile"))
     parser.add_argument("--data", type=Path, required=True, help="folder with mp_20, mpts_52, perov_5, carbon_24, wbm_10k")
-    parser.add_argument("--rigid", type=int, default=0, help="tokens: measure `rigid` on so many crystals of each set")
+    parser.add_argument("--written", type=int, default=0, help="tokens: rigid and metric of so many crystals of each set")
     parser.add_argument("--count", type=int, help="stability, hostile: how many")
     args = parser.parse_args()
     counted = {"count": args.count} if args.count else {}
     if args.what == "tokens":
-        tokens(args.data, args.rigid)
+        tokens(args.data, args.written)
     elif args.what in ("stability", "hostile"):
         (stability if args.what == "stability" else hostile)(args.data, **counted)
     else:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from crystalfw import slices
-from crystalfw.core.crystal import Crystal
+from crystalfw.core.crystal import Crystal, lattice_to_parameters
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import DecodeError, PluginError
 from crystalfw.plugins.representations.slices.decoding.quality import DECODER_REASONS
@@ -84,3 +86,33 @@ def test_decoding_gives_back_the_topology(name: str, library: dict[str, Crystal]
     outcome = slices.decode(slices.encode(library[name], "metric"))
     assert outcome.crystal is not None
     assert slices.key(outcome.crystal) == slices.key(library[name])
+
+
+PUBLISHED = {
+    "zinc phosphide": "Zn Zn P P 0 3 o o o 0 3 + o o 0 3 + + o 0 2 o o o 1 2 o + o 1 2 o o o 1 2 + + o 1 3 + + - ",
+    "titanium aluminide": "Ti Al Al Al 0 3 - - o 0 3 - o o 0 3 o - o 0 3 o o o 0 2 - o - 0 2 - o o 0 2 o o - 0 2 o o o "
+    "0 1 o - - 0 1 o - o 0 1 o o - 0 1 o o o 1 2 - o o 1 2 - + o 1 2 o o o 1 2 o + o 1 3 - o o 1 3 - o + 1 3 o o o "
+    "1 3 o o + 2 3 o - o 2 3 o - + 2 3 o o o 2 3 o o +",
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_strings_of_the_published_tool_are_decoded(name: str) -> None:
+    outcome = slices.decode(PUBLISHED[name])
+    assert outcome.crystal is not None
+    again = slices.key(outcome.crystal)
+    assert again.split()[:4] == slices.canonical(PUBLISHED[name]).split()[:4]
+    if name == "titanium aluminide":  # the bonds of the L1_2 structure fix it: cubic, all twelve neighbours alike
+        assert again == slices.canonical(PUBLISHED[name])
+        _, angles = lattice_to_parameters(outcome.crystal.lattice)
+        np.testing.assert_allclose(angles, 90, atol=0.5)
+
+
+def test_examples_in_the_documentation() -> None:
+    page = Path(__file__).parents[3] / "docs" / "slices.md"
+    strings = [line.strip() for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("    C C")]
+    assert len(strings) == 3
+    strings = [string.removesuffix("plain").removesuffix("rigid").strip() for string in strings]
+    assert [slices.dialect_of(string) for string in strings] == ["plain", "plain", "rigid"]
+    assert all(slices.decode(string).ok for string in strings)
+    assert slices.canonical(strings[0]) == strings[0]
