@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -62,7 +65,7 @@ def open_executor(workers: int = 0, preload: Sequence[str] = ()) -> Iterator[Exe
         # imported once, then shared by all workers
         context.set_forkserver_preload([name for name in preload if name != "__main__"])
     with _single_threaded():
-        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_ignore_interrupt)
+        pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)
     try:
         with _single_threaded():
             yield pool
@@ -97,11 +100,18 @@ def map_ordered(
             future.cancel()
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches every process of the terminal: only the parent answers it."""
-    import signal
-
+def _start_worker() -> None:
+    """Ctrl-C reaches every process of the terminal: only the parent answers it. A worker ends when its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    # a parent killed with -9 closes nothing in order: without this its workers would wait for work for ever
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
 
 
 @contextmanager

@@ -66,7 +66,13 @@ def prepare(
             if folder.exists():
                 print(f"cache: {found}; preparing again")
                 shutil.rmtree(folder)
-            _build(folder, data, job, progress)
+            try:
+                _build(folder, data, job, progress)
+            except OSError as error:
+                raise DataError(
+                    f"preparation stopped at {error.filename or folder}: {error.strerror}. What is finished is kept; "
+                    "make room or set data.cache to another folder, and run the same command again"
+                ) from error
             found = open_dataset(folder)
             assert isinstance(found, Dataset), found
     _require_columns(data, found)

@@ -7,6 +7,7 @@ ragged group, columns (K, n), and one file per named array (n, ...). Shapes: n c
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -192,6 +193,7 @@ class PartWriter:
             self._open[name] = np.zeros(shape, dtype=dtype)
         else:
             self._open[name] = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+            _reserve(path)
 
     def add(self, block: Block, chosen: NDArray[np.int64]) -> None:
         """Append the crystals `chosen` of a block."""
@@ -227,6 +229,13 @@ class PartWriter:
             described[name] = {"bytes": path.stat().st_size, "crc32": crc32(path), "mapped": mapped}
         self._open.clear()
         return described
+
+
+def _reserve(path: Path) -> None:
+    """Take the file's space on disk now: a full disk is an OSError here, but kills the process when pages are written."""
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
 
 
 def crc32(path: Path) -> int:

@@ -338,3 +338,24 @@ def test_a_source_that_cannot_be_sent_to_processes_says_so(tmp_path, monkeypatch
     monkeypatch.setattr(importlib.import_module("crystalfw.core.data.prepare"), "ALONE", 0.0)
     with pytest.raises(PluginError, match=r"set data\.workers to 1"):
         make(tmp_path / "several", Local(600), workers=2)
+
+
+def test_a_full_disk_is_a_sentence_and_the_work_is_kept(tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        # no file may grow beyond this: the shards fit, the assembled arrays do not
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, before[1]))
+        with pytest.raises(DataError, match="What is finished is kept"):
+            make(tmp_path, Synthetic(4000), cutoff=4.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    shards = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("train-*.npz")}
+    assert len(shards) == 16
+    with pytest.MonkeyPatch.context() as patch:
+        import importlib
+
+        patch.setattr(importlib.import_module("crystalfw.core.data.prepare"), "work", None)
+        assert len(make(tmp_path, Synthetic(4000), cutoff=4.0)) > 3000

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
 from crystalfw.core.errors import CrystalfwError
@@ -69,3 +73,26 @@ def test_number_of_workers():
     assert worker_count(0) >= 1
     with pytest.raises(CrystalfwError, match=r"0 \(all cores\) or more"):
         worker_count(-1)
+
+
+_ORPHANS = """
+import os, signal, sys
+sys.path.insert(0, {folder!r})
+from crystalfw.core.executor import open_executor
+if __name__ == "__main__":
+    with open_executor(2) as executor:
+        print(*{{executor.submit(os.getpid).result() for _ in range(8)}}, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    script = tmp_path / "orphans.py"
+    script.write_text(_ORPHANS.format(folder=str(tmp_path)))
+    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    workers = [int(word) for word in done.stdout.split()]
+    assert workers
+    deadline = time.monotonic() + 20
+    while any(psutil.pid_exists(pid) for pid in workers):
+        assert time.monotonic() < deadline, "workers outlive their parent"
+        time.sleep(0.1)
