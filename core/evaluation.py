@@ -6,15 +6,19 @@ A metric's `compute` gets this context:
 - `train`: the training crystals that novelty is judged against; empty where none are known;
 - `key`: the representation's canonical key of a crystal, or None;
 - `run_dir`: the folder that the samples lie in, or None.
+
+Two names in its result have a meaning: `summary`, lines for the screen, and `outcomes`, measure -> sample or reference id
+-> value, which goes to outcomes.csv.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +48,8 @@ class Evaluated:
     seconds: float
     result: Mapping[str, Any]
     error: str = ""
+    outcomes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Measure -> sample or reference id -> value; written to outcomes.csv, not to metrics.json."""
 
 
 def evaluate(
@@ -75,9 +81,12 @@ def evaluate(
         for spec, (metric, options, origin) in zip(metrics, components, strict=True):
             began, (result, problem) = time.monotonic(), _compute(metric, asked, known, {**context, "bench": bench})
             seconds = round(time.monotonic() - began, 3)
-            results[_fresh(spec.name, results)] = Evaluated(metric.version, origin, options, seconds, result, problem)
+            outcomes = result.pop("outcomes", {})
+            name = _fresh(spec.name, results)
+            results[name] = Evaluated(metric.version, origin, options, seconds, result, problem, outcomes)
     record: dict[str, Any] = finite(_record(samples, asked, reference, known, training, train, results))
     if folder is not None and store is not None:
+        _write_outcomes(folder / "outcomes.csv", results)
         write_json(folder / "metrics.json", record)
         store.unlink(missing_ok=True)
     return record
@@ -185,11 +194,26 @@ def _record(
         "samples": {"from": _name(samples), "count": len(asked), "seeds": sorted({sample.seed for sample in asked})[:20]},
         "reference": {"from": _name(reference), "count": len(known)},
         "training": {"from": _name(training), "count": len(train)},
-        "metrics": {name: asdict(item) for name, item in results.items()},
+        "metrics": {name: _plain(item) for name, item in results.items()},
         "summary": lines,
         "failed": {name: item.error for name, item in results.items() if item.error},
         "versions": versions(),
     }
+
+
+def _plain(item: Evaluated) -> dict[str, Any]:
+    return {key: value for key, value in vars(item).items() if key != "outcomes"}
+
+
+def _write_outcomes(path: Path, results: Mapping[str, Evaluated]) -> None:
+    """Per-sample (or per-reference) values: what paired comparisons between runs need."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["metric", "measure", "id", "value"])
+        for name, item in results.items():
+            for measure, values in item.outcomes.items():
+                writer.writerows([name, measure, id, repr(float(value))] for id, value in values.items())
 
 
 def _foreign(path: Path) -> Iterator[Sample]:

@@ -86,7 +86,8 @@ def line_chart(lines: Sequence[Line], x_name: str, y_name: str, label: str) -> M
             ]  # fmt: skip
     if len(lines) == 1:
         return _svg(body, label)
-    return join([_svg(body, label), legend([(line.label, line.style, line.faint) for line in lines])])
+    names = {(line.label, line.style): line.faint for line in reversed(lines)}
+    return join([_svg(body, label), legend([(name, style, faint) for (name, style), faint in reversed(names.items())])])
 
 
 def histogram(
@@ -139,6 +140,47 @@ def bars(rows: Sequence[tuple[str, float | None, str, int]], label: str) -> Mark
         ]  # fmt: skip
     height = top + len(rows) * step
     return Markup(f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{text(label)}">{join(body)}</svg>')
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One row of `intervals`."""
+
+    name: str
+    mean: float
+    low: float | None
+    high: float | None
+    values: Sequence[float] = ()
+    style: int = 1
+
+
+def intervals(rows: Sequence[Interval], label: str, *, zero: bool = False) -> Markup:
+    """Means as dots with intervals as bars, one row each, single values as faint dots; `zero` marks no difference."""
+    known = [v for row in rows for v in (row.mean, row.low, row.high, *row.values) if v is not None and math.isfinite(v)]
+    if zero:
+        known.append(0.0)
+    if not known:
+        return tag("p", "Nothing was measured.", class_="note")
+    low, high = _widened((min(known), max(known)))
+    margin, step, height = (high - low) * 0.05, 36, 40 + 36 * len(rows)
+
+    def place(value: float) -> float:
+        return 10 + (value - low + margin) / (high - low + 2 * margin) * (WIDTH - 20)
+
+    marks, bottom = ticks(low, high, 5), 8 + step * len(rows)
+    body = [_segment(place(value), 4, place(value), bottom, "gridline") for value in marks]
+    body += [_label(place(v), bottom + 18, name, "middle") for v, name in zip(marks, tick_labels(marks), strict=True)]
+    if zero:
+        body.append(_segment(place(0.0), 4, place(0.0), bottom, "diagonal"))
+    for k, row in enumerate(rows):
+        y = 8 + k * step + 24
+        body.append(_label(10, y - 10, row.name, "start", "strong"))
+        if row.low is not None and row.high is not None:
+            body.append(_segment(place(row.low), y, place(row.high), y, f"line s{row.style}"))
+        body += [_dot(place(value), y, 2.5, f"dot faint s{row.style}", short(value)) for value in row.values]
+        tip = f"{row.name}: {short(row.mean)} ({short(row.low)} to {short(row.high)})"
+        body.append(_dot(place(row.mean), y, 4.5, f"dot s{row.style}", tip))
+    return Markup(f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{text(label)}">{join(body)}</svg>')
 
 
 def legend(entries: Sequence[tuple[str, int, bool]]) -> Markup:
@@ -195,6 +237,10 @@ def _outline(axes: _Axes, edges: Sequence[float], values: Sequence[float], name:
 
 def _svg(body: Sequence[Markup], label: str) -> Markup:
     return Markup(f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{text(label)}">{join(body)}</svg>')
+
+
+def _dot(x: float, y: float, r: float, style: str, tip: str) -> Markup:
+    return tag("circle", tag("title", tip), cx=f"{x:.1f}", cy=f"{y:.1f}", r=r, class_=style)
 
 
 def _segment(x1: float, y1: float, x2: float, y2: float, style: str) -> Markup:

@@ -61,7 +61,7 @@ def _row(run: RunFiles) -> list[Any]:
     lowest = best(run.curves)
     chain = {link["stage"]: link for link in run.result("shares").get("chain", [])}
     parameters = run.provenance.get("parameters", {})
-    total = sum(parameters.values()) if isinstance(parameters, Mapping) else parameters
+    total = parameters.get("total", sum(parameters.values())) if isinstance(parameters, Mapping) else parameters
     steps = [x for x, _ in points(run.curves, "loss")]
     match = run.result("match")
     return [

@@ -61,6 +61,8 @@ class Fidelity(Metric):
             "embedded": {"samples": int(found.sum()), "reference": int(usable.sum())},
             "protocol": {"model": str(self.config.model or context.get("run_dir")), "denominator": "samples with a source"},
         }
+        cosines = {sample.id: float(value) for sample, value in zip(made, own, strict=True) if np.isfinite(value)}
+        result["outcomes"] = {"cosine": cosines}
         result["summary"] = [f"fidelity: cosine {result['cosine'] or 0:.4f}, source first for {share_text(result)}"]
         return result
 

@@ -54,6 +54,7 @@ class Match(Metric):
         }
         for tolerance, (_, stol, _) in TOLERANCES.items():
             result[tolerance] = {**work.prediction(tolerance), "metre": work.metre(tolerance, stol)}
+        result["outcomes"] = work.outcomes()
         result["trouble"] = work.trouble()
         result["summary"] = _summary(result)
         result["protocol"] = {
@@ -89,11 +90,7 @@ class _Work:
 
     def prediction(self, tolerance: str) -> dict[str, Any]:
         """The figures for n = 1, k, ... samples a reference; empty where samples name no reference."""
-        if not self.asked:
-            return {}
-        most = max(len(group) for group in self.asked.values())
-        wanted = sorted({n for n in (self.config.n or (1, most)) if n <= most})
-        return {f"n={n}": self._best_of(n, tolerance) for n in wanted}
+        return {f"n={n}": self._best_of(n, tolerance) for n in self._counts()}
 
     def _best_of(self, n: int, tolerance: str) -> dict[str, Any]:
         ours, theirs = self._validity()
@@ -107,6 +104,21 @@ class _Work:
             **_rate(plain, len(self.reference)),
             "valid": _rate(valid, len(self.reference)),
         }
+
+    def outcomes(self) -> dict[str, dict[str, float]]:
+        """Per reference: was it matched by the best of its samples?"""
+        found: dict[str, dict[str, float]] = {}
+        for tolerance in TOLERANCES:
+            for n in self._counts():
+                best = {t: _smallest([self._rms(i, t, tolerance) for i in group[:n]]) for t, group in self.asked.items()}
+                matched = {self.reference[target].id: float(rms is not None) for target, rms in best.items()}
+                found[f"{tolerance}.n={n}"] = matched
+        return found
+
+    def _counts(self) -> list[int]:
+        """The numbers of samples per reference to report."""
+        most = max((len(group) for group in self.asked.values()), default=0)
+        return sorted({n for n in (self.config.n or (1, most)) if 0 < n <= most})
 
     def metre(self, tolerance: str, stol: float) -> dict[str, Any]:
         """Each reference against every sample of its composition."""

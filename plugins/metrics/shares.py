@@ -47,9 +47,10 @@ class Shares(Metric):
         """`context["train"]` is what novelty is judged against; without it the reference is, and the result says so."""
         failures: dict[str, Counter[str]] = defaultdict(Counter)
         counts: dict[str, int] = {}
+        passed: dict[str, set[str]] = {}
         crystals = self._decoded(samples, counts, failures)
-        crystals = self._valid(crystals, counts, failures, context)
-        survivors, decided = self._distinct(crystals, counts, failures, reference, context)
+        crystals = self._valid(crystals, counts, failures, context, passed)
+        survivors, decided = self._distinct(crystals, counts, failures, reference, context, passed)
         total = len(samples)
         chain = [{"stage": stage, **share(counts[stage], total)} for stage in STAGES if stage in counts]
         return {
@@ -59,6 +60,7 @@ class Shares(Metric):
             "comparisons": decided,
             "examples": [crystal.id for crystal in survivors[:_EXAMPLES]],
             "protocol": self._protocol(reference, context),
+            "outcomes": {stage: {s.id: float(s.id in ids) for s in samples} for stage, ids in passed.items()},
             "summary": [
                 f"{stage}: {counts[stage]} of {total} ({counts[stage] / max(total, 1):.1%})"
                 for stage in STAGES
@@ -85,12 +87,13 @@ class Shares(Metric):
         counts: dict[str, int],
         failures: dict[str, Counter[str]],
         context: Mapping[str, Any],
+        passed: dict[str, set[str]],
     ) -> list[Crystal]:
         problems = [structural_problem(crystal) for crystal in crystals]
-        crystals = _keep(STAGES[3], crystals, problems, counts, failures)
+        crystals = _keep(STAGES[3], crystals, problems, counts, failures, passed)
         config = self.config
         problems = compositional_problems(crystals, config.oxidation_set)
-        return _keep(STAGES[4], crystals, problems, counts, failures)
+        return _keep(STAGES[4], crystals, problems, counts, failures, passed)
 
     def _distinct(
         self,
@@ -99,17 +102,18 @@ class Shares(Metric):
         failures: dict[str, Counter[str]],
         reference: Sequence[Crystal],
         context: Mapping[str, Any],
+        passed: dict[str, set[str]],
     ) -> tuple[list[Crystal], dict[str, Any]]:
         config, key = self.config, context.get("key") if self.config.key else None
         groups = group_equal(context["bench"], crystals, config.tolerance, config.time_limit, key)
         problems = ["" if same == index else "equals an earlier sample" for index, same in enumerate(groups.same_as)]
-        crystals = _keep(STAGES[5], crystals, problems, counts, failures)
+        crystals = _keep(STAGES[5], crystals, problems, counts, failures, passed)
         decided = {"unique": dict(groups.decided)}
         known = context.get("train") or reference
         if known:
             seen = find_equal(context["bench"], crystals, known, config.tolerance, config.time_limit, key)
             problems = ["" if same is None else "equals a known crystal" for same in seen.same_as]
-            crystals = _keep(STAGES[6], crystals, problems, counts, failures)
+            crystals = _keep(STAGES[6], crystals, problems, counts, failures, passed)
             decided["novel"] = dict(seen.decided)
         return crystals, decided
 
@@ -127,10 +131,16 @@ class Shares(Metric):
 
 
 def _keep(
-    stage: str, crystals: list[Crystal], problems: list[str], counts: dict[str, int], failures: dict[str, Counter[str]]
+    stage: str,
+    crystals: list[Crystal],
+    problems: list[str],
+    counts: dict[str, int],
+    failures: dict[str, Counter[str]],
+    passed: dict[str, set[str]],
 ) -> list[Crystal]:
     kept = [crystal for crystal, problem in zip(crystals, problems, strict=True) if not problem]
     counts[stage] = len(kept)
+    passed[stage] = {crystal.id for crystal in kept}
     failures[stage].update(filter(None, problems))
     return kept
 

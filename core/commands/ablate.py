@@ -1,0 +1,71 @@
+"""A grid of recipes and seeds, run as ordinary runs and compared with statistics.
+
+  crystalfw ablate GRID.yaml                      run what is missing, compare, report
+  crystalfw ablate GRID.yaml --cores 8 --threads 2        four runs at a time, two threads each
+  crystalfw ablate GRID.yaml --report-only        compare what is there
+  crystalfw ablate GRID.yaml --list               the cells, their overrides and parameters; nothing is run
+
+The same command goes on after an interruption; finished runs are not repeated. The format of GRID.yaml stands at the top of
+crystalfw.core.ablation.grid, examples in recipes/ablations.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from crystalfw.core.errors import CrystalfwError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `crystalfw ablate`."""
+    parser.add_argument("grid", metavar="GRID.yaml", help="base recipe, axes, seeds, what is held equal")
+    parser.add_argument("--out", metavar="FOLDER", help="where runs and results go; runs/GRID when not given")
+    parser.add_argument("--cores", type=int, default=0, help="CPU cores for all runs together; 0 takes all")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of each run")
+    parser.add_argument("--devices", default="", help="GPUs, e.g. 0,1: one run at a time on each")
+    parser.add_argument("--report-only", action="store_true", help="run nothing; compare and report what is finished")
+    parser.add_argument("--list", action="store_true", dest="show", help="print the cells and stop")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the ablation and print the verdicts; 1 where a run failed."""
+    from crystalfw.core.ablation import load_grid, run_ablation
+    from crystalfw.core.executor import worker_count
+
+    if args.threads < 1:
+        raise CrystalfwError(f"--threads must be 1 or more; got {args.threads}")
+    if args.show:
+        return _list(args.grid)
+    out = Path(args.out) if args.out else Path("runs") / load_grid(args.grid).name
+    devices = [device for device in args.devices.split(",") if device.strip()]
+    study = run_ablation(
+        args.grid,
+        out,
+        cores=worker_count(args.cores),
+        threads=args.threads,
+        devices=devices,
+        run=not args.report_only,
+        say=lambda message: print(message, flush=True),
+    )
+    for line in (*study.warnings, *study.verdicts):
+        print(line)
+    for job, log in study.failures:
+        last = log.splitlines()[-1] if log else ""
+        print(f"FAILED: {study.cells[job.cell].name}, seed {job.seed}: {last} ({job.folder / 'log.txt'})")
+    print(f"{out / 'ablation.csv'}\n{out / 'report.html'}")
+    return 1 if study.failures else 0
+
+
+def _list(path: str) -> int:
+    from crystalfw.core.ablation.grid import load_grid
+    from crystalfw.core.ablation.parameters import count_parameters, equalise
+
+    grid = load_grid(path)
+    cells = grid.cells if grid.equal_parameters is None else equalise(grid.base, grid.cells, grid.equal_parameters)
+    print(f"{len(cells)} cells x {len(grid.seeds)} seeds from {grid.base}")
+    for index, cell in enumerate(cells):
+        mark = "  (baseline)" if index == grid.baseline else ""
+        print(f"{cell.name}: {count_parameters(grid.base, cell.overrides()):,} parameters{mark}")
+        print(f"  {' '.join(cell.overrides())}")
+    return 0
