@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from crystalfw.core.batch import Memory
-from crystalfw.core.choice import Choice
+from crystalfw.core.beam import beam_search, likeliest_distinct
+from crystalfw.core.choice import Choice, uniform
 from crystalfw.core.errors import ConditionError, DecodeError
-from crystalfw.core.interfaces import Decoded, Encoded, GrammarState, NoOptions, Representation, Vocabulary
-from crystalfw.core.sampling import sample_strings
+from crystalfw.core.interfaces import Decoded, Encoded, GrammarState, NoOptions, Ports, Representation, Vocabulary
+from crystalfw.core.sampling import SampledString, sample_strings
 from crystalfw.core.schema import SampleSection
 from crystalfw.plugins.conditioning.additive import Additive
 from crystalfw.plugins.conditioning.cross_attention import CrossAttention
@@ -165,8 +166,6 @@ def test_strings_obey_the_grammar_and_differ(model):
 
 def test_log_probability_is_that_of_the_whole_string(model):
     decoder, conditioning = model
-    from crystalfw.core.interfaces import Ports
-
     for index, sample in list(write(model, temperature=0.7, top_k=3).items())[:8]:
         ids = torch.tensor([[1, *sample.ids, 2]])
         block = memory_for(range(N)).select(torch.tensor([index]))
@@ -243,8 +242,6 @@ def test_filters_keep_what_they_promise(filters, kept):
 
 
 def test_streams_of_neighbours_are_independent():
-    from crystalfw.core.choice import uniform
-
     numbers = np.array([[uniform(np.uint64(0), i, s, 5) for s in range(60)] for i in range(60)])
     assert abs(numbers.mean() - 0.5) < 5 / np.sqrt(12 * 3600)
     for shifted in (numbers[1:], numbers[:, 1:]):
@@ -256,3 +253,35 @@ def test_results_are_frozen(model):
     sample = next(iter(write(model, range(2)).values()))
     with pytest.raises(dataclasses.FrozenInstanceError):
         sample.index = 3
+
+
+def test_a_wide_beam_finds_the_likeliest_string_of_all(model):
+    """Words of at most four letters can all be listed and scored."""
+    decoder, conditioning = model
+    memory = memory_for([3])
+    words = [[]]
+    for _ in range(4):
+        words += [[*word, token] for word in words if len(word) == len(words[-1]) for token in range(3, 7)]
+    words = [word for word in words if word.count(A) == word.count(B)]
+    scores = {}
+    for word in words:
+        ids = torch.tensor([[1, *word, 2]])
+        with torch.no_grad():
+            log_probs = decoder(ids[:, :-1], Ports.bind(conditioning, memory)).log_softmax(-1)
+        scores[tuple(word)] = log_probs.gather(2, ids[:, 1:, None]).sum().item()
+    best = sorted(scores, key=lambda word: -scores[word])[:5]
+    found = beam_search(decoder, conditioning, Balanced(), width=300, memory=memory, max_length=6)[:5]
+    assert [item.ids for item in found] == best
+    assert [item.log_prob for item in found] == pytest.approx([scores[word] for word in best], abs=1e-4)
+    greedy = beam_search(decoder, conditioning, Balanced(), width=1, memory=memory, max_length=6)
+    assert greedy[0].log_prob <= found[0].log_prob + 1e-6
+
+
+def test_the_likeliest_distinct_are_kept():
+    samples = [SampledString(i, (), string, -cost, done) for i, (string, cost, done) in enumerate(CANDIDATES)]
+    kept = likeliest_distinct(samples, 2, key=lambda string: "".join(sorted(string)))
+    assert [(sample.string, sample.log_prob) for sample in kept] == [("ba", -1.0), ("c", -3.0)]
+    assert len(likeliest_distinct(samples, 10)) == 4
+
+
+CANDIDATES = [("ab", 2.0, True), ("ba", 1.0, True), ("c", 3.0, True), ("d", 0.5, False), ("cc", 4.0, True)]
