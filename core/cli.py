@@ -97,10 +97,16 @@ def make_parser(command: str) -> argparse.ArgumentParser:
 def run_command(command: str, arguments: Sequence[str]) -> int:
     """Parse and run one command; argparse's own exits become return codes."""
     try:
-        parsed = make_parser(command).parse_args(arguments)
+        parsed = parse(make_parser(command), arguments)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2
     return int(parsed._run(parsed) or 0)
+
+
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse with options and overrides in any order, e.g. `run smoke --dry-run fit.steps=3`."""
+    has_subcommands = parser._subparsers is not None  # argparse cannot mix those
+    return parser.parse_args(arguments) if has_subcommands else parser.parse_intermixed_args(arguments)
 
 
 def _overview() -> str:

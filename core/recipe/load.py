@@ -64,12 +64,12 @@ def find_recipe(path: str | Path) -> Path:
 
 
 def installed_recipes() -> dict[str, Path]:
-    """Name -> file of the recipes that come with crystalfw; those in sub-folders as `folder/name`."""
+    """Name -> file of the recipes that come with crystalfw; those in sub-folders as `folder/name`. Grids are no recipes."""
     from importlib.util import find_spec
 
     spec = find_spec("crystalfw.recipes")
     folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
-    files = [(folder, file) for folder in folders for file in folder.rglob("*.yaml")]
+    files = [(folder, file) for folder in folders for file in folder.rglob("*.yaml") if file.parent.name != "ablations"]
     found = {file.relative_to(folder).with_suffix("").as_posix(): file for folder, file in files}
     return dict(sorted(found.items(), key=lambda pair: ("/" in pair[0], pair[0])))
 

@@ -151,6 +151,17 @@ def test_every_recipe_is_valid_short_and_commented(capsys, name):
     assert len(text.splitlines()) < 60
 
 
+def test_options_and_overrides_come_in_any_order(capsys):
+    for arguments in (
+        ["smoke", "--print", "fit.steps=3"],
+        ["--print", "smoke", "fit.steps=3"],
+        ["smoke", "fit.steps=3", "--print"],
+    ):
+        code, out, _ = run(capsys, "run", *arguments)
+        assert code == 0
+        assert "steps: 3\n" in out
+
+
 def test_conditions():
     assert read_conditions(["band_gap=2.0", "composition=SrTiO3"]) == {"band_gap": 2.0, "composition": "SrTiO3"}
     with pytest.raises(ConditionError, match="'a' is given twice"):
