@@ -72,10 +72,34 @@ def _row_key(seed: np.uint64, index: int, step: int) -> np.uint64:
 
 
 @numba.njit(cache=True)
+def _bits(row_key: np.uint64, token: int) -> np.uint64:
+    return _mix(row_key + np.uint64(token + 1) * np.uint64(0x9E3779B97F4A7C15))
+
+
+@numba.njit(cache=True)
+def _uniform(bits: np.uint64) -> float:
+    return (float(bits >> np.uint64(11)) + 0.5) * 2.0**-53
+
+
+@numba.njit(cache=True)
 def uniform(seed: np.uint64, index: int, step: int, token: int) -> float:
     """A number in (0, 1) for one token of one step of one sample."""
-    bits = _mix(_row_key(seed, index, step) + np.uint64(token + 1) * np.uint64(0x9E3779B97F4A7C15))
-    return (float(bits >> np.uint64(11)) + 0.5) * 2.0**-53
+    return _uniform(_bits(_row_key(seed, index, step), token))
+
+
+@numba.njit(cache=True)
+def _gumbel(bits: np.uint64) -> float:
+    return -math.log(-math.log(_uniform(bits)))
+
+
+@numba.njit(cache=True)
+def _gumbel_bound(bits: np.uint64) -> float:
+    """No less than `_gumbel`, without logarithms: k leading ones mean 1 - u >= 2^-(k+1), and -log(-log u) <= -log(1 - u)."""
+    ones = 1
+    while ones < 53 and bits >> np.uint64(63):
+        bits <<= np.uint64(1)
+        ones += 1
+    return 0.6931471805599454 * ones if ones < 53 else 40.0
 
 
 @numba.njit(cache=True)
@@ -114,7 +138,6 @@ def _draw(
     min_p: float,
 ) -> NDArray[np.int64]:
     n_rows, n_tokens = logits_RV.shape
-    golden = np.uint64(0x9E3779B97F4A7C15)
     chosen_R = np.full(n_rows, -1, dtype=np.int64)
     tokens, scaled = np.empty(n_tokens, dtype=np.int64), np.empty(n_tokens, dtype=np.float64)
     filtered = top_k > 0 or top_p < 1.0 or min_p > 0.0
@@ -132,16 +155,20 @@ def _draw(
             chosen_R[row] = tokens[0]
             continue
         least = _threshold(scaled[:count], top_k, top_p, min_p) if filtered and temperature > 0.0 else -np.inf
+        likeliest = np.argmax(scaled[:count])
+        if temperature == 0.0:
+            chosen_R[row] = tokens[likeliest]
+            continue
         key = _row_key(seed, index_R[row], step_R[row])
-        best = -np.inf
+        best = scaled[likeliest] + _gumbel(_bits(key, tokens[likeliest]))
+        chosen_R[row] = tokens[likeliest]
         for n in range(count):
-            value = scaled[n]
-            if value < least:
+            if scaled[n] < least:
                 continue
-            if temperature > 0.0:
-                bits = _mix(key + np.uint64(tokens[n] + 1) * golden)
-                value -= math.log(-math.log((float(bits >> np.uint64(11)) + 0.5) * 2.0**-53))
-            if value > best:
-                best = value
-                chosen_R[row] = tokens[n]
+            bits = _bits(key, tokens[n])
+            if scaled[n] + _gumbel_bound(bits) > best:
+                value = scaled[n] + _gumbel(bits)
+                if value > best:
+                    best = value
+                    chosen_R[row] = tokens[n]
     return chosen_R
