@@ -54,12 +54,18 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _split(text: str) -> list[float]:
+    # [0.1 0.2], as arrays are printed, too
+    return [float(word) for word in text.strip().strip("[]").replace(",", " ").split()]
+
+
 def floats_of(name: str, text: str) -> NDArray[np.float32]:
-    """A JSON list of numbers, or list of such lists of one length, as float32; raises DataError."""
+    """Numbers separated by spaces or commas, a JSON list of them, or of such lists of one length, as float32; or DataError."""
     try:
-        array = np.array(json.loads(text), dtype=np.float32)
+        plain = json.loads(text) if text.lstrip().startswith("[[") or ("," in text and "[" in text) else _split(text)
+        array = np.array(plain, dtype=np.float32)
     except (ValueError, TypeError, RecursionError) as error:
-        raise DataError(f"no embedding: '{name}' is not a JSON list of numbers: {text[:40]!r}") from error
+        raise DataError(f"no embedding: '{name}' is not a list of numbers: {text[:40]!r}") from error
     if array.ndim not in (1, 2) or array.size == 0 or not np.isfinite(array).all():
         raise DataError(f"no embedding: '{name}' must be a list of finite numbers, or a list of such lists")
     return array

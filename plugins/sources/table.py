@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -42,9 +42,10 @@ class Table(Source):
         """Column with identifiers; None takes material_id, id, mp_id, ... whichever is there."""
         properties: tuple[str, ...] | None = None
         """Property columns; None takes every column whose first 1000 rows hold only numbers, True / False or nothing."""
-        arrays: Mapping[str, str] = field(default_factory=dict)
-        """Precomputed embeddings: name -> a column with JSON lists, or a .npy / .pt file beside the table with one entry per
-        row; `{part}` in a file's name stands for train, val, test."""
+        arrays: Mapping[str, str] | None = None
+        """Precomputed embeddings: name -> a column with lists of numbers, or a .npy / .pt file beside the table with one entry
+        per row; `{part}` in a file's name stands for train, val, test. None takes the column `embedding`, and files called
+        embedding.npy (one table) or train_embedding.npy, val_embedding.npy, ... (.pt likewise), where they are."""
 
     def __init__(self, config: Config, *, path: str | None = None) -> None:
         if path is None:
@@ -76,7 +77,7 @@ class Table(Source):
 
     def fingerprint(self) -> str:
         """Hash of the tables' and the embedding files' bytes and of the options."""
-        beside = [p for part in self.parts() for name in self.config.arrays.values() if (p := self._beside(part, name))]
+        beside = [p for part in self.parts() for name in self._arrays(()).values() if (p := self._beside(part, name))]
         return fingerprint_files([*self._files.values(), *beside], repr(self.config))
 
     def read(self, part: str) -> Iterator[Crystal | Rejected]:
@@ -108,8 +109,29 @@ class Table(Source):
         if self.config.id is not None and self.config.id not in names:
             raise DataError(f"{path}: no column '{self.config.id}' (option id); the columns are {', '.join(names)}")
         id_name = self.config.id or next((name for name in _ID_NAMES if name in names), None)
-        taken = {self.config.cif, id_name, *self.config.arrays.values()}
+        taken = {self.config.cif, id_name, *self._arrays(names).values()}
         return Columns.detect(path, rows, [name for name in names if name not in taken], self.config.properties, id_name)
+
+    def _arrays(self, columns: Sequence[str]) -> Mapping[str, str]:
+        """Name of each embedding -> column or file, as the options say or as they usually are called."""
+        if self.config.arrays is not None:
+            return self.config.arrays
+        if self._usual_file is not None:
+            return {"embedding": self._usual_file}
+        return {"embedding": "embedding"} if "embedding" in columns else {}
+
+    @cached_property
+    def _usual_file(self) -> str | None:
+        folder = self.path if self.path.is_dir() else self.path.parent
+        several = len(self._files) > 1
+        for name in ("{part}_embedding.npy", "{part}_embedding.pt") if several else ("embedding.npy", "embedding.pt"):
+            there = {part: (folder / name.replace("{part}", part)).is_file() for part in self._files}
+            if any(there.values()) and not all(there.values()):
+                missing = next(name.replace("{part}", part) for part, found in there.items() if not found)
+                raise DataError(f"{folder}: {missing} is missing; every part with a table needs its embeddings")
+            if all(there.values()):
+                return name
+        return None
 
     def _beside(self, part: str, name: str) -> Path | None:
         """The embedding file called `name`, or None where it is a column."""
@@ -123,7 +145,7 @@ class Table(Source):
 
     def _embeddings(self, part: str, columns: Columns) -> dict[str, Embedding]:
         opened = {}
-        for name, where in self.config.arrays.items():
+        for name, where in self._arrays(columns.names).items():
             path = self._beside(part, where)
             if path is not None:
                 opened[name] = open_embedding(path)
@@ -138,7 +160,7 @@ class Table(Source):
         if MALFORMED in row:
             return Record(str(path), number, Rejected(str(path), number, "", row[MALFORMED]))
         arrays: dict[str, NDArray[np.float32] | str] = {}
-        for name, where in self.config.arrays.items():
+        for name, where in self._arrays(columns.names).items():
             arrays[name] = embeddings[name].row(number, path) if name in embeddings else row.get(where, "")
         id = row.get(columns.id_name, "") if columns.id_name else ""
         texts = {name: row.get(name, "") for name in columns.numeric}

@@ -156,7 +156,7 @@ def test_embeddings_from_a_column(write_table, rows):
     found = read(path, arrays={"embedding": "vector"})
     np.testing.assert_array_equal(found[2].arrays["embedding"], np.array([2, 0.5, -1], dtype=np.float32))
     bad = write_table([*rows, rows[0]], "bad.csv")
-    assert read(bad, arrays={"embedding": "note"})[0].reason.startswith("no embedding: 'embedding' is not a JSON list")
+    assert read(bad, arrays={"embedding": "note"})[0].reason.startswith("no embedding: 'embedding' is not a list of numbers")
 
 
 @pytest.mark.parametrize("suffix", ["npy", "pt"])
@@ -175,6 +175,28 @@ def test_embeddings_from_a_file_beside_the_table(write_table, rows, tmp_path, su
         read(path, arrays={"e": f"long.{suffix}"})
     with pytest.raises(DataError, match="no such embedding file"):
         read(path, arrays={"e": f"none.{suffix}"})
+
+
+@pytest.mark.parametrize("text", ["[0.5, -1, 2e-3]", "0.5 -1 2e-3", "0.5,-1,0.002", "[ 0.5 -1.    2e-3]"])
+def test_ways_to_write_an_embedding(write_table, rows, text):
+    found = read(write_table([row | {"embedding": text} for row in rows]))
+    np.testing.assert_array_equal(found[0].arrays["embedding"], np.array([0.5, -1, 0.002], dtype=np.float32))
+
+
+def test_embeddings_of_the_usual_name_are_found(write_table, rows, tmp_path):
+    path = write_table(rows, "one/table.csv")
+    before = Table(Table.Config(), path=str(path)).fingerprint()
+    np.save(tmp_path / "one" / "embedding.npy", np.ones((4, 3), dtype=np.float32))
+    assert read(path)[0].arrays["embedding"].shape == (3,)
+    assert Table(Table.Config(), path=str(path)).fingerprint() != before
+    for part in ("train", "val"):
+        write_table(rows, f"set/{part}.csv")
+    np.save(tmp_path / "set" / "train_embedding.npy", np.ones((4, 3), dtype=np.float32))
+    with pytest.raises(DataError, match=r"val_embedding\.npy is missing"):
+        read(tmp_path / "set")
+    np.save(tmp_path / "set" / "val_embedding.npy", np.zeros((4, 3), dtype=np.float32))
+    assert read(tmp_path / "set", "val")[3].arrays["embedding"].sum() == 0
+    assert not read(tmp_path / "set", arrays={})[0].arrays
 
 
 class _Evil:
