@@ -129,7 +129,7 @@ class Slices(Representation):
         )
 
     def augment(self, string: str, rng: np.random.Generator) -> str:
-        """Another description of the same graph: atoms and edges in random order, random basis and images."""
+        """Another description of the same graph: atoms in random order, random basis and images, edges sorted."""
         return print_graph(random_equivalent(parse(string), rng))
 
     @staticmethod
