@@ -6,15 +6,15 @@ Shapes: Z atomic numbers.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.errors import ConditionError
+from crystalfw.plugins.representations.slices.charge_balance import Balanced
 from crystalfw.plugins.representations.slices.dialects import ELEMENTS
 
 N_NUMBERS = len(ELEMENTS) + 1
@@ -133,127 +133,6 @@ class Multiple:
     def completable(self, counts_Z: Counts, most: int) -> bool:
         """True where the next whole number of units fits."""
         return self._units(counts_Z) * self.size <= most
-
-
-class Balanced:
-    """Charges add up to zero with one oxidation state per element, every cation less electronegative than every anion.
-
-    The test of SMACT (charge neutrality and Pauling's) without its exemption of metals. A completion adds atoms of one
-    element only (two to an empty list): some balanced compositions near the limit of atoms are thereby excluded, none that
-    is not balanced is let through.
-    """
-
-    def __init__(self, lower_Z: Counts, upper_Z: Counts, least: int) -> None:
-        self.lower_Z, self.upper_Z, self.least = lower_Z.astype(np.int64), upper_Z.astype(np.int64), least
-        self._known: dict[tuple[bytes, int], bool] = {}
-
-    def holds(self, counts_Z: Counts) -> bool:
-        """True where the atoms can be neutral."""
-        charges = _Charges(counts_Z)
-        return any(charges.cations[cut] & charges.anions[cut] for cut in charges.cuts)
-
-    def completable(self, counts_Z: Counts, most: int) -> bool:
-        """True where atoms of one element make the cell neutral, what is required included."""
-        key = counts_Z.tobytes(), most
-        if key not in self._known:
-            wanted_Z = np.maximum(counts_Z, self.lower_Z)
-            starts = [wanted_Z] if wanted_Z.any() else [one for one in np.eye(N_NUMBERS, dtype=np.int64) if self._usable(one)]
-            self._known[key] = any(self._search(start, most) for start in starts)
-        return self._known[key]
-
-    def _usable(self, counts_Z: NDArray[np.int64]) -> bool:
-        return all(_ions()[z].states for z in np.flatnonzero(counts_Z).tolist()) and bool((counts_Z <= self.upper_Z).all())
-
-    def _search(self, counts_Z: NDArray[np.int64], most: int) -> bool:
-        n = int(counts_Z.sum())
-        if n > most or not self._usable(counts_Z):
-            return False
-        if n >= self.least and self.holds(counts_Z):
-            return True
-        fewest = max(1, self.least - n)
-        everyone = _Charges(counts_Z)
-        for number in _CLOSERS:
-            room = min(most - n, int(self.upper_Z[number] - counts_Z[number]))
-            present = int(counts_Z[number])
-            if room >= fewest and _ions()[number].states:
-                others = _Charges(counts_Z, without=number) if present else everyone
-                if others.closed_by(number, range(present + fewest, present + room + 1)):
-                    return True
-        return False
-
-
-_CLOSERS = sorted(range(1, N_NUMBERS), key=lambda number: (ELEMENTS[number - 1] not in ("H", "O", "F", "Na"), number))
-"""Atomic numbers in the order in which they are tried: first those that close most compositions."""
-
-
-class _Charges:
-    """What charges the atoms of some elements can carry, for every way to part cations from anions.
-
-    Elements stand in the order of electronegativity; a cut makes those before it cations, the others anions. Charges are
-    bits of an integer: bit q of `cations[cut]` is set where the cations can carry +q, of `anions[cut]` where the anions
-    can carry -q; neutral where both share a bit.
-    """
-
-    def __init__(self, counts_Z: NDArray[Any], without: int = 0) -> None:
-        numbers = [number for number in np.flatnonzero(counts_Z).tolist() if number != without]
-        ordered = sorted((_ions()[number].electronegativity, number, int(counts_Z[number])) for number in numbers)
-        self.electronegativity = [item[0] for item in ordered]
-        self.cations, self.anions = [1], [1]
-        for _, number, count in ordered:
-            self.cations.append(_union(self.cations[-1] << count * state for state in _ions()[number].states if state > 0))
-        for _, number, count in ordered[::-1]:
-            self.anions.append(_union(self.anions[-1] << -count * state for state in _ions()[number].states if state < 0))
-        self.anions.reverse()
-        # No cut between equal electronegativities.
-        values = self.electronegativity
-        self.cuts = [cut for cut in range(len(values) + 1) if not 0 < cut < len(values) or values[cut - 1] < values[cut]]
-
-    def closed_by(self, number: int, amounts: range) -> bool:
-        """True where one of these amounts of one more element makes all neutral."""
-        ion, values = _ions()[number], self.electronegativity
-        for cut in self.cuts:
-            cations, anions = self.cations[cut], self.anions[cut]
-            if not cations or not anions:
-                continue
-            as_cation = cut == len(values) or ion.electronegativity < values[cut]
-            as_anion = cut == 0 or ion.electronegativity > values[cut - 1]
-            for state in ion.states:
-                if state > 0 and as_cation and any(cations << amount * state & anions for amount in amounts):
-                    return True
-                if state < 0 and as_anion and any(anions << -amount * state & cations for amount in amounts):
-                    return True
-        return False
-
-
-@dataclass(frozen=True)
-class Ion:
-    """What an element can be in an ionic crystal."""
-
-    states: tuple[int, ...]
-    """Oxidation states other than 0 in SMACT's set smact14; empty where it has none, or no electronegativity."""
-    electronegativity: float
-    """Pauling's."""
-
-
-@cache
-def _ions() -> tuple[Ion, ...]:
-    """(Z,) the ions of each element."""
-    from smact import Element
-
-    found = [Ion((), 0.0)]
-    for symbol in ELEMENTS:
-        element = Element(symbol)
-        known = element.pauling_eneg is not None and element.oxidation_states_smact14
-        states = sorted({int(state) for state in element.oxidation_states_smact14 if state != 0}) if known else []
-        found.append(Ion(tuple(states), float(element.pauling_eneg or 0.0)))
-    return tuple(found)
-
-
-def _union(bits: Iterable[int]) -> int:
-    result = 0
-    for item in bits:
-        result |= item
-    return result
 
 
 def _counts(value: Any, text: str) -> Counts:
