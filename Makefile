@@ -12,10 +12,7 @@ CHECKED := core plugins src tests benchmarks examples setup.py
 .PHONY: demo test fast lint docs clean
 
 demo: $(STAMP)
-	$(BIN)/crystalfw run demo/xattn
-	$(BIN)/crystalfw run demo/additive
-	$(BIN)/crystalfw run demo/unconditional
-	$(BIN)/crystalfw ablate --compare runs/demo-xattn runs/demo-additive runs/demo-unconditional --out runs/demo
+	$(BIN)/crystalfw ablate recipes/ablations/demo.yaml --out runs/demo --threads 1
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

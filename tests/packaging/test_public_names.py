@@ -1,0 +1,65 @@
+"""The frozen list of public names (docs/stability.md). A name may be added here; one that goes is a breaking change."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from crystalfw.core import hookspecs
+from crystalfw.core.registry import KINDS
+
+FROZEN = {
+    "crystalfw": {"Crystal", "CrystalfwError", "create", "load", "slices"},
+    "crystalfw.core": {
+        "ConditionError", "Conditioning", "Crystal", "CrystalBatch", "CrystalfwError", "DataError", "DecodeError", "Decoded",
+        "Decoder", "Edges", "Encoded", "Encoder", "GrammarState", "Loss", "Memory", "Metric", "PluginError", "Ports",
+        "RecipeError", "Reject", "Rejected", "Representation", "SequenceDecoder", "Source", "TokenBatch", "TrainBatch",
+        "Transform", "Vocabulary", "hookimpl",
+    },
+    "crystalfw.core.testing": {
+        "ConditioningTests", "DecoderTests", "EncoderTests", "Law", "MetricTests", "Outcome", "RepresentationTests",
+        "SourceTests", "TransformTests", "laws_of", "run_laws",
+    },
+    "crystalfw.core.recipe": {"expand", "load_recipe", "recipe_to_dict"},
+}  # fmt: skip
+HOOKS = {"crystalfw_register", "fit_start", "step_end", "validation_end", "samples_ready", "run_end"}
+LAWS = {
+    "encoder": {
+        "dimensions", "rotation", "reflection", "translation", "wrapping", "permutation", "basis", "supercell",
+        "batch_independence", "declared_inputs", "gradients", "state_dict", "determinism", "smooth_cutoff",
+    },
+    "conditioning": {
+        "port", "zero_init", "influence", "mask", "batch_independence", "rows", "causality", "gradients", "state_dict",
+    },
+    "decoder": {
+        "dimensions", "causality", "cache", "cache_rows", "batch_independence", "conditioning_used", "additive_loss",
+        "gradients", "state_dict", "determinism",
+    },
+    "transform": {"stage", "validity", "determinism", "no_memory", "input_untouched", "rotation", "pickling"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", FROZEN)
+def test_public_names_stay(module):
+    loaded = importlib.import_module(module)
+    missing = FROZEN[module] - set(loaded.__all__)
+    assert not missing, f"{module} lost {sorted(missing)}: see docs/stability.md"
+    for name in loaded.__all__:
+        assert getattr(loaded, name) is not None
+
+
+def test_hooks_stay():
+    assert {name for name in vars(hookspecs) if hasattr(getattr(hookspecs, name), "crystalfw_spec")} >= HOOKS
+
+
+def test_names_of_laws_stay_because_expected_failures_uses_them():
+    from crystalfw.core.testing import laws_of
+
+    for kind, names in LAWS.items():
+        assert {law.name for law in laws_of(kind)} >= names
+
+
+def test_kinds_and_interface_version():
+    assert set(KINDS) >= {"encoder", "conditioning", "decoder", "transform", "representation", "source", "metric"}
+    assert hookspecs.INTERFACE_VERSION == 1, "raise it together with CHANGELOG.md, docs/stability.md and core/scaffold"
