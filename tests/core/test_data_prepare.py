@@ -166,8 +166,8 @@ def test_processes_give_the_same_bytes(tmp_path, monkeypatch):
     import importlib
 
     monkeypatch.setattr(importlib.import_module("crystalfw.core.data.prepare"), "ALONE", 0.0)
-    serial = make(tmp_path / "serial", Synthetic(1500), cutoff=4.0)
-    parallel = make(tmp_path / "parallel", Synthetic(1500), cutoff=4.0, workers=2)
+    serial = make(tmp_path / "serial", Synthetic(1000), cutoff=4.0)
+    parallel = make(tmp_path / "parallel", Synthetic(1000), cutoff=4.0, workers=2)
     assert everything(serial) == everything(parallel)
 
 
@@ -348,14 +348,14 @@ def test_a_full_disk_is_a_sentence_and_the_work_is_kept(tmp_path):
         # no file may grow beyond this: the shards fit, the assembled arrays do not
         resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, before[1]))
         with pytest.raises(DataError, match="What is finished is kept"):
-            make(tmp_path, Synthetic(4000), cutoff=4.0)
+            make(tmp_path, Synthetic(2000), cutoff=4.0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     shards = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("train-*.npz")}
-    assert len(shards) == 16
+    assert len(shards) == 8
     with pytest.MonkeyPatch.context() as patch:
         import importlib
 
         patch.setattr(importlib.import_module("crystalfw.core.data.prepare"), "work", None)
-        assert len(make(tmp_path, Synthetic(4000), cutoff=4.0)) > 3000
+        assert len(make(tmp_path, Synthetic(2000), cutoff=4.0)) > 1500
