@@ -24,9 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from crystalfw.core.errors import RecipeError
+from crystalfw.core.recipe.document import Mistakes, Node, read_document
 
 DEFAULT_MEASURES = {
     "val_loss": "lower",
@@ -95,16 +94,18 @@ def load_grid(path: str | Path) -> Grid:
     if not path.is_file():
         raise RecipeError([f"{path}: no such grid file"])
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise RecipeError([f"{path}: not YAML: {error}"]) from error
-    return _Reader(path, content).grid()
+        root = read_document(path, str(path))
+    except Mistakes as error:
+        raise RecipeError([f"{where}: {what}" for where, what in error.found]) from error
+    return _Reader(path, root).grid()
 
 
 class _Reader:
-    def __init__(self, path: Path, content: Any) -> None:
+    def __init__(self, path: Path, root: Node) -> None:
         self.path, self.mistakes = path, list[str]()
+        content = root.plain()
         self.content: dict[str, Any] = content if isinstance(content, dict) else {}
+        self.places = {key: str(node.where) for key, node in root.value.items()} if self.content else {}
         if not isinstance(content, dict):
             self.mistakes.append(f"{path}: a grid is a mapping with base, axes and seeds")
 
@@ -148,7 +149,7 @@ class _Reader:
                 settings.update(keys)
             cells.append(Cell(values, settings))
         if not cells and not self.mistakes:
-            self.mistakes.append(f"{self.path}: exclude: leaves no cell")
+            self._say("exclude", "leaves no cell")
         return tuple(cells)
 
     def _axis(self, name: str, values: Any) -> list[tuple[str, dict[str, Any]]]:
@@ -194,7 +195,7 @@ class _Reader:
         wanted = self._mapping("baseline", self.content.get("baseline", {}))
         found = [index for index, cell in enumerate(cells) if _fits(cell.values, wanted)]
         if not found and cells:
-            self.mistakes.append(f"{self.path}: baseline: no cell has {wanted}")
+            self._say("baseline", f"no cell has {wanted}")
         return found[0] if found else 0
 
     def _measures(self) -> dict[str, str]:
@@ -208,16 +209,14 @@ class _Reader:
         for axis, label in item.items():
             labels = [known for known, _ in axes.get(axis, [])]
             if str(label) not in labels:
-                self.mistakes.append(
-                    f"{self.path}: {where}: axis '{axis}' has no value '{label}'; it has {', '.join(labels) or 'none'}"
-                )
+                self._say(where, f"axis '{axis}' has no value '{label}'; it has {', '.join(labels) or 'none'}")
 
     def _keys(self, given: Mapping[str, Any], known: Sequence[str], prefix: str) -> None:
         for key in given:
             if key not in known:
                 near = difflib.get_close_matches(str(key), known, n=1)
                 hint = f"Did you mean '{near[0]}'?" if near else f"Keys: {', '.join(known)}."
-                self.mistakes.append(f"{self.path}: no key '{prefix}{key}'. {hint}")
+                self._say(f"{prefix}{key}", f"there is no such key. {hint}")
 
     def _mapping(self, where: str, value: Any) -> dict[str, Any]:
         if isinstance(value, dict):
@@ -226,7 +225,11 @@ class _Reader:
         return {}
 
     def _wrong(self, where: str, wanted: str) -> None:
-        self.mistakes.append(f"{self.path}: {where}: must be {wanted}")
+        self._say(where, f"must be {wanted}")
+
+    def _say(self, where: str, what: str) -> None:
+        place = self.places.get(where.split(".")[0], str(self.path))
+        self.mistakes.append(f"{place}: {where}: {what}")
 
 
 def _fits(values: Mapping[str, str], wanted: Mapping[str, Any]) -> bool:

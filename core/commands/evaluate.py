@@ -1,4 +1,10 @@
-"""Judge samples, ours or anybody's: `crystalfw evaluate SAMPLES --reference CRYSTALS`."""
+"""Judge samples, ours or anybody's, against reference crystals: metrics.json and report.html.
+
+crystalfw evaluate runs/xattn/samples.csv --reference data/test.csv.gz --train data/train.csv.gz
+crystalfw evaluate their_cifs/ --reference data/test.csv.gz --metrics shares,coverage
+crystalfw evaluate predictions.csv --reference data/test.csv.gz --match-by-id    its ids are those of the references
+crystalfw evaluate runs/xattn --reference data --metrics shares:tolerance=loose,match:n=[1,20]
+"""
 
 from __future__ import annotations
 
@@ -8,26 +14,17 @@ from pathlib import Path
 from crystalfw.core.errors import DataError
 from crystalfw.core.schema import ComponentSpec, EvaluateSection
 
-EPILOG = """examples:
-  crystalfw evaluate runs/xattn/samples.csv --reference data/test.csv.gz --train data/train.csv.gz
-  crystalfw evaluate their_cifs/ --reference data/test.csv.gz --metrics shares,coverage
-  crystalfw evaluate predictions.csv --reference data/test.csv.gz --match-by-id   (its ids are those of the references)
-"""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw evaluate`."""
     default = ",".join(spec.name for spec in EvaluateSection().metrics)
-    parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
     parser.add_argument("samples", help="samples.csv, a run folder, a CSV with a cif column, a folder or zip of CIFs, extxyz")
     parser.add_argument("--reference", metavar="PATH", help="reference crystals; of a folder with parts the test part")
     parser.add_argument("--train", metavar="PATH", help="crystals that novelty is judged against; of a folder the train part")
-    parser.add_argument(
-        "--metrics", default=default, help=f"names, separated by commas; NAME:key=value sets an option ({default})"
-    )
+    parser.add_argument("--metrics", default=default, help=f"separated by commas; NAME:key=value sets an option ({default})")
     parser.add_argument("--match-by-id", action="store_true", help="a sample's id is the id of its reference")
     parser.add_argument(
-        "--out", metavar="FOLDER", help="where metrics.json and report.html go; the samples' folder when not given"
+        "--out", metavar="FOLDER", help="where metrics.json and report.html go; the samples' folder if not given"
     )
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 takes all cores")
 
@@ -58,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 def parse_metrics(text: str) -> tuple[ComponentSpec, ...]:
     """`shares,match:n=[1,20]` as component specs; values are read as YAML."""
-    import yaml
+    from crystalfw.core.recipe.document import parse
 
     specs = []
     for item in _split(text):
@@ -68,7 +65,7 @@ def parse_metrics(text: str) -> tuple[ComponentSpec, ...]:
             key, found, value = setting.partition("=")
             if not found:
                 raise DataError(f"--metrics {item}: write options as NAME:key=value")
-            options[key.strip()] = _as_tuple(yaml.safe_load(value))
+            options[key.strip()] = _as_tuple(parse(value, f"--metrics {item}", override=True).plain())
         specs.append(ComponentSpec(name=name.strip(), options=options, where="--metrics"))
     return tuple(specs)
 

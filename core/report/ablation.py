@@ -52,8 +52,8 @@ def _verdicts(study: Study) -> Markup:
         class_="tiles",
     )
     lead = (
-        f"Every cell against {study.cells[study.grid.baseline].name}, paired by seed and, where there are per-sample outcomes, by "
-        "sample. Words go by intervals corrected for the number of comparisons of a measure (Bonferroni)."
+        f"Every cell against {study.cells[study.grid.baseline].name}, paired by seed and, where there are per-sample outcomes, "
+        "by sample. Words go by intervals corrected for the number of comparisons of a measure (Bonferroni)."
     )
     words = tag("ul", *(tag("li", line) for line in study.verdicts)) if study.verdicts else tag("p", "Nothing to compare yet.")
     return section("verdicts", "What the runs say", tiles, words, lead=lead)
