@@ -194,6 +194,7 @@ class _Writer:
             yield from [self._sampled(row) for row in done]
             self._refill(done, waiting)
 
+    @torch.inference_mode()
     def _start(self, first: list[tuple[int, Mapping[str, Any]]]) -> None:
         width = max(len(first), FEWEST_ROWS)
         idle = width - len(first)
