@@ -3,6 +3,8 @@
   python benchmarks/codec.py econ --data DATA        # every bond graph equal to pymatgen's EconNN?
   python benchmarks/codec.py speed --data DATA       # encode, keys, reading; CPU seconds, one thread
   python benchmarks/codec.py stability --data DATA   # keys of 10,000 random equivalents
+  python benchmarks/codec.py noise --data DATA       # keys of crystals whose atoms are moved a little
+  python benchmarks/codec.py collisions --data DATA  # crystals with equal keys: are they the same crystal?
   python benchmarks/codec.py tokens --data DATA      # tokens a crystal; rigid and metric on --written N
   python benchmarks/codec.py hostile --data DATA     # 100,000 mutated and random strings
 
@@ -160,6 +162,45 @@ def stability(data: Path, count: int = 10_000) -> None:
     print(table(*rows))
 
 
+def noise(data: Path, count: int = 500) -> None:
+    """Keys after every atom is moved by normal noise: a key changes where a bond does."""
+    rng = np.random.default_rng(0)
+    sizes = (1e-5, 1e-4, 1e-3, 1e-2)
+    rows: list[tuple[object, ...]] = [("set", "crystals", *(f"{size:g} angstrom" for size in sizes))]
+    for name in SETS:
+        some = sample(crystals(data, name), count)
+        same = []
+        for size in sizes:
+            moved = [_moved(crystal, size, rng) for crystal in some]
+            same.append(f"{sum(slices.key(a) == slices.key(b) for a, b in zip(some, moved, strict=True)) / len(some):.1%}")
+        rows.append((name, len(some), *same))
+    print(table(*rows))
+
+
+def _moved(crystal: Crystal, size: float, rng: np.random.Generator) -> Crystal:
+    shift = rng.normal(size=(crystal.n_atoms, 3)) * size @ np.linalg.inv(crystal.lattice)
+    return Crystal(lattice=crystal.lattice, frac_coords=crystal.frac_coords + shift, numbers=crystal.numbers)
+
+
+def collisions(data: Path) -> None:
+    """Pairs of crystals of one set with equal keys: do they match by pymatgen's StructureMatcher, strictly, loosely?"""
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    rows: list[tuple[object, ...]] = [("set", "crystals", "distinct keys", "pairs tried", "match strictly", "loosely")]
+    for name in SETS:
+        groups: dict[str, list[Crystal]] = {}
+        found = crystals(data, name)
+        for crystal in found:
+            groups.setdefault(slices.key(crystal), []).append(crystal)
+        pairs = [(group[0].structure, other.structure) for group in groups.values() for other in group[1:]][:100]
+        counts = []
+        for ltol, stol, angle in ((0.2, 0.3, 5), (0.3, 0.5, 10)):
+            matcher = StructureMatcher(ltol=ltol, stol=stol, angle_tol=angle, attempt_supercell=False)
+            counts.append(sum(bool(matcher.fit(a, b)) for a, b in pairs))
+        rows.append((name, len(found), len(groups), len(pairs), *counts))
+    print(table(*rows))
+
+
 def tokens(data: Path, written: int = 0) -> None:
     """Mean tokens a crystal. `rigid` and `metric` are chosen by decoding, so they are measured on a sample, and against
     the plain strings of that sample; `all contacts` is the metric string with all that rigidity asks for."""
@@ -272,18 +313,14 @@ def hostile(data: Path, count: int = 100_000) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("econ", "speed", "stability", "tokens", "hostile"))
+    works = {work.__name__: work for work in (econ, speed, stability, noise, collisions, tokens, hostile)}
+    parser.add_argument("what", choices=works)
     parser.add_argument("--data", type=Path, required=True, help="folder with mp_20, mpts_52, perov_5, carbon_24, wbm_10k")
     parser.add_argument("--written", type=int, default=0, help="tokens: rigid and metric of so many crystals of each set")
-    parser.add_argument("--count", type=int, help="stability, hostile: how many")
+    parser.add_argument("--count", type=int, help="stability, noise, hostile: how many")
     args = parser.parse_args()
-    counted = {"count": args.count} if args.count else {}
-    if args.what == "tokens":
-        tokens(args.data, args.written)
-    elif args.what in ("stability", "hostile"):
-        (stability if args.what == "stability" else hostile)(args.data, **counted)
-    else:
-        (econ if args.what == "econ" else speed)(args.data)
+    options = {"written": args.written} if args.what == "tokens" else {"count": args.count} if args.count else {}
+    works[args.what](args.data, **options)  # type: ignore[operator]
 
 
 if __name__ == "__main__":
