@@ -75,9 +75,9 @@ class Watch(threading.Thread):
         for process in [self.me, *self.me.children(recursive=True)]:
             try:
                 self.cpu[process.pid] = sum(process.cpu_times()[:2])
-                info = process.memory_full_info()
-                # memory of its own: shared pages and mapped files belong to the system's cache
-                self.rss[process.pid] = max(self.rss.get(process.pid, 0), info.uss)
+                info = process.memory_info()
+                # memory of its own: pages of mapped files are the system's cache and can be dropped at any time
+                self.rss[process.pid] = max(self.rss.get(process.pid, 0), info.rss - info.shared)
             except psutil.Error:
                 continue
 
