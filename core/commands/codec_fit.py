@@ -33,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw codec fit`."""
     parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
     parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="folders with train.csv(.gz), column cif")
+    parser.add_argument(
+        "--licence",
+        nargs="+",
+        default=[],
+        metavar="TEXT",
+        help="licence of each folder's data, for the record; as many as --data",
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="where the fitted parts and their record go")
     parser.add_argument("--representation", default="slices", help="whose parts (slices)")
     parser.add_argument("--steps", type=int, default=12_000, help="optimiser steps of the length net (12000)")
@@ -47,11 +54,14 @@ def run(args: argparse.Namespace) -> int:
     if not hasattr(component, "fit_codec"):
         raise PluginError(f"representation '{args.representation}' has no fitted parts (no method fit_codec)")
     folders = [Path(name) for name in args.data]
+    licences = args.licence or ["not stated"] * len(folders)
+    if len(licences) != len(folders):
+        raise DataError(f"--licence has {len(licences)} entries for {len(folders)} folders; give one for each, in their order")
     tables = [_tables(folder, TRAIN_FILES) for folder in folders]  # before the first row is read: all paths are checked
     rejected: Counter[str] = Counter()
-    data: list[dict[str, Any]] = []
+    data = [{"name": folder.resolve().name, "licence": text} for folder, text in zip(folders, licences, strict=True)]
     record = component.fit_codec(
-        _training(folders, tables, args.limit, rejected, data),
+        _training(tables, args.limit, rejected, data),
         _validation(folders, args.validate, rejected),
         Path(args.out),
         steps=args.steps,
@@ -78,20 +88,19 @@ def _tables(folder: Path, names: Sequence[str]) -> list[Path]:
 
 
 def _training(
-    folders: Sequence[Path],
     tables: Sequence[Sequence[Path]],
     limit: int | None,
     rejected: Counter[str],
     data: list[dict[str, Any]],
 ) -> Iterator[Crystal]:
-    """The training crystals of all folders; `data` gets a line for each folder once it is read."""
-    for folder, paths in zip(folders, tables, strict=True):
+    """The training crystals of all folders; what was read of a folder is noted in its entry of `data`."""
+    for entry, paths in zip(data, tables, strict=True):
         count = 0
         rows = (crystal for path in paths for crystal in read_crystals(path, rejected))
         for crystal in islice(rows, limit):
             count += 1
             yield crystal
-        data.append({"name": folder.resolve().name, "files": [path.name for path in paths], "crystals": count})
+        entry.update(files=[path.name for path in paths], crystals=count)
 
 
 def _validation(folders: Sequence[Path], count: int, rejected: Counter[str]) -> Iterator[Crystal]:

@@ -44,7 +44,7 @@ class DecoderConfig:
 
     rounds: int = 3
     """Most refinement rounds with the length net; 0 leaves it to the table."""
-    settled: float = 0.01
+    settled: float = 0.02
     """A crystal whose edge lengths moved by less than this share (mean) in a round gets no further one."""
     batch: int = 64
     """Most crystals that are decoded together."""
