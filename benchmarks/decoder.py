@@ -294,7 +294,11 @@ def _run_steps(model: GPT, rows: int, count: int, parts: dict[str, float] | None
     parts = {} if parts is None else parts
     width = max(rows, 8)
     ports = Ports(None, None)
-    cache, grammar = model.new_cache(width, count + 4, ports), REPRESENTATION.grammar(width, 5000)
+    # Enough atoms that no graph is full before the last step; the end is not taken.
+    cache, grammar = (
+        model.new_cache(width, count + 4, ports),
+        REPRESENTATION.grammar(width, 5000, [{"n_atoms": [6, 20]}] * width),
+    )
     ids, index = np.full(width, VOCABULARY.begin), np.arange(width)
     for step in range(count):
         marks = [time.process_time()]

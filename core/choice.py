@@ -52,7 +52,14 @@ class Choice:
         """One allowed token id per row (R,); -1 for rows with a negative index."""
         key = np.uint64(seed % 2**64)
         top_k, top_p, min_p = self.top_k or 0, self.top_p or 1.0, self.min_p or 0.0
-        return np.asarray(_draw(logits_RV, allowed_RV, key, index_R, step_R, self.temperature, top_k, top_p, min_p))
+        chosen_R = np.asarray(_draw(logits_RV, allowed_RV, key, index_R, step_R, self.temperature, top_k, top_p, min_p))
+        stuck = np.flatnonzero((chosen_R < 0) & (index_R >= 0))
+        if len(stuck):
+            sample, step = index_R[stuck[0]], step_R[stuck[0]]
+            raise ValueError(
+                f"sample {sample}: the grammar allows no token at step {step}; it must keep every string completable"
+            )
+        return chosen_R
 
 
 @numba.njit(cache=True)
@@ -151,8 +158,8 @@ def _draw(
                 tokens[count] = token
                 scaled[count] = logits_RV[row, token] * inverse
                 count += 1
-        if count == 1:
-            chosen_R[row] = tokens[0]
+        if count <= 1:
+            chosen_R[row] = tokens[0] if count == 1 else -1
             continue
         least = _threshold(scaled[:count], top_k, top_p, min_p) if filtered and temperature > 0.0 else -np.inf
         likeliest = np.argmax(scaled[:count])

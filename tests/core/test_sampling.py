@@ -285,3 +285,9 @@ def test_the_likeliest_distinct_are_kept():
 
 
 CANDIDATES = [("ab", 2.0, True), ("ba", 1.0, True), ("c", 3.0, True), ("d", 0.5, False), ("cc", 4.0, True)]
+
+
+def test_a_grammar_without_way_out_is_named():
+    logits, nothing = np.zeros((1, 4), dtype=np.float32), np.zeros((1, 4), dtype=bool)
+    with pytest.raises(ValueError, match="sample 7: the grammar allows no token at step 3"):
+        Choice().draw(logits, nothing, 0, np.array([7]), np.array([3]))
