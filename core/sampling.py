@@ -28,8 +28,8 @@ from crystalfw.core.schema import SampleSection
 
 BLOCK = 64
 """Conditions are encoded in blocks of so many consecutive sample indices, whatever the batch size."""
-FEWEST_ROWS = 8
-"""Matrix products of fewer rows than four take another path in common libraries and round differently."""
+ROWS_PER_THREAD = 4
+"""Matrix products of fewer rows than four for each thread take another path in common libraries and round differently."""
 MEMORY_STEP = 16
 """Memories are padded to a multiple of so many tokens, so that neighbours seldom change the shape."""
 
@@ -196,7 +196,8 @@ class _Writer:
 
     @torch.inference_mode()
     def _start(self, first: list[tuple[int, Mapping[str, Any]]]) -> None:
-        width = max(len(first), FEWEST_ROWS)
+        self.fewest = max(8, ROWS_PER_THREAD * torch.get_num_threads())
+        width = max(len(first), self.fewest)
         idle = width - len(first)
         self.index_R = np.array([index for index, _ in first] + [-1] * idle, dtype=np.int64)
         self.ids_RT = np.full((width, self.max_length), self.vocabulary.pad, dtype=np.int64)
@@ -269,7 +270,7 @@ class _Writer:
             self.grammar.select(order)
             self.ports = self.conditions.replace(self.ports, rows, self.index_R[rows].tolist())
         live = np.flatnonzero(self.index_R >= 0)
-        width = max(len(live), FEWEST_ROWS)
+        width = max(len(live), self.fewest)
         if len(live) and width <= 0.75 * len(self.index_R):
             self._keep(np.concatenate([live, np.flatnonzero(self.index_R < 0)[: width - len(live)]]))
 
