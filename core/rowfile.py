@@ -27,7 +27,7 @@ class RowFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         record = self.path.with_name(self.path.name + ".request.json")
         text = json.dumps(dict(request), indent=2, sort_keys=True)
-        if self.path.exists() and self.path.stat().st_size:
+        if self._has_header():
             self._check_request(record, text)
             self._recover()
         else:
@@ -35,6 +35,15 @@ class RowFile:
             with open(self.path, "w", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerow(self.columns)
         self._file: IO[str] = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115 - closed by __exit__
+
+    def _has_header(self) -> bool:
+        """False where there is no file, or a kill came before its first line was whole."""
+        if not self.path.exists():
+            return False
+        header = (",".join(self.columns) + "\n").encode()
+        with open(self.path, "rb") as file:
+            beginning = file.read(len(header))
+        return beginning == header or not header.startswith(beginning)
 
     def _check_request(self, record: Path, text: str) -> None:
         try:

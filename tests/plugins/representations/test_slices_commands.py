@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from crystalfw.core.cli import main
+from crystalfw.core.commands._rows import run_rows
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.errors import Interrupted
+from crystalfw.core.rowfile import RowFile
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -61,7 +66,7 @@ def test_a_cut_file_is_completed_and_a_finished_one_kept(tmp_path: Path, crystal
     for path in (whole, cut):
         assert main(["encode", str(crystals_csv), "-o", str(path), "--workers", "1"]) == 0
     text = whole.read_bytes()
-    for size in (len(text), len(text) * 2 // 3, len(text) // 2 + 7, 40):
+    for size in (len(text), len(text) * 2 // 3, len(text) // 2 + 7, 40, 10, 0):
         cut.write_bytes(text[:size])
         assert main(["encode", str(crystals_csv), "-o", str(cut), "--workers", "1"]) == 0
         assert cut.read_bytes() == text
@@ -76,6 +81,22 @@ def test_tables_never_mix(tmp_path: Path, crystals_csv: Path, capsys: pytest.Cap
     foreign.write_text("a,b\n1,2\n")
     assert main(["encode", str(crystals_csv), "-o", str(foreign)]) == 2
     assert foreign.read_text() == "a,b\n1,2\n"
+
+
+def test_a_signal_ends_the_work_after_the_rows_at_hand(tmp_path: Path) -> None:
+    def work(number: int) -> list[list[str]]:
+        if number == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return [[str(number), "ok"]]
+
+    path = tmp_path / "rows.csv"
+    with RowFile(path, ("number", "status"), {}) as out, pytest.raises(Interrupted, match="SIGTERM after 4 rows"):
+        run_rows("test", out, work, ((k,) for k in range(9)), status=1, workers=1)
+    with RowFile(path, ("number", "status"), {}) as out:
+        assert out.done == 4
+        counts = run_rows("test", out, work, ((k,) for k in range(out.done, 9)), status=1, workers=1)
+    assert counts == {"ok": 5}
+    assert [row["number"] for row in rows(path)] == [str(k) for k in range(9)]
 
 
 def test_strings_from_text_and_gzip(tmp_path: Path) -> None:
