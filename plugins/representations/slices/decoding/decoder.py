@@ -113,7 +113,7 @@ def _decode_batch(graphs: Sequence[QuotientGraph], config: DecoderConfig, parts:
         geometry, usable_B = first_geometry(batch, expectation)
         wanted_E = expectation.edge
         if parts.net is not None and config.rounds > 0:
-            geometry, wanted_E = rounds(parts.net, batch, geometry, expectation, config)
+            geometry, wanted_E = rounds(parts.net.to(config.device), batch, geometry, expectation, config)
         quality = measure(batch, geometry, wanted_E, expectation.atom)
     return _outcomes(graphs, batch.to("cpu"), geometry, usable_B.tolist(), quality, config)
 
