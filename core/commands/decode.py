@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", metavar="FILE", required=True, help="CSV to write")
     parser.add_argument("--cif-dir", metavar="DIR", help="also write every crystal as DIR/ID.cif")
     parser.add_argument("--column", default="slices", help="the column with the strings (default slices)")
+    parser.add_argument("--symmetrise", action="store_true", help="put every crystal onto its space group (spglib)")
     parser.add_argument("--relax", action="store_true", help="relax every crystal with CHGNet (pip install 'crystalfw[relax]')")
     parser.add_argument("--representation", default="slices", help="which representation (default slices)")
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 takes all cores")
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Decode; 0 also where some strings give no crystal: their rows say why."""
-    options = {"relax": True} if args.relax else {}
+    options = {name: True for name in ("symmetrise", "relax") if getattr(args, name)}
     registry().create("representation", args.representation, options)  # says what is wrong before anything is read
     path = Path(args.input)
     folder = Path(args.cif_dir) if args.cif_dir else None

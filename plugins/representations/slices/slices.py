@@ -16,6 +16,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DecodeError, PluginError
 from crystalfw.core.interfaces import Decoded, Encoded, GrammarState, Representation
 from crystalfw.core.samples import space_group_number
+from crystalfw.plugins.representations.slices import finishing
 from crystalfw.plugins.representations.slices.augmentation import random_equivalent
 from crystalfw.plugins.representations.slices.decoding.quality import DECODER_REASONS
 from crystalfw.plugins.representations.slices.dialects import DIALECTS, MAX_ATOMS, vocabulary
@@ -48,6 +49,12 @@ class Slices(Representation):
         """Put the space-group prefix in front (spglib, tolerance 0.1 angstrom)."""
         max_atoms: int = MAX_ATOMS
         """Largest cell: the number of atom-index tokens in the vocabulary."""
+        symmetrise: bool = False
+        """Put decoded crystals onto the space group of the string's prefix, else the one that spglib finds."""
+        relax: bool = False
+        """Relax decoded crystals with CHGNet (extra `crystalfw[relax]`): seconds a crystal."""
+        device: str = "cpu"
+        """Where decoding computes, e.g. cuda."""
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or self.Config()
@@ -55,6 +62,8 @@ class Slices(Representation):
             raise PluginError(f"slices: no dialect called {self.config.dialect!r}; there are {', '.join(DIALECTS)}")
         if not 1 <= self.config.max_atoms <= 256:
             raise PluginError(f"slices: max_atoms must be 1 to 256, not {self.config.max_atoms}")
+        if self.config.relax:
+            finishing.relaxer()  # says at once what is missing
         self.vocabulary = vocabulary(self.config.max_atoms)
         self._ids = {token: number for number, token in enumerate(self.vocabulary.tokens)}
 
@@ -89,7 +98,7 @@ class Slices(Representation):
 
     def decode(self, strings: Sequence[str]) -> list[Decoded]:
         """A crystal of each string, or one of reasons.DECODE_REASONS with a message."""
-        from crystalfw.plugins.representations.slices.decoding.decoder import decode_graphs
+        from crystalfw.plugins.representations.slices.decoding.decoder import DecoderConfig, decode_graphs
 
         outcomes: list[Decoded | None] = [None] * len(strings)
         graphs: list[tuple[int, QuotientGraph]] = []
@@ -98,7 +107,13 @@ class Slices(Representation):
                 graphs.append((place, read_net(string)))
             except DecodeError as error:
                 outcomes[place] = Decoded(reason=error.reason, message=str(error))
-        for (place, _), outcome in zip(graphs, decode_graphs([graph for _, graph in graphs]), strict=True):
+        config = DecoderConfig(device=self.config.device)
+        decoded = decode_graphs([graph for _, graph in graphs], config)
+        if self.config.symmetrise:
+            decoded = [finishing.symmetrise(outcome, g.space_group) for outcome, (_, g) in zip(decoded, graphs, strict=True)]
+        if self.config.relax:
+            decoded = finishing.relaxer()(decoded)
+        for (place, _), outcome in zip(graphs, decoded, strict=True):
             outcomes[place] = outcome
         assert all(outcome is not None for outcome in outcomes)
         return [outcome for outcome in outcomes if outcome is not None]

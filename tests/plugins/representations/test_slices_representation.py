@@ -11,6 +11,7 @@ from crystalfw import slices
 from crystalfw.core.crystal import Crystal, lattice_to_parameters
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import DecodeError, PluginError
+from crystalfw.core.samples import space_group_number
 from crystalfw.plugins.representations.slices.decoding.quality import DECODER_REASONS
 from crystalfw.plugins.representations.slices.reasons import DECODE_REASONS
 
@@ -86,6 +87,17 @@ def test_decoding_gives_back_the_topology(name: str, library: dict[str, Crystal]
     outcome = slices.decode(slices.encode(library[name], "metric"))
     assert outcome.crystal is not None
     assert slices.key(outcome.crystal) == slices.key(library[name])
+
+
+def test_symmetrised_onto_the_space_group_of_the_prefix(library: dict[str, Crystal]) -> None:
+    codec = slices.Slices(slices.Slices.Config(space_group=True, symmetrise=True))
+    outcome = codec.decode([codec.encode([library["perovskite"]])[0].string])[0]
+    assert outcome.crystal is not None
+    assert outcome.quality["space_group_met"] == 1
+    lengths, angles = lattice_to_parameters(outcome.crystal.lattice)
+    np.testing.assert_allclose(lengths, lengths[0], rtol=1e-6)
+    np.testing.assert_allclose(angles, 90, atol=1e-5)
+    assert space_group_number(outcome.crystal, symprec=1e-4) == 221
 
 
 PUBLISHED = {
