@@ -10,7 +10,7 @@ from crystalfw.plugins.representations.slices.augmentation import random_equival
 from crystalfw.plugins.representations.slices.decoding.decoder import DecoderConfig, decode_graphs
 from crystalfw.plugins.representations.slices.decoding.quality import DECODER_REASONS
 from crystalfw.plugins.representations.slices.decoding.symmetry import symmetrised, with_space_group
-from crystalfw.plugins.representations.slices.decoding.synthesis import compare, written_graphs
+from crystalfw.plugins.representations.slices.decoding.synthesis import compare, with_shortest, written_graphs
 from crystalfw.plugins.representations.slices.encoding import bonded, canonical_graph, with_lengths
 from crystalfw.plugins.representations.slices.graph import NO_LENGTH, QuotientGraph
 from crystalfw.plugins.representations.slices.rigidity import stiffened, stiffening
@@ -101,6 +101,17 @@ def test_rigid_strings_decode_and_say_no_more_than_they_must():
         assert (graph.length[~graph.contact] == NO_LENGTH).all()
         assert (graph.length[graph.contact] >= 0).all()
     assert graphs[list(CRYSTALS).index("rock salt")].contact.sum() == 0
+
+
+def test_the_shortest_non_bonds_come_in_whole_groups():
+    net = bonded(CRYSTALS["rock salt"])
+    wider = with_shortest(net, 1)
+    added = wider.distances[net.graph.n_edges :]
+    assert len(added) == 12  # both fcc lattices: six pairs each at a / sqrt(2), and not only two of them
+    np.testing.assert_allclose(added, 5.64 / 2**0.5)
+    assert wider.graph.contact[net.graph.n_edges :].all()
+    edges = np.column_stack([wider.graph.i, wider.graph.j, wider.graph.shifts])
+    assert len(np.unique(edges, axis=0)) == len(edges)
 
 
 def test_contradicting_lengths_are_measured_and_survived():
