@@ -17,7 +17,7 @@ from crystalfw.core.errors import CrystalfwError
 from crystalfw.core.recipe.document import Node, Where, wrap
 from crystalfw.core.recipe.merge import overlay
 from crystalfw.core.registry import Registry
-from crystalfw.core.schema import Bounds, ComponentSpec, Kind
+from crystalfw.core.schema import Bounds, ComponentSpec, Kind, Recipe
 
 INVALID: Any = object()
 """Stands for a value about which a mistake has been recorded."""
@@ -231,18 +231,19 @@ class Reader:
 
 
 def _unknown_key(cls: type, path: str, key: str) -> str:
-    """The message about a key that a section does not have; it also looks one level down."""
+    """The message about a key that a section does not have; it also looks where else in a recipe the key stands."""
     known = [item.name for item in dataclasses.fields(cls) if item.init]
     near = difflib.get_close_matches(key, known, n=1)
-    below = [
-        f"{name}.{item.name}"
-        for name, hint in type_hints(cls).items()
-        if dataclasses.is_dataclass(hint) and hint is not ComponentSpec
-        for item in dataclasses.fields(hint)
-        if item.name == key
-    ]
-    hint = f"Did you mean '{(near or below)[0]}'?" if near or below else f"Options: {', '.join(known) or 'none'}."
+    if not near and cls.__module__ == Recipe.__module__:
+        near = [f"{section}.{key}" for section, keys in _sections().items() if key in keys]
+    hint = f"Did you mean '{near[0]}'?" if near else f"Options: {', '.join(known) or 'none'}."
     return f"{path or 'recipe'}: no option called '{key}'. {hint}"
+
+
+def _sections() -> dict[str, list[str]]:
+    """Section of a recipe -> its keys."""
+    sections = {name: hint for name, hint in type_hints(Recipe).items() if dataclasses.is_dataclass(hint)}
+    return {name: [item.name for item in dataclasses.fields(hint)] for name, hint in sections.items()}
 
 
 def _show(node: Node) -> str:

@@ -79,6 +79,7 @@ fit:
         ("name: 2024", "name: expected text, got 2024 (quote it if it is text)"),
         ("seed: true", "seed: expected an integer of at least 0, got true"),
         ("lr: 1e-3", "recipe: no option called 'lr'. Did you mean 'fit.lr'?"),
+        ("fit: {devices: 2}", "fit: no option called 'devices'. Did you mean 'fabric.devices'?"),
         ("model: graph", "model: expected a mapping of options, got 'graph'"),
         ("model:\n  encoder: [graph]", "expected the name of an encoder, or a mapping"),
         ("model:\n  encoder:\n    name: 3", "expected the name of an encoder"),
