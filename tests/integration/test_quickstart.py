@@ -1,19 +1,16 @@
-"""docs/quickstart.md, command by command."""
+"""docs/quickstart.md, command by command, in one process."""
 
 from __future__ import annotations
 
 import csv
-import os
 import re
 import shlex
-import subprocess
-import sys
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from crystalfw.core import Crystal
+from crystalfw.core import Crystal, cli
 from crystalfw.core.discovery import registry
 
 PAGE = Path(__file__).parents[2] / "docs" / "quickstart.md"
@@ -32,27 +29,18 @@ def write_table(path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:No Pauling electronegativity")
-def test_every_command_of_the_quickstart_works(tmp_path):
+def test_every_command_of_the_quickstart_works(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "my_crystals.csv")
     text = PAGE.read_text(encoding="utf-8")
     blocks = re.findall(r"^```bash\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
     commands = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     assert len(commands) >= 9
-    write_table(tmp_path / "my_crystals.csv")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for command in commands:
         program, *arguments = shlex.split(command)
         assert program == "crystalfw"
-        done = subprocess.run(
-            [sys.executable, "-m", "crystalfw", *arguments],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
-    run = tmp_path / "runs" / "smoke"
+        assert cli.main(arguments) == 0, f"{command}\n{capsys.readouterr()}"
     promised = re.findall(r"^\| `([^`]+)`", text.partition("holds\n")[2].partition("## Change")[0], flags=re.MULTILINE)
     assert len(promised) >= 4
     for name in promised:
-        assert (run / name).exists(), name
+        assert (tmp_path / "runs" / "smoke" / name).exists(), name
