@@ -64,7 +64,7 @@ class Backbone(SequenceDecoder):
         self.dim, self.n_layers, self.max_length = config.dim, config.n_layers, config.max_length
         self.token = nn.Embedding(len(vocabulary), config.dim)
         self.position = nn.Embedding(config.max_length, config.dim) if config.positions == "learned" else None
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = nn.Dropout(config.dropout) if config.dropout else None
         self.blocks = nn.ModuleList([Block(config) for _ in range(config.n_layers)])
         self.norm = nn.LayerNorm(config.dim)
         self.head = None if config.tied else nn.Linear(config.dim, len(vocabulary), bias=False)
@@ -102,7 +102,7 @@ class Backbone(SequenceDecoder):
         h_BTD = self.token(ids_BT)
         if self.position is not None:
             h_BTD = h_BTD + self.position(positions)
-        return self.drop(h_BTD)
+        return h_BTD if self.drop is None else self.drop(h_BTD)
 
     def logits(self, h_BTD: Tensor) -> Tensor:
         """(B, T, V) scores of the next token."""
@@ -209,7 +209,7 @@ class Block(nn.Module):
         self.norm_attention = nn.LayerNorm(config.dim)
         self.qkv = nn.Linear(config.dim, 3 * config.dim)
         self.out = nn.Linear(config.dim, config.dim)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = nn.Dropout(config.dropout) if config.dropout else None
         self.norm_mlp = nn.LayerNorm(config.dim)
         self.grow = nn.Linear(config.dim, hidden)
         self.shrink = nn.Linear(hidden, config.dim)
@@ -217,10 +217,13 @@ class Block(nn.Module):
     def forward(self, h_BTD: Tensor, ports: Ports, layer: int, attention: Attend) -> Tensor:
         """h (B, T, D) after this block."""
         qkv_BT3HK = self.qkv(self.norm_attention(h_BTD)).unflatten(-1, (3, self.n_heads, -1))
-        h_BTD = h_BTD + self.drop(self.out(attention(qkv_BT3HK)))
+        h_BTD = h_BTD + self._dropped(self.out(attention(qkv_BT3HK)))
         h_BTD = ports.layer(h_BTD, layer)
         hidden_BTF = functional.gelu(self.grow(self.norm_mlp(h_BTD)))
-        return h_BTD + self.drop(self.shrink(hidden_BTF))
+        return h_BTD + self._dropped(self.shrink(hidden_BTF))
+
+    def _dropped(self, h_BTD: Tensor) -> Tensor:
+        return h_BTD if self.drop is None else self.drop(h_BTD)
 
 
 def rotary_turns(length: int, head_dim: int) -> Tensor:

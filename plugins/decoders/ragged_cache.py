@@ -88,7 +88,7 @@ def _pool() -> ThreadPoolExecutor:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _exponentials(scores: Floats, n: int, bits: NDArray[np.int32], powers: Floats) -> float:
+def _exponentials(scores: Floats, n: int, bits: NDArray[np.int32], powers: Floats) -> np.float32:
     """Replace the first n scores by exp(score - largest) and return their sum.
 
     exp(x) = 2^(x log2 e), the whole part put into the exponent bits (`bits` and `powers` are one memory), the fraction by
@@ -148,7 +148,7 @@ def _attend_rows(
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _scores(query_K: Floats, keys_KL: Floats, n: int, scale: float, scores: Floats) -> None:
+def _scores(query_K: Floats, keys_KL: Floats, n: int, scale: np.float32, scores: Floats) -> None:
     for s in range(n):
         scores[s] = np.float32(0.0)
     fours = len(query_K) // 4 * 4
@@ -164,7 +164,7 @@ def _scores(query_K: Floats, keys_KL: Floats, n: int, scale: float, scores: Floa
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _weigh(weights: Floats, values_LK: Floats, n: int, norm: float, read_K: Floats) -> None:
+def _weigh(weights: Floats, values_LK: Floats, n: int, norm: np.float32, read_K: Floats) -> None:
     for k in range(len(read_K)):
         read_K[k] = np.float32(0.0)
     fours = n // 4 * 4
