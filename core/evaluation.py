@@ -19,6 +19,8 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +98,7 @@ def load_samples(samples: str | Path | Sequence[Sample], *, match_by_id: bool = 
     """All samples asked for, failed ones included. Raises DataError where there are none."""
     if isinstance(samples, (str, Path)):
         path = sample_path(samples)
-        rows = read_samples(path) if is_sample_table(path) else _foreign(path)
+        rows = read_samples(path) if is_sample_table(path) else foreign_samples(path)
         found = list(rows if quiet else track(rows, f"reading {path.name}"))
     else:
         path, found = Path("samples"), list(samples)
@@ -216,7 +218,7 @@ def _write_outcomes(path: Path, results: Mapping[str, Evaluated]) -> None:
                 writer.writerows([name, measure, id, repr(float(value))] for id, value in values.items())
 
 
-def _foreign(path: Path) -> Iterator[Sample]:
+def foreign_samples(path: Path) -> Iterator[Sample]:
     """Crystals of somebody else's files as samples; a row that cannot be read is a failed sample, not a missing one."""
     for number, item in enumerate(_read_source(path, None), start=1):
         rejected = isinstance(item, Rejected)
@@ -240,11 +242,23 @@ def _read_source(path: Path, part: str | None) -> Iterator[Crystal | Rejected]:
 
 
 def _canonical_key() -> Callable[[Crystal], str] | None:
-    """The key of the slices representation, where it offers one."""
+    """The canonical key that the representation `slices` offers, as its class or the module it is registered from."""
     try:
-        return getattr(registry().get("representation", "slices").load(), "key", None)
+        entry = registry().get("representation", "slices")
+        component = entry.load()
     except PluginError:
         return None
+    module = import_module(entry.target.partition(":")[0]) if isinstance(entry.target, str) else None
+    key = getattr(component, "key", None) or getattr(module, "key", None)
+    return None if key is None else partial(_key_or_nothing, key)
+
+
+def _key_or_nothing(key: Callable[[Crystal], str], crystal: Crystal) -> str:
+    """Empty where the representation cannot write the crystal: an empty key decides nothing."""
+    try:
+        return key(crystal)
+    except CrystalfwError:
+        return ""
 
 
 def _with_reference(sample: Sample) -> Sample:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ class Pick:
     """A crystal to show."""
 
     id: str
-    crystal: Crystal
+    formula: str
     cif: str
+    crystal: Crystal | None = None
     space_group: str = ""
     condition: str = ""
     origin: str = ""
@@ -37,34 +38,51 @@ class Pick:
 
 
 def pick(samples: Path | None, *, preferred: Sequence[str] = (), count: int = SHOWN) -> list[Pick]:
-    """Crystals from a table: first those preferred (valid, unique, novel), then others, each formula once as far as it goes."""
-    if samples is None or not is_sample_table(samples):
+    """Crystals to show: first those preferred (valid, unique, novel), then others, each formula once as far as it goes.
+
+    `samples` is a table of ours or anybody's files.
+    """
+    if samples is None:
         return []
     wanted = set(preferred)
-    rows = [row for row in islice(read_rows(samples), _LOOKED_AT) if row["status"] == "ok" and row["cif"].strip()]
-    rows.sort(key=lambda row: row["id"] not in wanted)
-    first: list[dict[str, str]] = []
-    again: list[dict[str, str]] = []
+    found = list(_from_table(samples) if is_sample_table(samples) else _from_files(samples))
+    found.sort(key=lambda item: item.id not in wanted)
+    first: list[Pick] = []
+    again: list[Pick] = []
     seen: set[str] = set()
-    for row in rows:
-        (again if row["formula"] in seen else first).append(row)
-        seen.add(row["formula"])
-    picks: list[Pick] = []
-    for row in [*first, *again]:
-        if len(picks) == count:
-            break
-        try:
-            crystal = crystal_from_cif(row["cif"], id=row["id"])
-        except DataError:
-            continue
-        if crystal.n_atoms <= MOST_ATOMS:
-            picks.append(Pick(row["id"], crystal, row["cif"], row["space_group"], row["condition"]))
-    return picks
+    for item in found:
+        (again if item.formula in seen else first).append(item)
+        seen.add(item.formula)
+    picks = (replace(item, crystal=crystal) for item in (*first, *again) if (crystal := _drawable(item)) is not None)
+    return list(islice(picks, count))
+
+
+def _from_table(path: Path) -> Iterator[Pick]:
+    for row in islice(read_rows(path), _LOOKED_AT):
+        if row["status"] in ("ok", "") and row["cif"].strip():
+            yield Pick(row["id"], row["formula"] or row["id"], row["cif"], None, row["space_group"], row["condition"])
+
+
+def _from_files(path: Path) -> Iterator[Pick]:
+    from crystalfw.core.evaluation import foreign_samples
+
+    for sample in islice(foreign_samples(path), _LOOKED_AT):
+        if sample.crystal is not None:
+            yield Pick(sample.id, sample.crystal.formula, sample.crystal.cif(), sample.crystal)
+
+
+def _drawable(item: Pick) -> Crystal | None:
+    """The crystal, unless its CIF does not parse or it has too many atoms for a picture."""
+    try:
+        crystal = item.crystal or crystal_from_cif(item.cif, id=item.id)
+    except DataError:
+        return None
+    return crystal if crystal.n_atoms <= MOST_ATOMS else None
 
 
 def gallery(picks: Sequence[Pick]) -> Markup:
     """The section with all cards."""
-    numbers = {int(number) for item in picks for number in item.crystal.numbers}
+    numbers = {int(number) for item in picks if item.crystal is not None for number in item.crystal.numbers}
     button = Markup('<button id="spin" class="button" type="button" aria-pressed="false" hidden>Turn all slowly</button>')
     lead = (
         "Drag a crystal to turn it, or focus it and use the arrow keys; a double click sets it back. "
@@ -75,6 +93,7 @@ def gallery(picks: Sequence[Pick]) -> Markup:
 
 
 def _card(item: Pick) -> Markup:
+    assert item.crystal is not None
     formula = item.crystal.formula
     facts = [f"{item.crystal.n_atoms} atoms", f"{item.crystal.volume:.0f} Å³"]
     if item.space_group:

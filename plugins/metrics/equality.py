@@ -68,7 +68,7 @@ def find_equal(
 
 
 def _keys(crystals: Sequence[Crystal], positions: Sequence[int], key: Key | None) -> list[str]:
-    """Canonical keys, each followed by the atom count so that an empty key never equals another."""
+    """Canonical keys; an empty one decides nothing."""
     return [key(crystals[i]) if key is not None else "" for i in positions]
 
 
