@@ -41,10 +41,7 @@ def _join_labels(tokens: list[str]) -> list[str]:
 
 
 def _is_strategy_1(tokens: list[str]) -> bool:
-    """Bonds of five tokens `A B i j label`, and either several bonds or indices 0 and 1 only.
-
-    A single bond of two atoms is the same in strategies 1 and 3, as it must be.
-    """
+    """Two or more bonds of five tokens `A B i j label`; a single one says the same in strategies 1 and 3."""
     if len(tokens) % 5 or len(tokens) < 10:
         return False
     heads = tokens[0::5] + tokens[1::5]
