@@ -96,7 +96,9 @@ class Jit(nn.Module):
                     place = start + k * n_columns + d
                     entries.append((place, path.harmonic**2 + m, float(coefficients[m, k, d])))
                 o_start, step = path.output.start + path.channel, path.output.channels
-                rows.append((path.source.irrep.l, n_rows, path.source.start, o_start, step, path.weight, start))
+                rows.append(
+                    (path.source.irrep.l, n_rows, path.source.start, o_start, step, path.weight, start, path.source.channels)
+                )
                 signs.append((1.0, (-1.0) ** path.harmonic))
                 start += n_rows * n_columns
             a_index, y_index, value = zip(*entries, strict=True)
