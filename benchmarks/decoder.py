@@ -243,20 +243,21 @@ def sample(arguments: argparse.Namespace) -> None:
     ours = fitted(arguments)
     theirs = hugging_face(ours)
     begin = torch.full((64, 1), VOCABULARY.begin)
+    lengths: dict[str, list[int]] = {}
 
     def generate() -> None:
         torch.manual_seed(0)
+        lengths["transformers"] = []
         for _ in range(arguments.count // 64):
-            theirs.generate(begin, attention_mask=torch.ones_like(begin), do_sample=True, max_length=400, top_k=0)
-
-    found: dict[str, list[Any]] = {}
+            ids = theirs.generate(begin, attention_mask=torch.ones_like(begin), do_sample=True, max_length=400, top_k=0)
+            lengths["transformers"] += (ids != VOCABULARY.pad).sum(1).tolist()
 
     def engine() -> None:
-        found["crystalfw"] = write(ours, arguments.count, batch_size=64)
+        lengths["crystalfw"] = [len(item.ids) + 2 for item in write(ours, arguments.count, batch_size=64)]
 
     seconds = fastest({"transformers, KV cache": generate, "crystalfw, full mask": engine}, arguments.repeats)
-    lengths = np.array([len(item.ids) for item in found["crystalfw"]])
-    print(f"{arguments.count} strings, mean {lengths.mean():.0f} tokens, longest {lengths.max()}")
+    for name, found in lengths.items():
+        print(f"{name}: {arguments.count} strings, mean {np.mean(found):.0f} tokens, longest {max(found)}")
     _table(seconds, arguments.count, "strings/s")
 
 

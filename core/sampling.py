@@ -91,7 +91,9 @@ class _Conditions:
     ) -> None:
         self.conditioning = conditioning if conditioning is not None and conditioning.port != "none" else None
         self.memory_for, self.null_memory, self.n = memory_for, null_memory, settings.n
-        self.scale = settings.guidance if self.conditioning is not None else 1.0
+        self.scale = settings.guidance
+        if self.scale != 1.0 and self.conditioning is None:
+            raise ConditionError(f"sample.guidance is {self.scale}; this model has no condition to be guided by")
         if self.scale != 1.0 and null_memory is None:
             raise ConditionError(f"sample.guidance is {self.scale}; this model was trained without a null condition")
         self.sides = 1 if self.scale in (0.0, 1.0) else 2
