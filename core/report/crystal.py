@@ -22,8 +22,6 @@ SIZE = 200
 MOST_ATOMS = 200
 """Larger cells are not drawn."""
 _ON_A_FACE = 0.02
-_FILL = 1.12
-"""Above 1, because few corners of a cell reach the sphere around it; what turns beyond the frame is still drawn."""
 _BALL = 0.42
 """Drawn radius as a share of the covalent radius plus a constant, so that bonds stay visible."""
 _TURN, _TILT = np.deg2rad(-28), np.deg2rad(14)
@@ -51,7 +49,7 @@ def scene(crystal: Crystal) -> Scene:
     bonds = _bonds(positions, numbers)
     turned = _orientation()
     reach = max(np.linalg.norm(corners, axis=1).max(), (np.linalg.norm(positions, axis=1) + radii).max())
-    scale = SIZE / 2 * _FILL / reach
+    scale = SIZE / 2 / reach
     positions, corners = positions @ turned.T * scale, corners @ turned.T * scale
     atoms = [[*map(_rounded, p), _rounded(r * scale), int(n)] for p, r, n in zip(positions, radii, numbers, strict=True)]
     return Scene(atoms, bonds, [[_rounded(value) for value in corner] for corner in corners])

@@ -95,7 +95,8 @@ def gallery(picks: Sequence[Pick]) -> Markup:
 def _card(item: Pick) -> Markup:
     assert item.crystal is not None
     formula = item.crystal.formula
-    facts = [f"{item.crystal.n_atoms} atoms", f"{item.crystal.volume:.0f} Å³"]
+    atoms = item.crystal.n_atoms
+    facts = [f"{atoms} atom{'s' if atoms != 1 else ''}", f"{item.crystal.volume:.0f} Å³"]
     if item.space_group:
         facts.insert(0, f"space group {item.space_group}")
     condition = [tag("p", f"asked for {_condition(item.condition)}")] if item.condition else []

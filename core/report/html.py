@@ -115,4 +115,4 @@ def _cell(content: Any) -> Markup:
 
 def _numeric(cell: Any) -> bool:
     stripped = str(cell).strip().rstrip("%").replace(",", "").lstrip("+-−")
-    return bool(stripped) and stripped[0].isdigit()
+    return str(cell) == "–" or (bool(stripped) and stripped[0].isdigit())

@@ -106,6 +106,7 @@ class Stability(Metric):
                 "hull_relaxed": config.relax_hull,
                 "threshold_ev_per_atom": config.threshold,
                 "denominator": "all samples",
+                "displacement": "root mean square in angstrom, mean shift removed, change of the cell included",
             },
         }
 
