@@ -72,8 +72,17 @@ class SlicesMask(GrammarState):
 
     def select(self, rows: NDArray[np.int64]) -> None:
         """Keep these rows, in this order; a row may be asked for twice."""
-        for name in self._tables:
-            setattr(self, name, getattr(self, name)[rows])
+        rows = np.asarray(rows)
+        moved = np.flatnonzero(rows != np.arange(len(rows)))
+        if (rows[moved] >= len(rows)).all():
+            # New rows take the places of finished ones: the others need not be copied.
+            for name in self._tables:
+                table = getattr(self, name)
+                table[moved] = table[rows[moved]]
+                setattr(self, name, table[: len(rows)])
+        else:
+            for name in self._tables:
+                setattr(self, name, getattr(self, name)[rows])
         self._conditions = [self._conditions[row] for row in rows]
         self._note_rules()
 
@@ -154,7 +163,10 @@ class SlicesMask(GrammarState):
         item = self._conditions[r]
         trial = object.__new__(SlicesMask)
         trial.__dict__.update(self.__dict__)
-        trial.select(np.array([r]))
+        for name in self._tables:
+            setattr(trial, name, getattr(self, name)[[r]])
+        trial._conditions = [item]
+        trial._note_rules()
         for place, token in enumerate(item.prefix):
             if not trial.mask()[0, token]:
                 word = d.vocabulary(self._max_atoms).tokens[token]

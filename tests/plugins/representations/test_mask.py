@@ -229,6 +229,38 @@ def test_rows_are_kept_doubled_and_added():
         state.advance(np.array([representation.vocabulary.end] * 3))
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_a_row_never_depends_on_its_neighbours(seed):
+    """Rows leave and enter at random; each stays what it is when written alone."""
+    rng = np.random.default_rng(seed)
+    representation = Slices(Slices.Config())
+    conditions = [{}, {"composition": "NaCl"}, {"prefix": "Si Si 0 1"}, {"n_atoms": 3, "charge_balanced": True}]
+
+    def fresh(condition):
+        return representation.grammar(1, 40, [condition])
+
+    chosen = [conditions[int(rng.integers(4))] for _ in range(5)]
+    together, alone = representation.grammar(5, 40, chosen), [fresh(condition) for condition in chosen]
+    for _ in range(25):
+        allowed = together.mask()
+        assert np.array_equal(allowed, np.concatenate([single.mask() for single in alone]))
+        ids = np.array([rng.choice(np.flatnonzero(row)) for row in allowed])
+        together.advance(ids)
+        for single, token in zip(alone, ids, strict=True):
+            single.advance(np.array([token]))
+        added = [conditions[int(rng.integers(4))] for _ in range(int(rng.integers(0, 3)))]
+        together.append_rows(len(added), added)
+        alone += [fresh(condition) for condition in added]
+        order = np.arange(5)
+        replaced = rng.permutation(5)[: len(added)]
+        order[replaced] = 5 + np.arange(len(added))
+        if rng.random() < 0.3:
+            order = rng.permutation(len(alone))[:5]
+        together.select(order)
+        alone = [alone[row] for row in order]
+
+
 def representation_mask(representation, string):
     state = representation.grammar(1, 40)
     for token in representation.tokenize(string):
