@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from crystalfw.core.testing.crystals import small_crystals
+
 TEMPLATE = Path(__file__).parents[2] / "examples" / "crystalfw-plugin-template"
 COMPONENTS = {("encoder", "schnet"), ("conditioning", "film"), ("decoder", "lstm"), ("transform", "strain")}
 
@@ -32,7 +34,8 @@ def test_the_template_installed_by_a_stranger(stranger, build, tmp_path):
     record = json.loads((run / "provenance.json").read_text())
     assert record["components"]["encoder schnet"] == "crystalfw-template 0.3.0"
     assert len((run / "samples.csv").read_text().splitlines()) > 4
-    stranger.run("-m", "crystalfw", "sample", str(run), "--n", "2", "--like", str(next((run / "cifs").glob("*.cif"))))
+    (tmp_path / "NaCl.cif").write_text(small_crystals()[0].cif())
+    stranger.run("-m", "crystalfw", "sample", str(run), "--n", "2", "--like", str(tmp_path / "NaCl.cif"))
 
     # One of theirs beside ours, by one line each.
     theirs_alone = [f"model.{part}" for part in ("encoder=schnet", "conditioning=film")]
