@@ -21,6 +21,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +90,26 @@ class Grid:
 
 
 def load_grid(path: str | Path) -> Grid:
-    """Read and check a grid; raises RecipeError with every mistake at once."""
-    path = Path(path)
-    if not path.is_file():
-        raise RecipeError([f"{path}: no such grid file"])
+    """Read and check a grid, a file or the name of an installed one; raises RecipeError with every mistake at once."""
+    path = _find(path)
     try:
         root = read_document(path, str(path))
     except Mistakes as error:
         raise RecipeError([f"{where}: {what}" for where, what in error.found]) from error
     return _Reader(path, root).grid()
+
+
+def _find(path: str | Path) -> Path:
+    """The file: as given, or the grid of that name that came with crystalfw."""
+    given = Path(path)
+    if given.is_file():
+        return given
+    spec = find_spec("crystalfw.recipes")
+    folders = [Path(folder) / "ablations" for folder in (spec.submodule_search_locations or ())] if spec else []
+    installed = {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+    if str(path) in installed:
+        return installed[str(path)]
+    raise RecipeError([f"{path}: no such grid file. Installed grids: {', '.join(installed) or 'none'}"])
 
 
 class _Reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from crystalfw.core.ablation.results import Result
 from crystalfw.core.ablation.study import Study
 from crystalfw.core.logbook import read_metrics
 from crystalfw.core.report.charts import Interval, Line, intervals, line_chart
-from crystalfw.core.report.html import Markup, card, details, grid, page, section, table, tag, tile
+from crystalfw.core.report.gallery import gallery, pick
+from crystalfw.core.report.html import Markup, card, details, grid, join, page, section, table, tag, tile
 from crystalfw.core.report.numbers import short
+from crystalfw.core.report.run import read_run
 from crystalfw.core.report.sections import points
 
 _COLOURS = 6
 _LONGEST_TABLE = 2000
+_SHOWN_PER_CELL = 4
 
 
 def write_study(study: Study, path: Path) -> Path:
@@ -31,6 +35,7 @@ def render(study: Study) -> str:
         ("means", "Means", _means(study)),
         ("differences", "Differences", _differences(study)),
         ("curves", "Curves", _curves(study)),
+        ("crystals", "Crystals", _crystals(study)),
         ("cells", "Cells", _cells(study)),
         ("figures", "All figures", _figures(study)),
     ]
@@ -111,6 +116,29 @@ def _curves(study: Study) -> Markup:
     return section("curves", "Validation losses", grid(card("Validation loss, one curve per run", chart)))
 
 
+def _crystals(study: Study) -> Markup:
+    """A few crystals of every cell's first seed."""
+    picks = []
+    for index, cell in enumerate(study.cells):
+        found = next((result for result in study.results if result.cell == index), None)
+        if found is not None:
+            run = read_run(found.run_dir)
+            picks += [
+                replace(item, origin=cell.name) for item in pick(run.samples, preferred=run.examples, count=_SHOWN_PER_CELL)
+            ]
+    return gallery(picks) if picks else Markup("")
+
+
+def _reports(study: Study, cell: int) -> Markup:
+    """Links to the reports of a cell's runs, beside this page."""
+    links = [
+        tag("a", f"seed {result.seed}", href=f"runs/{result.run_dir.parent.name}/run/report.html")
+        for result in study.results
+        if result.cell == cell
+    ]
+    return join(part for link in links for part in (link, Markup(" ")))
+
+
 def _cells(study: Study) -> Markup:
     rows = []
     for index, cell in enumerate(study.cells):
@@ -118,9 +146,9 @@ def _cells(study: Study) -> Markup:
         parameters = short(found.figures.get("parameters")) if found else "–"
         settings = tag("code", " ".join(cell.overrides()))
         mark = " (baseline)" if index == study.grid.baseline else ""
-        rows.append([cell.name + mark, parameters, settings])
+        rows.append([cell.name + mark, parameters, _reports(study, index), settings])
     lead = f"Recipe {study.grid.base} with these overrides; seeds {', '.join(map(str, study.grid.seeds))}."
-    return section("cells", "Cells", table(["cell", "parameters", "overrides"], rows), lead=lead)
+    return section("cells", "Cells", table(["cell", "parameters", "reports", "overrides"], rows), lead=lead)
 
 
 def _figures(study: Study) -> Markup:
