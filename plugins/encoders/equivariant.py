@@ -60,7 +60,7 @@ class Equivariant(Encoder):
         parity: bool = True
         """True imposes reflections too (O(3)): the two hands of a chiral crystal get the same tokens. False (SO(3))
         adds the couplings that reflections forbid, so that the hands differ."""
-        kernel: Literal["auto", "e3nn", "torch", "compiled", "jit"] = "auto"
+        kernel: Literal["auto", "e3nn", "torch", "jit"] = "auto"
         """How the convolution is computed; the kernels give equal numbers."""
 
         def __post_init__(self) -> None:
@@ -117,6 +117,7 @@ class Equivariant(Encoder):
         layout, x_NX = self._features(batch)[-2 if self.config.layers > 1 else -1]
         return layout.to_e3nn(x_NX)
 
+    @torch.compiler.disable  # torch.compile cannot guard on e3nn's irreps, and the kernels are compiled already
     def _features(self, batch: CrystalBatch) -> list[tuple[Layout, Tensor]]:
         """Layout and rows after the embedding and after every layer."""
         config, dtype = self.config, self.elements.weight.dtype

@@ -17,7 +17,7 @@ from crystalfw.plugins.encoders.convolution.channel_last import ChannelLast
 from crystalfw.plugins.encoders.convolution.pairs import Pairs
 from crystalfw.plugins.encoders.convolution.paths import Paths
 
-KERNELS = ("auto", "e3nn", "torch", "compiled", "jit")
+KERNELS = ("auto", "e3nn", "torch", "jit")
 log = logging.getLogger(__name__)
 
 
@@ -47,11 +47,6 @@ def make_kernel(name: str, paths: Paths, irreps: o3.Irreps | None = None) -> nn.
         return Auto(paths, irreps)
     if name == "torch":
         return ChannelLast(paths)
-    if name == "compiled":
-        # compiled at the first batch: half a minute and a C++ compiler (or Triton) that only long runs pay back
-        kernel = ChannelLast(paths)
-        kernel.compile(dynamic=True)
-        return kernel
     if name == "e3nn":
         from crystalfw.plugins.encoders.convolution.reference import Reference
 
