@@ -43,7 +43,7 @@ class Level:
 
 
 LEVELS: dict[Dialect, tuple[Level, ...]] = {
-    "rigid": (Level(0.0), Level(0.5), Level(1.0), Level(1.0, 1), Level(1.0, 2), Level(1.0, 4)),
+    "rigid": (Level(0.0), Level(0.5), Level(1.0), Level(1.0, 1), Level(1.0, 2), Level(1.0, 4), Level(1.0, 7)),
     "metric": (Level(1.0), Level(1.0, 1), Level(1.0, 2), Level(1.0, 4)),
 }
 GOOD: dict[Dialect, float] = {"rigid": float("inf"), "metric": 0.03}
