@@ -5,6 +5,7 @@ crystals = Trained.load("runs/xattn").sample(16, condition={"band_gap": 2.0})
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from crystalfw.core.assembly import Parts, build_generator, build_parts
 from crystalfw.core.batch import CrystalBatch, Memory
 from crystalfw.core.conditions import check_crystals, condition_crystal, describe, read_like
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CheckpointError, ConditionError, PluginError, RecipeError, Reject
 from crystalfw.core.generator import Generator
 from crystalfw.core.interfaces import Decoded, Sample, SequenceDecoder
@@ -230,8 +232,22 @@ def recipe_of(payload: Mapping[str, Any], path: Path) -> Recipe:
         try:
             return load_recipe(file)
         except (RecipeError, PluginError) as error:
-            made_by = payload.get("provenance", "")
-            raise CheckpointError(
-                f"{path}: its recipe cannot be assembled here: {error}\n  It was made with: {made_by}\n"
-                "  Install the missing plugin, or the crystalfw release that wrote it."
-            ) from error
+            raise CheckpointError(f"{path}: {_unassembled(payload, error, str(file))}") from error
+
+
+def _unassembled(payload: Mapping[str, Any], error: Exception, file: str) -> str:
+    """Why the recipe of a checkpoint cannot be assembled here, and what to install."""
+    try:
+        made_with = json.loads(str(payload["provenance"]))["components"]
+    except (KeyError, ValueError):
+        made_with = {}
+    offered = {f"{entry.kind} {entry.name}" for entry in registry().entries()}
+    missing: dict[str, list[str]] = {}
+    for component, origin in made_with.items():
+        if component not in offered:
+            missing.setdefault(origin, []).append(component)
+    if missing:
+        listing = "; ".join(f"{origin} ({', '.join(components)})" for origin, components in missing.items())
+        return f"it needs components that are not installed here.\n  Install {listing}."
+    reason = str(error).replace(f"{file}:", "its recipe, line ")
+    return f"its recipe cannot be assembled here.\n{reason}\n  Install the crystalfw release that wrote it."
