@@ -14,10 +14,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from codec_decode import interval, read
 from matplotlib.axes import Axes
+from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalfw.core import Crystal
 from crystalfw.plugins.representations.slices import Slices
-from crystalfw.plugins.representations.slices.decoding.synthesis import compare
+from crystalfw.plugins.representations.slices.decoding.synthesis import STRICT, compare
 from crystalfw.plugins.representations.slices.encoding import bonded
 
 plt.switch_backend("Agg")
@@ -70,43 +71,56 @@ def contradiction(results: dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def draw(axes: Axes, crystal: Crystal, title: str) -> None:
-    """The cell and its atoms, seen along a fixed direction."""
+def like(reference: Crystal, other: Crystal) -> Crystal | None:
+    """The other crystal with the atoms, origin and orientation of the reference, as near as it comes; None without match."""
+    ltol, stol, angle_tol = STRICT
+    matcher = StructureMatcher(ltol=ltol, stol=stol, angle_tol=angle_tol, primitive_cell=False)
+    found = matcher.get_s2_like_s1(reference.structure, other.structure)
+    if found is None:
+        return None
+    lattice = found.lattice.matrix
+    left, _, right = np.linalg.svd(np.linalg.inv(lattice) @ reference.lattice)
+    return Crystal(lattice=lattice @ left @ right, frac_coords=found.frac_coords, numbers=np.array(found.atomic_numbers))
+
+
+def draw(axes: Axes, crystal: Crystal, images: np.ndarray, title: str) -> None:
+    """The cell and the chosen images (rows atom, shift) of its atoms, seen along a fixed direction."""
     turn = np.array([[0.87, 0.5, 0.0], [-0.17, 0.3, 0.94], [0.47, -0.81, 0.34]]).T
     corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]) @ crystal.lattice @ turn
     for first in range(8):
         for second in range(first + 1, 8):
             if bin(first ^ second).count("1") == 1:
                 axes.plot(*corners[[first, second], :2].T, color="#999999", lw=0.7)
-    shifts = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)])
-    places = (crystal.frac_coords % 1)[:, None] + shifts
-    inside = (places <= 1.001).all(-1)
-    atoms = places[inside] @ crystal.lattice @ turn
-    numbers = np.repeat(crystal.numbers[:, None], 8, 1)[inside]
+    atoms = (crystal.frac_coords[images[:, 0]] + images[:, 1:]) @ crystal.lattice @ turn
     order = atoms[:, 2].argsort()
-    axes.scatter(*atoms[order, :2].T, c=plt.get_cmap("tab20")(numbers[order] % 20), s=45, edgecolors="k", linewidths=0.4)
+    colours = plt.get_cmap("tab20")(crystal.numbers[images[order, 0]] * 7 % 20)
+    axes.scatter(*atoms[order, :2].T, c=colours, s=45, edgecolors="k", linewidths=0.4)
     axes.set_title(title, fontsize=8)
     axes.set_aspect("equal")
     axes.axis("off")
 
 
 def five_crystals(crystals: list[Crystal], path: Path) -> None:
-    """Five crystals above the decodes of their plain strings (in reduced cells)."""
+    """Five crystals above the decodes of their plain strings, turned and shifted onto them."""
     codec = Slices()
-    chosen = [crystal for crystal in crystals if 4 <= crystal.n_atoms <= 16][:5]
+    chosen = [crystal for crystal in crystals if 4 <= crystal.n_atoms <= 16]
     decoded = codec.decode([outcome.string for outcome in codec.encode(chosen)])
-    figure, axes = plt.subplots(2, 5, figsize=(9, 4))
-    for column, (crystal, outcome) in enumerate(zip(chosen, decoded, strict=True)):
+    figure, axes = plt.subplots(2, 5, figsize=(9, 4.4))
+    column = 0
+    for crystal, outcome in zip(chosen, decoded, strict=True):
         net = bonded(crystal)
-        draw(
-            axes[0, column], Crystal(lattice=net.lattice, frac_coords=net.frac_coords, numbers=crystal.numbers), crystal.formula
-        )
-        if outcome.crystal is None:
-            axes[1, column].axis("off")
+        original = Crystal(lattice=net.lattice, frac_coords=net.frac_coords, numbers=crystal.numbers)
+        turned = like(original, outcome.crystal) if outcome.crystal is not None else None
+        if turned is None or column == 5:
             continue
-        agreement = compare(net, outcome)
-        word = ("no match", "loose", "strict")[agreement.score]
-        draw(axes[1, column], outcome.crystal, f"{word}, RMSE {agreement.deviation:.3f}")
+        # the matcher orders the atoms as in the reference, at the nearest images
+        shifts = np.array([[a, b, c] for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1)])
+        places = original.frac_coords[:, None] + shifts
+        atom, shift = ((places > -0.001) & (places < 1.001)).all(-1).nonzero()
+        images = np.column_stack([atom, shifts[shift]])
+        draw(axes[0, column], original, images, crystal.formula)
+        draw(axes[1, column], turned, images, f"RMSE {compare(net, outcome).deviation:.3f}")
+        column += 1
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
