@@ -158,7 +158,8 @@ def distributions(result: Mapping[str, Any]) -> Markup:
         chart = histogram(item["edges"], sides, unit, f"{title}: samples and reference", discrete=name in ("elements", "atoms"))
         cards.append(card(title, chart, note=note))
     population = result["protocol"]["population"]
-    lead = f"{short(result['samples'])} {population} samples, {short(result['reference'])} reference crystals."
+    asked = f" of {short(result['asked'])}" if "asked" in result else ""
+    lead = f"{short(result['samples'])} {population} samples{asked}, {short(result['reference'])} reference crystals."
     rows = [[_TITLES.get(name, name), short(value, 4), units.get(name, "")] for name, value in distances.items()]
     figures = details("The distances as a table", table(["quantity", "Wasserstein distance", "unit"], rows))
     return section("distributions", "Distributions", grid(*cards), figures, lead=lead)

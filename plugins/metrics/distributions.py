@@ -59,7 +59,7 @@ class Distributions(Metric):
         """Distances are None where one side is empty."""
         crystals = self._population(samples, context)
         ours, theirs = _table(crystals), _table(reference)
-        result: dict[str, Any] = {"samples": len(crystals), "reference": len(reference)}
+        result: dict[str, Any] = {"asked": len(samples), "samples": len(crystals), "reference": len(reference)}
         result["distances"] = {name: _wasserstein(ours[name], theirs[name]) for name in QUANTITIES}
         result["histograms"] = {name: self._histogram(name, ours[name], theirs[name]) for name in QUANTITIES}
         result["elements"] = {"samples": _element_shares(crystals), "reference": _element_shares(reference)}

@@ -34,6 +34,7 @@ class Novelty(Metric):
         known = context.get("train") or reference
         compositions = {reduced_composition(crystal) for crystal in known}
         result: dict[str, Any] = {tolerance: self._figures(crystals, known, tolerance, context) for tolerance in TOLERANCES}
+        result["asked"] = len(samples)
         new = sum(reduced_composition(crystal) not in compositions for crystal in crystals)
         result["new_composition"] = share(new, len(crystals)) if known else None
         strict = result["strict"]

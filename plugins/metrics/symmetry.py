@@ -45,7 +45,7 @@ class Symmetry(Metric):
         known = {crystal.id: index for index, crystal in enumerate(reference) if crystal.id}
         made = [sample for sample in samples if sample.status == "ok" and sample.crystal is not None]
         crystals = [sample.crystal for sample in made if sample.crystal is not None]
-        result: dict[str, Any] = {"summary": []}
+        result: dict[str, Any] = {"asked": len(samples), "summary": []}
         for precision in self.config.symprec:
             ours = _numbers(context["bench"], crystals, precision)
             theirs = _numbers(context["bench"], reference, precision)
