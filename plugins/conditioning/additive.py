@@ -14,9 +14,14 @@ from crystalfw.core.interfaces import Conditioning
 
 
 class Additive(Conditioning):
-    """token + position + projected embedding, once, at the input: how the plain GPT is conditioned."""
+    """token + position + projected embedding, once, at the input: how the plain GPT is conditioned.
+
+    Starts with zero influence, as cross-attention does: the encoder's vectors are many times larger than fresh token
+    embeddings (standard deviation 0.02) and would drown them.
+    """
 
     port = "input"
+    zero_init = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -29,6 +34,8 @@ class Additive(Conditioning):
         super().__init__()
         self.scale = config.scale
         self.project = nn.Linear(encoder_dim, decoder_dim)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
 
     def prepare(self, memory: Memory) -> Tensor:
         """(B, D) the projected pooled vector."""
