@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from importlib import metadata
 from typing import Any
 
 import entrypoints
@@ -90,10 +91,19 @@ def installed() -> list[tuple[Origin, entrypoints.EntryPoint]]:
     """Every installed distribution's entry points of our group, in the order of names; nothing is imported."""
     found = []
     for entry_point in entrypoints.get_group_all(GROUP):
-        distribution = entry_point.distro
-        origin = Origin(canonical(distribution.name), distribution.version) if distribution else Origin("(unknown)", "")
-        found.append((origin, entry_point))
+        found.append((_origin(entry_point.distro), entry_point))
     return sorted(found, key=lambda pair: (pair[0].distribution, pair[1].name))
+
+
+def _origin(distribution: entrypoints.Distribution | None) -> Origin:
+    if distribution is None:
+        return Origin("(unknown)", "")
+    # An egg-info folder, as an editable installation leaves beside the sources, has its version inside, not in its name.
+    try:
+        version = distribution.version or metadata.version(distribution.name)
+    except metadata.PackageNotFoundError:
+        version = ""
+    return Origin(canonical(distribution.name), version)
 
 
 @cache
