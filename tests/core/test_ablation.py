@@ -195,7 +195,7 @@ def test_a_killed_ablation_finishes_without_repeating(tmp_path):
             [f"salt-{k}", rock_salt(5 + 0.02 * k, (11 + 8 * (k % 2), 9 + 8 * (k % 4 // 2))).cif()] for k in range(40)
         )
     path.write_text(
-        "base: smoke\nset: {data.path: crystals.csv, sample.n: 2, fit.steps: 6}\n"
+        "base: smoke\nset: {data.path: crystals.csv, data.validation: 0.5, sample.n: 2, fit.steps: 6}\n"
         "axes: {cell: {a: {}, b: {fit.lr: 3e-3}, bad: {data.path: nowhere.csv}}}\nseeds: [0]\n"
     )
     command = [sys.executable, "-m", "crystalfw.core.cli", "ablate", str(path), "--out", str(out), "--cores", "1"]
