@@ -1,6 +1,7 @@
 """Look at a data set before it is used, bring it into one table, divide it into parts.
 
-  crystalfw data check mp_20                      what can be read, what not and why, which columns there are
+  crystalfw data check mp_20                      what can be read, what not and why, which columns there are, and which
+                                                  share of 200 random crystals comes back from its string
   crystalfw data import structures.zip set.csv.gz any source as one table with a cif column
   crystalfw data import structures/ set           the same, one table per part
   crystalfw data split set.csv.gz set --test 0.1  train, val, test by formula: a formula is never in two parts
@@ -16,6 +17,7 @@ import gzip
 import io
 import math
 import os
+import random
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -40,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--source", default="auto", help="source component; auto goes by the path")
         command.add_argument("--max-atoms", type=int, default=65535, help="set aside crystals with more atoms")
         command.add_argument("--rejected", metavar="FILE", help="write what was set aside there (CSV)")
+    check.add_argument(
+        "--round-trip", type=int, default=200, metavar="N", help="random crystals to encode and decode, 0 for none"
+    )
+    check.add_argument("--dialect", default="plain", help="dialect of their strings: plain, rigid or metric")
     convert.add_argument("out", help="a .csv or .csv.gz file, or a folder for train.csv.gz, val.csv.gz, test.csv.gz")
     split.add_argument("out", help="folder for train.csv.gz, val.csv.gz, test.csv.gz")
     split.add_argument("--validation", type=float, default=0.05, help="share of formulas for val (default 0.05)")
@@ -52,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         items = _Reader(source, args, stack)
         if args.task == "check":
-            return _check(items)
+            return _check(items, args.round_trip, args.dialect)
         cut: tuple[tuple[str, float], ...] = ()
         if args.task == "split":
             cut = (("test", args.test), ("val", args.validation))
@@ -139,8 +145,8 @@ class _Reader:
             print(self._example())
 
 
-def _check(items: _Reader) -> int:
-    """Print what is there: crystals, atoms, elements, columns."""
+def _check(items: _Reader, round_trips: int, dialect: str) -> int:
+    """Print what is there: crystals, atoms, elements, columns; and how many come back from their strings."""
     from crystalfw.core.data.work import formula_hash
 
     atoms: Counter[int] = Counter()
@@ -148,7 +154,9 @@ def _check(items: _Reader) -> int:
     formulas: dict[float, int] = {}
     columns: dict[str, _Column] = {}
     shared = 0
+    drawn = _Drawn(round_trips)
     for part, crystal in items.crystals():
+        drawn.add(crystal)
         atoms[crystal.n_atoms] += 1
         elements.update(set(crystal.numbers.tolist()))
         for name, value in crystal.properties.items():
@@ -164,7 +172,29 @@ def _check(items: _Reader) -> int:
         print(f"{shared:,} formulas occur in more than one part: test results will flatter")
     for name, column in columns.items():
         print(f"  column {name}: {column}, missing in {items.kept.total() - column.count:,}")
+    if drawn.crystals:
+        from crystalfw.core.discovery import registry
+        from crystalfw.core.roundtrip import round_trip, summary
+
+        counts = round_trip(drawn.crystals, registry().create("representation", "slices", {"dialect": dialect}))
+        print("\n".join(summary(counts)))
     return 1 if items.reasons else 0
+
+
+class _Drawn:
+    """A uniform random choice from a stream (reservoir sampling, Vitter 1985), always the same for the same stream."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.seen = size, 0
+        self.crystals: list[Crystal] = []
+        self._random = random.Random(0)  # noqa: S311 - no secret
+
+    def add(self, crystal: Crystal) -> None:
+        self.seen += 1
+        if len(self.crystals) < self.size:
+            self.crystals.append(crystal)
+        elif (place := self._random.randrange(self.seen)) < self.size:
+            self.crystals[place] = crystal
 
 
 class _Column:

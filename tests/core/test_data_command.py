@@ -24,6 +24,7 @@ def test_check_says_what_is_there(folder, capsys):
     assert "4 crystals: train 4" in out
     assert "4 formulas" in out
     assert "1 to 5 atoms per cell" in out
+    assert "round trip of 4 crystals: " in out
 
 
 def test_check_lists_what_is_wrong(folder, tmp_path, capsys):
