@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from crystalfw.core.discovery import registry
 from crystalfw.core.errors import PluginError, RecipeError
 from crystalfw.core.generator import Generator
 from crystalfw.core.interfaces import Conditioning, Decoder, Encoder, Representation, Source, Transform
+from crystalfw.core.locate import source_name
 from crystalfw.core.registry import make_config
 from crystalfw.core.schema import ComponentSpec, Recipe
 
@@ -35,18 +35,6 @@ def build(kind: str, spec: ComponentSpec, **dimensions: Any) -> Any:
     except PluginError as error:
         raise RecipeError([f"{spec.where}: {error}" if spec.where else str(error)]) from error
     return component(config, **dimensions)
-
-
-def source_name(path: str | None) -> str:
-    """The source that `auto` stands for: prototypes, table or files."""
-    if path is None:
-        return "prototypes"
-    location = Path(path)
-    tabular = (".csv", ".csv.gz", ".parquet")
-    if location.is_dir():
-        has_table = any((location / f"train{suffix}").exists() for suffix in tabular)
-        return "table" if has_table else "files"
-    return "table" if location.name.lower().endswith(tabular) else "files"
 
 
 def build_parts(recipe: Recipe) -> Parts:

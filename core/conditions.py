@@ -116,9 +116,9 @@ def describe(crystal: Crystal, requires: frozenset[str]) -> dict[str, Any]:
 
 def read_like(path: str | Path) -> list[Crystal]:
     """Crystals of a file or folder given by --like; raises ConditionError for one that cannot be read."""
-    from crystalfw.core.assembly import source_name
     from crystalfw.core.discovery import registry
     from crystalfw.core.interfaces import Rejected
+    from crystalfw.core.locate import source_name
 
     source = registry().create("source", source_name(str(path)), {}, path=str(path))
     crystals = []

@@ -233,7 +233,7 @@ def foreign_samples(path: Path) -> Iterator[Sample]:
 
 
 def _read_source(path: Path, part: str | None) -> Iterator[Crystal | Rejected]:
-    from crystalfw.core.assembly import source_name
+    from crystalfw.core.locate import source_name
 
     source = registry().create("source", source_name(str(path)), path=str(path))
     parts = source.parts()

@@ -70,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _source(args: argparse.Namespace) -> Source:
-    from crystalfw.core.assembly import source_name
     from crystalfw.core.discovery import registry
+    from crystalfw.core.locate import source_name
 
     path = None if args.path == "prototypes" else args.path
     name = source_name(path) if args.source == "auto" else args.source

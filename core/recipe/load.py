@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crystalfw.core.errors import RecipeError
+from crystalfw.core.locate import source_name
 from crystalfw.core.recipe.convert import Reader
 from crystalfw.core.recipe.document import Mistakes, Node, Where
 from crystalfw.core.recipe.merge import apply_override, read_with_bases
@@ -96,21 +97,8 @@ def _with_source(entries: dict[str, Node]) -> dict[str, Node]:
     path = data.value.get("path", Node(None, data.where)).value
     if named.value != "auto" or not isinstance(path, (str, type(None))):
         return entries
-    chosen = {**options, "name": Node(resolve_source(path), named.where)}
+    chosen = {**options, "name": Node(source_name(path), named.where)}
     return {**entries, "data": dataclasses.replace(data, value={**data.value, "source": Node(chosen, source.where)})}
-
-
-def resolve_source(path: str | None) -> str:
-    """What the source `auto` means for a path: prototypes without one, table for tabular files, else files."""
-    if path is None:
-        return "prototypes"
-    tables = (".csv", ".csv.gz", ".parquet")
-    if path.endswith(tables):
-        return "table"
-    folder = Path(path)
-    if folder.is_dir() and any(child.name.startswith("train.") and child.name.endswith(tables) for child in folder.iterdir()):
-        return "table"
-    return "files"
 
 
 def _listing(found: Sequence[tuple[Where, str]]) -> list[str]:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crystalfw.core.errors import PluginError, RecipeError
+from crystalfw.core.locate import source_name
 from crystalfw.core.recipe import expand, load_recipe, recipe_to_dict
 from crystalfw.core.recipe.document import MAX_NODES, Dumper, Mistakes, parse
-from crystalfw.core.recipe.load import resolve_source
 from crystalfw.core.registry import Registry, make_config
 from crystalfw.core.schema import Recipe
 
@@ -184,9 +184,9 @@ def test_the_run_is_named_after_the_file_and_places_are_kept(tmp_path):
 def test_auto_source_is_written_out(tmp_path):
     (tmp_path / "cdvae").mkdir()
     (tmp_path / "cdvae" / "train.csv.gz").touch()
-    assert resolve_source(None) == "prototypes"
-    assert resolve_source("x.parquet") == resolve_source(str(tmp_path / "cdvae")) == "table"
-    assert resolve_source(str(tmp_path)) == "files"
+    assert source_name(None) == "prototypes"
+    assert source_name("x.parquet") == source_name(str(tmp_path / "cdvae")) == "table"
+    assert source_name(str(tmp_path)) == "files"
     assert load(tmp_path, "data: {path: a.csv}").data.source.name == "table"
     assert load(tmp_path, "seed: 1").data.source.name == "prototypes"
     assert load(tmp_path, "data: {source: files}").data.source.name == "files"

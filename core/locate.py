@@ -1,0 +1,17 @@
+"""Which source reads a path; imports nothing heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TABLES = (".csv", ".csv.gz", ".parquet")
+
+
+def source_name(path: str | None) -> str:
+    """The source that `auto` stands for: prototypes without a path, table for tabular files and CDVAE folders, else files."""
+    if path is None:
+        return "prototypes"
+    location = Path(path)
+    if location.is_dir():
+        return "table" if any((location / f"train{suffix}").exists() for suffix in TABLES) else "files"
+    return "table" if location.name.lower().endswith(TABLES) else "files"
