@@ -43,6 +43,14 @@ def test_the_template_installed_by_a_stranger(stranger, build, tmp_path):
     assert "crystalfw_template.film.FiLM" in out
     assert "crystalfw.plugins.decoders.cross_attention_gpt" in out
 
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(
+        "base: smoke\nset: {fit.steps: 4, sample.n: 1}\nseeds: [0]\n"
+        "axes: {conditioning: {ours: {}, film: {model.conditioning: film}}}\n"
+    )
+    out = stranger.run("-m", "crystalfw", "ablate", str(grid), "--out", str(tmp_path / "ablation"), "--cores", "1")
+    assert "val_loss: film differs from ours" in out
+
     # Without the package, its checkpoint says what to install.
     shutil.rmtree(stranger.site / "crystalfw_template")
     shutil.rmtree(next(stranger.site.glob("crystalfw_template-*.dist-info")))
