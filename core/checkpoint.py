@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -17,24 +16,12 @@ from typing import Any
 import torch
 
 from crystalfw.core.errors import CheckpointError
+from crystalfw.core.files import write_atomically
 
 FORMAT = 1
 MAGIC = b"crystalfw-checkpoint"
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From format n to n + 1: pure functions of the payload."""
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves either the old or the new content, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save(path: Path, payload: dict[str, Any]) -> None:

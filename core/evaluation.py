@@ -144,7 +144,7 @@ def load_crystals(crystals: Crystals, part: str, *, quiet: bool = True) -> list[
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write JSON in one go, numbers that are not finite as null."""
-    from crystalfw.core.checkpoint import write_atomically
+    from crystalfw.core.files import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(finite(record), indent=2, allow_nan=False)

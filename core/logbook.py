@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crystalfw.core.checkpoint import write_atomically
+from crystalfw.core.files import write_atomically
 
 COLUMNS = (
     "step", "epoch", "loss", "val_loss", "lr", "grad_norm", "tokens", "tokens_per_s", "padding", "elapsed_s",

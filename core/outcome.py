@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from lightning_fabric import Fabric
 
-from crystalfw.core import checkpoint
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data import Part
 from crystalfw.core.discovery import plugins
 from crystalfw.core.errors import Interrupted
+from crystalfw.core.files import write_atomically
 from crystalfw.core.progress import Progress
 from crystalfw.core.samples import SampleWriter, read_samples, write_cifs
 from crystalfw.core.setup import Say, Setup
@@ -165,4 +165,4 @@ def write_predictions(trained: Trained, part: Part | None, run_dir: Path, say: S
                 "crystals": int(known.sum()),
             }
             say(f"{name}: test MAE {errors[name]['mae']:.4f} ({errors[name]['mae_of_the_median']:.4f} by always the median)")
-    checkpoint.write_atomically(run_dir / "metrics.json", json.dumps({"prediction": errors}, indent=2).encode())
+    write_atomically(run_dir / "metrics.json", json.dumps({"prediction": errors}, indent=2).encode())

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from crystalfw.core import checkpoint, outcome
+from crystalfw.core import outcome
 from crystalfw.core.data import Loader
 from crystalfw.core.discovery import plugins
 from crystalfw.core.errors import CheckpointError, Interrupted
+from crystalfw.core.files import write_atomically
 from crystalfw.core.fit import Fit
 from crystalfw.core.recipe import expand, load_recipe
 from crystalfw.core.rundir import exclusive, new_run_dir
@@ -103,10 +104,10 @@ def _dry_run(fabric: Fabric, setup: Setup, scratch: Path, say: Say) -> None:
 def _write_identity(setup: Setup, run_dir: Path, fabric: Fabric) -> None:
     recipe_path = run_dir / "recipe.yaml"
     text = expand(setup.recipe)
-    checkpoint.write_atomically(recipe_path, text.encode())
+    write_atomically(recipe_path, text.encode())
     record = json.dumps(facts(setup, fabric), indent=2)
-    checkpoint.write_atomically(run_dir / "provenance.json", record.encode())
-    checkpoint.write_atomically(run_dir / "rejected.csv", setup.dataset.rejected_path.read_bytes())
+    write_atomically(run_dir / "provenance.json", record.encode())
+    write_atomically(run_dir / "rejected.csv", setup.dataset.rejected_path.read_bytes())
 
 
 def _silent(message: str) -> None:

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crystalfw.core.ablation.grid import Cell
-from crystalfw.core.checkpoint import write_atomically
 from crystalfw.core.errors import Interrupted
+from crystalfw.core.files import write_atomically
 from crystalfw.core.progress import duration
 from crystalfw.core.recipe import expand, load_recipe
 from crystalfw.core.signals import StopRequest

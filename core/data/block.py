@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.files import write_atomically
 from crystalfw.core.interfaces import Rejected
 
 PARTS = ("train", "val", "test")
@@ -128,16 +128,6 @@ def _fit(name: str, values: object, dtype: str, shape: tuple[int, ...]) -> NDArr
 def _stack_arrays(crystals: Sequence[Crystal]) -> dict[str, NDArray[np.float32]]:
     names = sorted({name for crystal in crystals for name in crystal.arrays})
     return {name: np.stack([np.asarray(c.arrays[name], dtype=np.float32) for c in crystals]) for name in names}
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is either absent or whole, also when the process is killed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
 
 
 def save_block(block: Block, path: Path) -> None:

@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalfw.core.data.block import PARTS, Block, load_block, write_atomically
+from crystalfw.core.data.block import PARTS, Block, load_block
 from crystalfw.core.data.store import FORMAT, MANIFEST, REJECTED, Dataset, PartWriter, crc32, open_dataset, seal
 from crystalfw.core.data.work import Done, Job, modules_of, pack, summary, work
 from crystalfw.core.errors import DataError
 from crystalfw.core.executor import map_ordered, open_executor, worker_count
+from crystalfw.core.files import write_atomically
 from crystalfw.core.interfaces import Record, Representation, Source, Transform
 from crystalfw.core.schema import DataSection
 

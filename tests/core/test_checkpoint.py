@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crystalfw.core import checkpoint
+from crystalfw.core import checkpoint, files
 from crystalfw.core.errors import CheckpointError
 
 PAYLOAD = {"model": {"weight": torch.arange(6.0).reshape(2, 3)}, "state": {"step": 3}, "recipe": "name: x\n"}
@@ -79,7 +79,7 @@ def test_a_failed_write_leaves_the_old_file(saved, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         checkpoint.save(saved, {"state": {"step": 4}})
     assert saved.read_bytes() == before
