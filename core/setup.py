@@ -5,6 +5,7 @@ The order is Fabric's: launch, assemble (parts check each other before data is r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +24,7 @@ from crystalfw.core.errors import CheckpointError, DataError
 from crystalfw.core.generator import Generator, parameter_counts
 from crystalfw.core.progress import Progress
 from crystalfw.core.provenance import provenance
-from crystalfw.core.recipe import expand
+from crystalfw.core.recipe import recipe_to_dict
 from crystalfw.core.schema import FabricSection, Recipe
 
 Say = Callable[[str], None]
@@ -119,8 +120,8 @@ def _prepare(fabric: Fabric, recipe: Recipe, parts: Parts, generator: Generator,
 
 def preparation_key(recipe: Recipe) -> str:
     """What decides the prepared crystals besides the data section: transforms and representation, with their options."""
-    kept = Recipe(transforms=recipe.transforms, representation=recipe.representation)
-    return expand(kept)
+    written = recipe_to_dict(recipe)
+    return json.dumps({name: written[name] for name in ("transforms", "representation")}, sort_keys=True)
 
 
 def facts(setup: Setup, fabric: Fabric) -> dict[str, Any]:
