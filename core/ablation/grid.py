@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalfw.core.errors import RecipeError
-from crystalfw.core.recipe.document import Mistakes, Node, read_document
+from crystalfw.core.recipe.document import Mistakes, Node, Where, parse, read_document
 
 DEFAULT_MEASURES = {
     "val_loss": "lower",
@@ -89,14 +89,26 @@ class Grid:
     measures_given: bool = False
 
 
-def load_grid(path: str | Path) -> Grid:
-    """Read and check a grid, a file or the name of an installed one; raises RecipeError with every mistake at once."""
+def load_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
+    """Read and check a grid, a file or the name of an installed one; raises RecipeError with every mistake at once.
+
+    `overrides`, `a.b=c` as for a recipe, are laid over the grid's `set`; the axes' own keys stay.
+    """
     path = _find(path)
     try:
         root = read_document(path, str(path))
+        given = dict(_setting(text) for text in overrides)
     except Mistakes as error:
         raise RecipeError([f"{where}: {what}" for where, what in error.found]) from error
-    return _Reader(path, root).grid()
+    return _Reader(path, root, given).grid()
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """`a.b=c` as key and value; raises Mistakes."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise Mistakes((Where(f"override {text}"), "write KEY=VALUE, for example data.path=crystals.csv"))
+    return key.strip(), parse(value, f"override {text}", override=True).plain()
 
 
 def _find(path: str | Path) -> Path:
@@ -113,8 +125,8 @@ def _find(path: str | Path) -> Path:
 
 
 class _Reader:
-    def __init__(self, path: Path, root: Node) -> None:
-        self.path, self.mistakes = path, list[str]()
+    def __init__(self, path: Path, root: Node, overrides: Mapping[str, Any]) -> None:
+        self.path, self.overrides, self.mistakes = path, overrides, list[str]()
         content = root.plain()
         self.content: dict[str, Any] = content if isinstance(content, dict) else {}
         self.places = {key: str(node.where) for key, node in root.value.items()} if self.content else {}
@@ -143,7 +155,7 @@ class _Reader:
         return Grid(**grid)
 
     def _cells(self) -> tuple[Cell, ...]:
-        common = self._mapping("set", self.content.get("set", {}))
+        common = {**self._mapping("set", self.content.get("set", {})), **self.overrides}
         axes = {name: self._axis(name, values) for name, values in self._mapping("axes", self.content.get("axes", {})).items()}
         excluded = self.content.get("exclude", [])
         if not isinstance(excluded, list) or not all(isinstance(item, dict) for item in excluded):

@@ -39,6 +39,7 @@ def run_ablation(
     cores: int,
     threads: int = 1,
     devices: Sequence[str] = (),
+    overrides: Sequence[str] = (),
     run: bool = True,
     say: Callable[[str], None] = print,
 ) -> Study:
@@ -48,7 +49,7 @@ def run_ablation(
     """
     from crystalfw.core.report.ablation import write_study
 
-    grid, folder = load_grid(grid_path), Path(out)
+    grid, folder = load_grid(grid_path, overrides), Path(out)
     cells = grid.cells
     if grid.equal_parameters is not None:
         cells = tuple(equalise(grid.base, cells, grid.equal_parameters))

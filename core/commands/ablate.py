@@ -1,6 +1,7 @@
 """A grid of recipes and seeds, run as ordinary runs and compared with statistics.
 
   crystalfw ablate GRID.yaml                      run what is missing, compare, report
+  crystalfw ablate GRID.yaml data.path=data/perov_5       with recipe values laid over the grid's `set`
   crystalfw ablate GRID.yaml --cores 8 --threads 2        four runs at a time, two threads each
   crystalfw ablate GRID.yaml --report-only        compare what is there
   crystalfw ablate GRID.yaml --list               the cells, their overrides and parameters; nothing is run
@@ -12,6 +13,7 @@ crystalfw.core.ablation.grid, examples in recipes/ablations; those are also foun
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from crystalfw.core.errors import CrystalfwError
@@ -20,6 +22,7 @@ from crystalfw.core.errors import CrystalfwError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw ablate`."""
     parser.add_argument("grid", metavar="GRID.yaml", help="base recipe, axes, seeds, what is held equal")
+    parser.add_argument("overrides", nargs="*", metavar="a.b=c", help="recipe values for every cell; c is YAML")
     parser.add_argument("--out", metavar="FOLDER", help="where runs and results go; runs/GRID when not given")
     parser.add_argument("--cores", type=int, default=0, help="CPU cores for all runs together; 0 takes all")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each run")
@@ -36,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threads < 1:
         raise CrystalfwError(f"--threads must be 1 or more; got {args.threads}")
     if args.show:
-        return _list(args.grid)
+        return _list(args.grid, args.overrides)
     out = Path(args.out) if args.out else Path("runs") / load_grid(args.grid).name
     devices = [device for device in args.devices.split(",") if device.strip()]
     study = run_ablation(
@@ -45,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
         cores=worker_count(args.cores),
         threads=args.threads,
         devices=devices,
+        overrides=args.overrides,
         run=not args.report_only,
         say=lambda message: print(message, flush=True),
     )
@@ -57,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if study.failures else 0
 
 
-def _list(path: str) -> int:
+def _list(path: str, overrides: Sequence[str]) -> int:
     from crystalfw.core.ablation.grid import load_grid
     from crystalfw.core.ablation.parameters import count_parameters, equalise
 
-    grid = load_grid(path)
+    grid = load_grid(path, overrides)
     cells = grid.cells if grid.equal_parameters is None else equalise(grid.base, grid.cells, grid.equal_parameters)
     print(f"{len(cells)} cells x {len(grid.seeds)} seeds from {grid.base}")
     for index, cell in enumerate(cells):

@@ -52,6 +52,13 @@ def test_cells_are_the_product_of_the_axes(grid_path):
     assert (grid.baseline, grid.seeds, grid.name) == (0, (0, 1), "grid")
 
 
+def test_overrides_replace_what_is_set_for_every_cell(grid_path):
+    grid = load_grid(grid_path, ["sample.n=9", "data.path=a.csv", "model.memory=pooled"])
+    assert grid.cells[2].overrides() == ["sample.n=9", "data.max_crystals=24", 'data.path="a.csv"', 'model.memory="tokens"']
+    with pytest.raises(RecipeError, match=r"override sample\.n: write KEY=VALUE"):
+        load_grid(grid_path, ["sample.n"])
+
+
 def test_all_mistakes_of_a_grid_at_once(tmp_path):
     path = tmp_path / "grid.yaml"
     path.write_text("bse: smoke\naxes: {x: 3}\nseeds: [0, 0]\nequal: {minutes: -1}\nmeasures: {val_loss: up}\n")
