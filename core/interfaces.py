@@ -274,6 +274,11 @@ class Representation(Component, ABC):
         ConditionError for an unknown or impossible one, before the first token.
         """
 
+    def canonical_key(self, string: str) -> str:
+        """Equal for strings that say the same crystal, as far as strings can tell; never raises. Prediction keeps one
+        string for each key. The default is the string itself."""
+        return string
+
     def augment(self, string: str, rng: np.random.Generator) -> str:
         """A random equivalent of the string; the default returns it unchanged."""
         return string

@@ -15,11 +15,12 @@ from crystalfw.core.data import Part
 from crystalfw.core.discovery import plugins
 from crystalfw.core.errors import Interrupted
 from crystalfw.core.files import write_atomically
+from crystalfw.core.prediction import Tally
 from crystalfw.core.progress import Progress
-from crystalfw.core.samples import SampleWriter, read_samples, write_cifs
+from crystalfw.core.samples import SampleWriter, read_samples, sample_id, write_cifs
 from crystalfw.core.setup import Say, Setup
 from crystalfw.core.signals import StopRequest
-from crystalfw.core.trained import DECODE_BLOCK, Request, Trained, sample_id
+from crystalfw.core.trained import Request, Trained
 
 
 def after_fit(fabric: Fabric, setup: Setup, run_dir: Path, say: Say) -> None:
@@ -50,7 +51,8 @@ def run_request(setup: Setup, trained: Trained) -> Request:
     conditions: tuple[Crystal, ...] = ()
     if setup.generator.uses_memory and setup.generator.encoder.requires:
         part = setup.dataset.parts.get(section.conditions) or setup.dataset.parts["train"]
-        conditions = tuple(part.crystal(k) for k in range(min(section.n, len(part))))
+        asked = -(-section.n // section.rows_per_condition)
+        conditions = tuple(part.crystal(k) for k in range(min(asked, len(part))))
     return Request(settings=section, seed=setup.recipe.seed, conditions=conditions)
 
 
@@ -65,9 +67,10 @@ def sample_to_table(
     """Write this rank's share of the samples as they come; finished ones are not made again. Raises Interrupted."""
     own = shard_path(path, rank, world_size)
     with SampleWriter(own, resume=resume) as writer, StopRequest() as stop:
-        wanted = open_indices(request.settings.n, writer.done, rank, world_size)
+        wanted = open_indices(request.settings.n, writer.done, rank, world_size, block=request.block)
+        tally = Tally()
         progress = Progress("samples", len(wanted)) if rank == 0 and wanted else None
-        for count, sample in enumerate(trained.samples(request, indices=wanted), start=1):
+        for count, sample in enumerate(trained.samples(request, indices=wanted, tally=tally), start=1):
             if sample.id not in writer.done:
                 writer.append(sample)
             if progress is not None:
@@ -76,17 +79,17 @@ def sample_to_table(
                 done = f"stopped by {stop.requested} after {len(writer.done)} samples in {own}"
                 raise Interrupted(f"{done}; the same command goes on from there")
         if progress is not None:
-            progress.close()
+            progress.close(str(tally) if request.settings.predicts else "")
         return len(writer.done)
 
 
-def open_indices(n: int, done: Collection[str], rank: int, world_size: int) -> list[int]:
+def open_indices(n: int, done: Collection[str], rank: int, world_size: int, *, block: int) -> list[int]:
     """This rank's blocks that are not complete, whole: a block made again gives the same bits, a part of it might not."""
     wanted: list[int] = []
-    for start in range(rank * DECODE_BLOCK, n, world_size * DECODE_BLOCK):
-        block = range(start, min(start + DECODE_BLOCK, n))
-        if any(sample_id(index) not in done for index in block):
-            wanted.extend(block)
+    for start in range(rank * block, n, world_size * block):
+        own = range(start, min(start + block, n))
+        if any(sample_id(index) not in done for index in own):
+            wanted.extend(own)
     return wanted
 
 

@@ -6,7 +6,8 @@ A row is never left out: what failed has an empty `cif` and says why. `status` i
 - `graph`      the string parses but says no three-dimensional periodic graph;
 - `decode`     no crystal was found for the graph (the representation's `embedding`, `geometry`, time limits ...);
 - `finalize`   a crystal came out, but the physical constraints reject it;
-- `read`       the crystal came from a file (somebody else's samples) that cannot be read.
+- `read`       the crystal came from a file (somebody else's samples) that cannot be read;
+- `repeat`     in a prediction: the candidates hold no further distinct string for this row.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from crystalfw.core.interfaces import Sample
 COLUMNS = (
     "id", "seed", "condition", "slices", "status", "reason", "formula", "space_group", "cif", "reference_id", "log_prob",
 )  # fmt: skip
-STATUSES = ("ok", "parse", "graph", "decode", "finalize", "read")
+STATUSES = ("ok", "parse", "graph", "decode", "finalize", "read", "repeat")
 _HEADER = ",".join(COLUMNS) + "\n"
 _STATUS_OF_REASON = {"parse": "parse", "unfinished": "parse", "grammar": "parse", "graph": "graph", "finalize": "finalize"}
 _LARGEST_FIELD = 64 * 1024 * 1024
@@ -41,6 +42,11 @@ def status_of(reason: str) -> str:
     """The status of a failure whose code (first word of the reason) a representation or transform gave."""
     code = reason.split(":")[0].split()[0].lower() if reason.strip() else ""
     return _STATUS_OF_REASON.get(code, "decode")
+
+
+def sample_id(index: int) -> str:
+    """The id of sample `index` in samples.csv."""
+    return f"{index:06d}"
 
 
 def space_group_number(crystal: Crystal, symprec: float = 0.1) -> int | None:

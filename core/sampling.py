@@ -10,7 +10,7 @@ Shapes: R rows, B samples of a block, M memory tokens, V vocabulary, T tokens.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +77,17 @@ def sample_strings(
     conditions = _Conditions(conditioning, memory_for, null_memory, settings)
     writer = _Writer(decoder, representation, conditions, settings, seed, max_length)
     yield from writer.write(list(zip((int(index) for index in indices), constraints, strict=True)))
+
+
+def in_order(strings: Iterable[SampledString], wanted: Sequence[int]) -> Iterator[SampledString]:
+    """Strings come as they finish; hand them on in the order of `wanted`. Rows enter in order, so few wait."""
+    waiting: dict[int, SampledString] = {}
+    position = 0
+    for string in strings:
+        waiting[string.index] = string
+        while position < len(wanted) and wanted[position] in waiting:
+            yield waiting.pop(wanted[position])
+            position += 1
 
 
 class _Conditions:

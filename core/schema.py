@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+from crystalfw.core.errors import ConditionError
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -149,6 +151,12 @@ class SampleSection:
 
     n: Count = 100
     """Crystals to generate."""
+    candidates: Count | None = None
+    """For prediction: strings drawn for each condition, of which the likeliest distinct ones are kept."""
+    beam: Count | None = None
+    """For prediction: the width of a beam search for the likeliest strings of each condition, instead of draws."""
+    keep: Count | None = None
+    """Crystals for each condition, likeliest first, out of its candidates or its beam; None keeps all."""
     batch_size: Count = 64
     """Strings written side by side."""
     temperature: NotNegative = 1.0
@@ -167,6 +175,33 @@ class SampleSection:
     """Where conditions come from when none are given: `test`, `val` or `train` crystals, in order."""
     constraints: Mapping[str, Any] = field(default_factory=dict)
     """Hard conditions, e.g. {composition: SrTiO3} or {composition: from_condition}."""
+
+    def __post_init__(self) -> None:
+        """Raise ConditionError for settings of a prediction that contradict each other."""
+        if self.candidates and self.beam:
+            raise ConditionError("beam: give candidates (draws) or beam (a search), not both")
+        if self.keep and self.keep > self.considered:
+            found = f"there are {self.considered}" if self.predicts else "say how many by candidates or beam"
+            raise ConditionError(f"keep: {self.keep} crystals are to be kept out of each condition's candidates; {found}")
+        if (self.candidates or 1) > 1 and self.temperature == 0:
+            raise ConditionError("candidates: at temperature 0 all are the same string; give beam instead, or a temperature")
+        if self.beam and self.guidance != 1:
+            raise ConditionError("beam: the search follows the model's own probabilities; it takes no guidance")
+
+    @property
+    def predicts(self) -> bool:
+        """True where each condition gets several candidates."""
+        return bool(self.candidates or self.beam)
+
+    @property
+    def considered(self) -> int:
+        """Strings found for each condition; 0 where none is chosen from."""
+        return self.candidates or self.beam or 0
+
+    @property
+    def rows_per_condition(self) -> int:
+        """Rows of the table for each condition before the next one's begin."""
+        return (self.keep or self.considered) if self.predicts else 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,10 @@ from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CheckpointError, ConditionError, PluginError, RecipeError, Reject
 from crystalfw.core.generator import Generator
 from crystalfw.core.interfaces import Decoded, Sample, SequenceDecoder
+from crystalfw.core.prediction import Tally, predicted
 from crystalfw.core.recipe import load_recipe
-from crystalfw.core.samples import status_of
-from crystalfw.core.sampling import SampledString, sample_strings
+from crystalfw.core.samples import sample_id, status_of
+from crystalfw.core.sampling import SampledString, in_order, sample_strings
 from crystalfw.core.schema import Recipe, SampleSection
 
 DECODE_BLOCK = 64
@@ -36,7 +38,10 @@ DECODE_BLOCK = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to generate. Sample k of the request uses condition k modulo their number and the random stream (seed, k)."""
+    """What to generate. Sample k of the request uses condition k modulo their number and the random stream (seed, k).
+
+    In a prediction (core/prediction.py) every condition has `settings.rows_per_condition` samples, one after the other.
+    """
 
     settings: SampleSection
     seed: int = 0
@@ -45,28 +50,21 @@ class Request:
 
     def condition(self, index: int) -> Crystal | None:
         """The condition of sample `index`; None for an unconditional request."""
-        return self.conditions[index % len(self.conditions)] if self.conditions else None
+        return self.numbered_condition(index // self.settings.rows_per_condition)
+
+    @property
+    def block(self) -> int:
+        """So many consecutive samples are decoded together."""
+        return self.settings.rows_per_condition if self.settings.predicts else DECODE_BLOCK
+
+    def numbered_condition(self, number: int) -> Crystal | None:
+        """Condition `number`, from the first again after the last; None for an unconditional request."""
+        return self.conditions[number % len(self.conditions)] if self.conditions else None
 
 
-def sample_id(index: int) -> str:
-    """The id of sample `index` in samples.csv."""
-    return f"{index:06d}"
-
-
-def _in_order(strings: Iterable[SampledString], wanted: Sequence[int]) -> Iterator[SampledString]:
-    """Strings come as they finish; hand them on in the order of `wanted`. Rows enter in order, so few wait."""
-    waiting: dict[int, SampledString] = {}
-    position = 0
-    for string in strings:
-        waiting[string.index] = string
-        while position < len(wanted) and wanted[position] in waiting:
-            yield waiting.pop(wanted[position])
-            position += 1
-
-
-def _blocks(strings: Iterable[SampledString]) -> Iterator[list[SampledString]]:
-    for _, block in groupby(strings, key=lambda string: string.index // DECODE_BLOCK):
-        yield list(block)
+def rows(settings: SampleSection, conditions: int) -> int:
+    """How many samples a request has that does not say: in a prediction all that its conditions need."""
+    return settings.rows_per_condition * max(1, conditions) if settings.predicts else settings.n
 
 
 class Trained:
@@ -93,16 +91,19 @@ class Trained:
     # --- generation -------------------------------------------------------------------------------------------------
 
     def sample(
-        self, n: int, *, condition: Mapping[str, Any] | None = None, like: str | Path | Sequence[Crystal] | None = None,
+        self, n: int | None = None, *, condition: Mapping[str, Any] | None = None,
+        like: str | Path | Sequence[Crystal] | None = None,
         constraints: Mapping[str, Any] | None = None, seed: int = 0, **settings: Any,
     ) -> list[Crystal]:  # fmt: skip
         """Generate n crystals; those that fail are left out (use `samples` for every outcome).
 
-        `settings` are keys of the recipe's sample section, e.g. temperature=0.7. Raises ConditionError for a condition
-        that the model was not trained with.
+        `settings` are keys of the recipe's sample section, e.g. temperature=0.7, or candidates=40, keep=20 for the likeliest
+        distinct crystals of each condition. n: the recipe's unless given, or in a prediction what all conditions need.
+        Raises ConditionError for a condition that the model was not trained with.
         """
-        section = replace(self.recipe.sample, n=n, **settings)
+        section = replace(self.recipe.sample, **settings)
         conditions = tuple(self.conditions(condition, like))
+        section = replace(section, n=rows(section, len(conditions)) if n is None else n)
         request = Request(settings=section, seed=seed, conditions=conditions, constraints=constraints or {})
         return [sample.crystal for sample in self.samples(request) if sample.crystal is not None]
 
@@ -131,29 +132,51 @@ class Trained:
                 raise ConditionError(f"{origin}: {crystal.id or 'a crystal'} cannot be used: {error.reason}") from error
         return crystal
 
-    def samples(self, request: Request, *, indices: Sequence[int] | None = None) -> Iterator[Sample]:
+    def samples(
+        self, request: Request, *, indices: Sequence[int] | None = None, tally: Tally | None = None
+    ) -> Iterator[Sample]:
         """Every outcome, in ascending order of `indices` (0 ... n - 1 when not given), streamed.
 
-        Strings are decoded in blocks of DECODE_BLOCK consecutive indices, so that a result never depends on what else
-        was asked for: give whole blocks to get the same bits again.
+        Strings are decoded in blocks of `request.block` consecutive indices, so that a result never depends on what else
+        was asked for: give whole blocks to get the same bits again. `tally` counts the candidates of a prediction.
         """
-        decoder = self.generator.decoder
-        if not isinstance(decoder, SequenceDecoder):
+        if not isinstance(self.generator.decoder, SequenceDecoder):
             raise ConditionError("this model predicts properties; it does not generate crystals")
         wanted = sorted(range(request.settings.n) if indices is None else indices)
-        strings = sample_strings(
-            decoder, self.generator.conditioning, self.parts.representation, indices=wanted, settings=request.settings,
-            seed=request.seed, memory_for=lambda numbers: self._memory(request, numbers),
-            null_memory=self._null_memory(), constraints_for=self._constraints_for(request),
+        if request.settings.predicts:
+            yield from predicted(self, request, wanted, tally or Tally())
+            return
+        for _, block in groupby(in_order(self.strings(request, wanted), wanted), key=lambda s: s.index // request.block):
+            yield from self.crystals(request, list(block))
+
+    def strings(self, request: Request, indices: Sequence[int], each: int = 1) -> Iterator[SampledString]:
+        """The strings of these random streams as they finish; condition c has the streams c * each ... (c + 1) * each - 1."""
+        decoder = self.generator.decoder
+        assert isinstance(decoder, SequenceDecoder)
+
+        def memory_for(streams: Sequence[int]) -> Memory:
+            first = streams[0] // each
+            numbers = range(first, streams[-1] // each + 1)
+            memory = self.memory([request.numbered_condition(number) for number in numbers])
+            return memory.select(torch.tensor([stream // each - first for stream in streams], device=self.device))
+
+        @cache
+        def constraint(number: int) -> Mapping[str, Any]:
+            return self.constraint(request, request.numbered_condition(number))
+
+        return sample_strings(
+            decoder, self.generator.conditioning, self.parts.representation, indices=indices,
+            settings=replace(request.settings, n=-(-request.settings.n // request.settings.rows_per_condition) * each),
+            seed=request.seed,
+            memory_for=memory_for, null_memory=self._null_memory(),
+            constraints_for=lambda streams: [constraint(stream // each) for stream in streams],
         )  # fmt: skip
-        for block in _blocks(_in_order(strings, wanted)):
-            yield from self._crystals(request, block)
 
     @torch.inference_mode()
-    def _memory(self, request: Request, indices: Sequence[int]) -> Memory:
+    def memory(self, conditions: Sequence[Crystal | None]) -> Memory:
+        """What the decoder sees of conditions; None stands for none."""
         blank = Crystal(lattice=np.full((3, 3), np.nan), frac_coords=np.zeros((0, 3)), numbers=np.zeros(0, dtype=np.int64))
-        crystals = [request.condition(k) or blank for k in indices]
-        batch = CrystalBatch.from_crystals(crystals, dtype=torch.float32)
+        batch = CrystalBatch.from_crystals([crystal or blank for crystal in conditions], dtype=torch.float32)
         if self.generator.encoder.cutoff is not None:
             batch = batch.with_edges(self.generator.encoder.cutoff)
         return self.generator.memory(batch.to(self.device))
@@ -163,12 +186,8 @@ class Trained:
         with torch.inference_mode():
             return self.generator.null_memory(1) if self.generator.condition_dropout else None
 
-    def _constraints_for(self, request: Request) -> Callable[[Sequence[int]], list[Mapping[str, Any]]] | None:
-        if not request.settings.constraints and not request.constraints:
-            return None
-        return lambda indices: [self._constraints(request, request.condition(k)) for k in indices]
-
-    def _constraints(self, request: Request, condition: Crystal | None) -> Mapping[str, Any]:
+    def constraint(self, request: Request, condition: Crystal | None) -> Mapping[str, Any]:
+        """The hard conditions of a sample with this condition. Raises ConditionError where it lacks what they need."""
         constraints = {**request.settings.constraints, **request.constraints}
         if constraints.get("composition") == "from_condition":
             if condition is None or not condition.n_atoms:
@@ -182,25 +201,29 @@ class Trained:
             constraints["composition"] = counts
         return constraints
 
-    def _crystals(self, request: Request, strings: Sequence[SampledString]) -> list[Sample]:
+    def crystals(self, request: Request, strings: Sequence[SampledString]) -> list[Sample]:
+        """The outcome of each string: decoded, then finalized."""
         decoded = self.parts.representation.decode([string.string for string in strings])
         return [self._sample(request, string, outcome) for string, outcome in zip(strings, decoded, strict=True)]
 
     def _sample(self, request: Request, string: SampledString, outcome: Decoded) -> Sample:
-        requires = self.generator.encoder.requires if self.generator.uses_memory else frozenset()
-        condition = request.condition(string.index)
-        crystal, status = outcome.crystal, "ok"
+        crystal = outcome.crystal
         reason = ": ".join(filter(None, (outcome.reason, outcome.message)))
         if crystal is None:
-            status = status_of(outcome.reason) if string.finished else "parse"
-        else:
-            try:
-                for transform in self.parts.finalize:
-                    crystal = transform(crystal, np.random.default_rng([request.seed, string.index]))
-            except Reject as error:
-                crystal, status, reason = None, "finalize", error.reason
+            return self.failure(request, string, status_of(outcome.reason) if string.finished else "parse", reason)
+        try:
+            for transform in self.parts.finalize:
+                crystal = transform(crystal, np.random.default_rng([request.seed, string.index]))
+        except Reject as error:
+            return self.failure(request, string, "finalize", error.reason)
+        return replace(self.failure(request, string, "ok", reason), crystal=crystal)
+
+    def failure(self, request: Request, string: SampledString, status: str, reason: str) -> Sample:
+        """The row of a string that gave no crystal."""
+        requires = self.generator.encoder.requires if self.generator.uses_memory else frozenset()
+        condition = request.condition(string.index)
         return Sample(
-            id=sample_id(string.index), seed=request.seed, string=string.string, status=status, reason=reason, crystal=crystal,
+            id=sample_id(string.index), seed=request.seed, string=string.string, status=status, reason=reason, crystal=None,
             condition=describe(condition, requires) if condition is not None else {},
             reference_id=condition.id if condition is not None else "", log_prob=string.log_prob,
         )  # fmt: skip

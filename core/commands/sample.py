@@ -4,6 +4,7 @@
   crystalfw sample runs/xattn --n 100 --condition composition=SrTiO3 --composition-exact
   crystalfw sample runs/xattn --n 100 --like NaCl.cif -o like_NaCl/samples.csv
   crystalfw sample runs/unconditional --n 1000 --temperature 0.8
+  crystalfw sample runs/composition --like test.csv --composition-exact --candidates 40 --keep 20
 
 Writes samples.csv (one row per crystal asked for, failures with their reason) and cifs/ beside it. The same command
 goes on where an interrupted one stopped; sample k depends on the seed and k only, not on the batch size.
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from crystalfw.core.trained import Trained
 
 _SETTINGS = {
+    "candidates": int, "beam": int, "keep": int,
     "batch_size": int, "temperature": float, "top_k": int, "top_p": float, "min_p": float, "guidance": float, "max_length": int,
 }  # fmt: skip
 
@@ -35,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     sentences = field_sentences(SampleSection)
     parser.add_argument("run", help="run folder or checkpoint file")
-    parser.add_argument("--n", type=int, default=100, help="crystals to generate (default 100)")
+    parser.add_argument("--n", type=int, help="crystals to generate (default 100; in a prediction what all conditions need)")
     parser.add_argument("--condition", action="append", default=[], metavar="NAME=VALUE", help="repeat for several")
     parser.add_argument("--like", metavar="FILE", help="condition on the crystals of a CIF file, a table or a folder")
     parser.add_argument("--composition-exact", action="store_true", help="only strings of exactly the condition's composition")
@@ -50,19 +52,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Sample; raises ConditionError for a condition that the model was not trained with."""
     conditions = read_conditions(args.condition)
-    if args.n < 1:
+    if args.n is not None and args.n < 1:
         raise CrystalfwError(f"--n {args.n}: ask for at least one crystal")
     from crystalfw.core.checkpoint import find
     from crystalfw.core.outcome import finish_samples, sample_to_table
-    from crystalfw.core.trained import Request, Trained
+    from crystalfw.core.trained import Request, Trained, rows
 
     trained = Trained.load(args.run, which=args.checkpoint, device=args.device)
-    settings = {name: getattr(args, name) for name in _SETTINGS if getattr(args, name) is not None}
-    section = checked_settings(trained, {"n": args.n, **settings})
+    settings: dict[str, Any] = {name: getattr(args, name) for name in _SETTINGS if getattr(args, name) is not None}
+    for given, other in (("beam", "candidates"), ("candidates", "beam")):
+        if given in settings:
+            settings.setdefault(other, None)  # instead of the recipe's
+    section = checked_settings(trained, {"n": 100, **settings})
+    crystals = trained.conditions(conditions, args.like)
     request = Request(
-        settings=section,
+        settings=dataclasses.replace(section, n=args.n or rows(section, len(crystals))),
         seed=args.seed,
-        conditions=tuple(trained.conditions(conditions, args.like)),
+        conditions=tuple(crystals),
         constraints={"composition": "from_condition"} if args.composition_exact else {},
     )
     out = Path(args.out) if args.out else _default_out(args)

@@ -26,6 +26,7 @@ from crystalfw.plugins.representations.slices.encoding import (
     bonded,
     canonical_graph,
     is_periodic,
+    plain,
     with_lengths,
 )
 from crystalfw.plugins.representations.slices.graph import QuotientGraph
@@ -142,6 +143,13 @@ class Slices(Representation):
             prefix=self.config.space_group,
             max_atoms=self.config.max_atoms,
         )
+
+    def canonical_key(self, string: str) -> str:
+        """The canonical plain string of the graph: equal for all spellings, whatever lengths and space group they say."""
+        try:
+            return print_graph(canonical_graph(replace(plain(read_net(string)), space_group=None)))
+        except (DecodeError, EncodeError):
+            return string
 
     def augment(self, string: str, rng: np.random.Generator) -> str:
         """Another description of the same graph: atoms in random order, random basis and images, edges sorted."""
