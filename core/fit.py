@@ -33,6 +33,7 @@ from crystalfw.core.progress import Progress
 from crystalfw.core.schema import FitSection
 from crystalfw.core.sharding import full_state, is_sharded, load_full_state, scale_gradients, whole
 from crystalfw.core.signals import StopRequest
+from crystalfw.core.utilisation import measured_peak
 
 Sums = dict[str, tuple[Tensor, Tensor]]
 
@@ -52,7 +53,7 @@ class State:
     history: list[float] = field(default_factory=list)
     """Validation losses in order."""
     pending: list[list[float]] = field(default_factory=list)
-    """(loss sum, weight, gradient norm, tokens, padded tokens) of the steps since the last logged row."""
+    """(loss sum, weight, gradient norm, tokens, padded tokens, operations) of the steps since the last logged row."""
 
 
 def learning_rate(section: FitSection, step: int, fraction: float) -> float:
@@ -152,7 +153,7 @@ class Fit:
         began, base = time.monotonic(), state.elapsed_s
         total = section.steps if section.max_minutes is None else None
         progress = Progress("fit: step", total, start=state.step) if self.fabric.is_global_zero else None
-        window = _Window(self.fabric, state.pending)
+        window = _Window(self.fabric, state.pending, self._peak_flops())
         while not state.finished:
             fraction = self._fraction()
             window.add(*self.train_step(batches, fraction))
@@ -185,8 +186,16 @@ class Fit:
         if progress is not None:
             progress.close(f"loss {window.last_loss:.4f}, best validation {state.best_loss:.4f} at step {state.best_step}")
 
-    def train_step(self, batches: Iterator[TrainBatch], fraction: float) -> tuple[Tensor, Tensor, Tensor, int, int]:
-        """One optimiser step; returns (loss sum, weight, gradient norm, tokens, padded tokens) of this rank."""
+    def _peak_flops(self) -> float:
+        """Operations per second that this device could do, said once; 0 where the decoder does not count its own."""
+        if not self.generator.decoder.training_flops(torch.tensor([2])):
+            return 0.0
+        peak = measured_peak(self.fabric.device, self.fabric._precision.precision)
+        self.fabric.print(f"fit: mfu in metrics.csv is the decoder's share of {peak}")
+        return peak.flops
+
+    def train_step(self, batches: Iterator[TrainBatch], fraction: float) -> tuple[Tensor, Tensor, Tensor, int, int, float]:
+        """One optimiser step; returns (loss sum, weight, gradient norm, tokens, padded tokens, operations) of this rank."""
         section, fabric = self.section, self.fabric
         lr = learning_rate(section, self.state.step, fraction)
         for group in self.optimizer.param_groups:
@@ -196,11 +205,13 @@ class Fit:
         self.model.train()
         total = weight = torch.zeros((), device=fabric.device)
         tokens = padded = 0
+        flops = 0.0
         for micro in range(section.accumulate):
             batch = next(batches)
             if batch.tokens is not None:
                 tokens += int(batch.tokens.lengths.sum())
                 padded += batch.tokens.ids.numel()
+                flops += self.generator.decoder.training_flops(batch.tokens.lengths)
             batch = batch.to(fabric.device)
             more = micro + 1 < section.accumulate
             with fabric.no_backward_sync(self.model, enabled=more) if fabric.world_size > 1 else nullcontext():
@@ -215,7 +226,7 @@ class Fit:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         assert norm is not None
-        return sums[0], sums[1], whole(norm), tokens, padded
+        return sums[0], sums[1], whole(norm), tokens, padded, flops
 
     def _dropped(self, batch: TrainBatch) -> Tensor | None:
         share = self.generator.condition_dropout
@@ -323,21 +334,23 @@ def _mix(*numbers: int) -> int:
 class _Window:
     """The steps between two log rows, kept on the device so that no step waits for the host."""
 
-    def __init__(self, fabric: Fabric, pending: list[list[float]]) -> None:
-        self.fabric, self.last_loss = fabric, math.nan
-        self.steps: list[tuple[Any, ...]] = [tuple(step) for step in pending]
+    def __init__(self, fabric: Fabric, pending: list[list[float]], peak_flops: float) -> None:
+        self.fabric, self.last_loss, self.peak_flops = fabric, math.nan, peak_flops
+        # a checkpoint from before operations were counted holds five numbers a step
+        self.steps: list[tuple[Any, ...]] = [(*step, 0.0)[:6] for step in pending]
         self.began = time.monotonic()
 
-    def add(self, total: Tensor, weight: Tensor, norm: Tensor, tokens: int, padded: int) -> None:
-        self.steps.append((total, weight, norm, tokens, padded))
+    def add(self, total: Tensor, weight: Tensor, norm: Tensor, tokens: int, padded: int, flops: float) -> None:
+        self.steps.append((total, weight, norm, tokens, padded, flops))
 
     def pending(self) -> list[list[float]]:
         return [[float(value) for value in step] for step in self.steps]
 
     def flush(self, state: State, section: FitSection, fraction: float) -> dict[str, Any]:
-        total, weight, _, own_tokens, own_padded = (sum(column) for column in zip(*self.pending(), strict=True))
-        counts = all_sum(self.fabric, torch.tensor([own_tokens, own_padded])).tolist()
-        tokens, padded = counts if counts[0] else (0.0, 0.0)
+        total, weight, _, *own = (sum(column) for column in zip(*self.pending(), strict=True))
+        tokens, padded, flops = all_sum(self.fabric, torch.tensor(own)).tolist()
+        seconds = max(time.monotonic() - self.began, 1e-9)
+        devices_peak = self.peak_flops * self.fabric.world_size
         state.tokens += int(tokens)
         self.last_loss = total / max(weight, 1.0)
         row = {
@@ -345,9 +358,11 @@ class _Window:
             "lr": learning_rate(section, state.step - 1, fraction),
             "grad_norm": float(self.steps[-1][2]),
             "tokens": state.tokens,
-            "tokens_per_s": tokens / max(time.monotonic() - self.began, 1e-9),
+            "tokens_per_s": tokens / seconds,
             "padding": padded / tokens if tokens else 1.0,
             "elapsed_s": state.elapsed_s,
         }
+        if devices_peak:
+            row["mfu"] = flops / seconds / devices_peak
         self.steps, self.began = [], time.monotonic()
         return row

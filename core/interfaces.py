@@ -136,6 +136,11 @@ class Decoder(nn.Module, Component, ABC):
     def loss(self, batch: TrainBatch, memory: Memory, ports: Ports) -> Loss:
         """The training loss of one batch."""
 
+    def training_flops(self, lengths_B: Tensor) -> float:
+        """Operations of forward and backward for strings of these lengths (begin and end included), padding not counted;
+        for the utilisation in the log. 0 where it is not known."""
+        return 0.0
+
     def fit_statistics(self, columns: Mapping[str, NDArray[np.float64]]) -> None:
         """Called once before training with the train part's property columns (NaN where missing); keep buffers."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from crystalfw.core.files import write_atomically
 
 COLUMNS = (
-    "step", "epoch", "loss", "val_loss", "lr", "grad_norm", "tokens", "tokens_per_s", "padding", "elapsed_s",
+    "step", "epoch", "loss", "val_loss", "lr", "grad_norm", "tokens", "tokens_per_s", "mfu", "padding", "elapsed_s",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ _TITLES = {
     "density": "Density", "elements": "Elements per crystal", "atoms": "Atoms per cell", "volume_per_atom": "Volume per atom",
 }  # fmt: skip
 _LONGEST_TABLE = 400
-_NOISY = ("grad_norm", "tokens_per_s")
+_NOISY = ("grad_norm", "tokens_per_s", "mfu")
 
 
 def points(curves: Curves, name: str, against: str = "step") -> list[tuple[float, float]]:
@@ -71,6 +71,7 @@ def training(curves: Curves) -> Markup:
         ("lr", "Learning rate", ""),
         ("grad_norm", "Gradient norm", ""),
         ("tokens_per_s", "Speed", "tokens / s"),
+        ("mfu", "Model FLOP utilisation", "share of peak"),
     ):
         if values := points(curves, name):
             lines = [Line(title.lower(), values, faint=name in _NOISY)]

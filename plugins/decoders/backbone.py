@@ -72,6 +72,9 @@ class Backbone(SequenceDecoder):
         if config.positions == "rotary":
             turns_TK = rotary_turns(config.max_length, config.dim // config.n_heads)
             self.register_buffer("turns_T2K", turns_TK, persistent=False)
+        # counted now: sharding replaces parameters
+        self._weights = sum(weight.numel() for weight in self.blocks.parameters() if weight.dim() == 2)
+        self._weights += self.token.weight.numel()  # the output layer, tied or not
         self.apply(_initialise)
         for name, weight in self.named_parameters():
             if name.endswith(("out.weight", "shrink.weight")):
@@ -108,6 +111,12 @@ class Backbone(SequenceDecoder):
         """(B, T, V) scores of the next token."""
         weight_VD = self.token.weight if self.head is None else self.head.weight
         return functional.linear(self.norm(h_BTD), weight_VD)
+
+    def training_flops(self, lengths_B: Tensor) -> float:
+        """Matrix products of forward and backward: 6 for each weight and token (Kaplan et al. 2020, arXiv:2001.08361) and
+        12 D T in each layer for a token's attention over T (Chowdhery et al. 2022, appendix B). Conditioning not included."""
+        steps_B = (lengths_B - 1).double()  # the last token is predicted, never read
+        return float(6 * self._weights * steps_B.sum() + 12 * self.n_layers * self.dim * (steps_B**2).sum())
 
     def new_cache(self, batch_size: int, length: int, ports: Ports) -> KVCache:
         """An empty cache; a prefix is added to `length`."""

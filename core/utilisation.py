@@ -1,0 +1,61 @@
+"""Model FLOP utilisation: the share of the device's matrix throughput that a training step turns into model operations.
+
+mfu = operations the model needs for the real tokens of a step / (seconds of the step x peak operations per second), after
+Chowdhery et al. 2022 (PaLM, arXiv:2204.02311, appendix B). Padding, recomputed activations and whatever else a step does
+are not among the operations, so they lower the figure. The peak is not a data sheet's: it is what a large matrix product
+reaches on this device, with these threads, in this precision, measured once when a fit begins.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+_TYPES = {"64": torch.float64, "32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16}
+_SECONDS = 0.3
+"""How long the peak is looked for."""
+
+
+@dataclass(frozen=True)
+class Peak:
+    """What a device reaches in a product of two large square matrices."""
+
+    flops: float
+    """Operations per second."""
+    size: int
+    """Rows of the matrices."""
+    dtype: torch.dtype
+    device: torch.device
+
+    def __str__(self) -> str:
+        threads = f", {torch.get_num_threads()} threads" if self.device.type == "cpu" else ""
+        kind = str(self.dtype).removeprefix("torch.")
+        return f"{self.flops / 1e12:.3g} TFLOP/s ({kind} product of {self.size} x {self.size} on {self.device.type}{threads})"
+
+
+def matrix_type(precision: str) -> torch.dtype:
+    """The type that matrices are multiplied in under a Fabric precision such as `bf16-mixed`; float32 for unknown ones."""
+    return _TYPES.get(precision.partition("-")[0], torch.float32)
+
+
+def measured_peak(device: torch.device, precision: str) -> Peak:
+    """The fastest of several products: anything else that the machine does only makes one slower."""
+    dtype = matrix_type(precision)
+    size = 8192 if device.type != "cpu" else 1024
+    left, right = (torch.ones(size, size, device=device, dtype=dtype) for _ in range(2))
+    torch.mm(left, right)
+    fastest, end = float("inf"), time.monotonic() + _SECONDS
+    while time.monotonic() < end or fastest == float("inf"):
+        _wait(device)
+        began = time.perf_counter()
+        torch.mm(left, right)
+        _wait(device)
+        fastest = min(fastest, time.perf_counter() - began)
+    return Peak(2 * size**3 / max(fastest, 1e-9), size, dtype, device)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
