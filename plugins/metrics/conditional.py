@@ -46,7 +46,7 @@ class Conditional(Metric):
     def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
         """Raises DataError where no sample has a condition that can be judged."""
         asked = [sample for sample in samples if sample.condition]
-        result: dict[str, Any] = {"asked": len(asked), "parity": {}, "columns": {}, "summary": []}
+        result: dict[str, Any] = {"asked": len(asked), "parity": {}, "columns": {}, "summary": [], "outcomes": {}}
         self._composition(asked, result)
         self._space_group(asked, result)
         targets = sorted({name for sample in asked for name in sample.condition if _is_target(sample, name)})
@@ -71,8 +71,8 @@ class Conditional(Metric):
             return
         obtained = [sample.crystal.formula if sample.crystal is not None else None for sample in wanted]
         formulas = [str(Composition(sample.condition["composition"]).reduced_formula) for sample in wanted]
-        hits = sum(one == other for one, other in zip(obtained, formulas, strict=True))
-        self._record(result, "composition", share(hits, len(wanted)))
+        hits = {sample.id: one == other for sample, one, other in zip(wanted, obtained, formulas, strict=True)}
+        self._record(result, "composition", hits)
 
     def _space_group(self, asked: Sequence[Sample], result: dict[str, Any]) -> None:
         names = ("spacegroup.number", "space_group")
@@ -80,11 +80,11 @@ class Conditional(Metric):
         wanted = [(sample, name) for sample, name in wanted if name]
         if not wanted:
             return
-        hits = 0
+        hits = {}
         for sample, name in wanted:
-            crystal = sample.crystal
-            hits += crystal is not None and space_group_number(crystal, self.config.symprec) == int(sample.condition[name])
-        self._record(result, "space_group", share(hits, len(wanted)))
+            crystal, target = sample.crystal, int(sample.condition[name])
+            hits[sample.id] = crystal is not None and space_group_number(crystal, self.config.symprec) == target
+        self._record(result, "space_group", hits)
 
     def _properties(self, asked: Sequence[Sample], targets: Sequence[str], result: dict[str, Any]) -> None:
         from crystalfw.core.trained import Trained
@@ -99,20 +99,29 @@ class Conditional(Metric):
             kept = [k for k, sample in enumerate(made) if _is_target(sample, name)]
             target = np.array([float(made[k].condition[name]) for k in kept])
             obtained = np.asarray(values[name], dtype=np.float64)[kept]
-            total = sum(_is_target(sample, name) for sample in asked)
-            self._column(name, target, obtained, total, errors.get(name, {}), result)
+            ids = [made[k].id for k in kept]
+            everyone = [sample.id for sample in asked if _is_target(sample, name)]
+            self._column(name, target, dict(zip(ids, obtained, strict=True)), everyone, errors.get(name, {}), result)
 
     def _column(
-        self, name: str, target: FloatArray, obtained: FloatArray, total: int, error: Mapping[str, Any], result: dict[str, Any]
+        self,
+        name: str,
+        target: FloatArray,
+        values: Mapping[str, float],
+        everyone: Sequence[str],
+        error: Mapping[str, Any],
+        result: dict[str, Any],
     ) -> None:
+        """`values`: sample id -> value obtained, in the order of `target`; `everyone`: the ids of all that were asked."""
         if name not in self.config.tolerance and "mae" not in error:
             raise DataError(
                 f"conditional: {self.config.predictor} has no test error for '{name}' in its metrics.json; "
                 f"set tolerance: {{{name}: VALUE}}"
             )
         tolerance = float(self.config.tolerance.get(name, error.get("mae", math.nan)))
+        obtained, total = np.array(list(values.values()), dtype=np.float64), len(everyone)
         distance, by_chance = np.abs(obtained - target), np.abs(obtained[:, None] - target[None])
-        hit = share(int((distance <= tolerance).sum()), total)
+        near = dict(zip(values, (distance <= tolerance).tolist(), strict=True))
         figures = {
             "mae": float(distance.mean()) if len(distance) else None,
             "mae_by_chance": float(by_chance.mean()) if len(distance) else None,
@@ -120,13 +129,18 @@ class Conditional(Metric):
             "tolerance": tolerance,
             "predictor_test_error": dict(error),
         }
-        self._record(result, name, hit, figures)
+        self._record(result, name, {id: near.get(id, False) for id in everyone}, figures)
+        result["outcomes"][f"columns.{name}.mae"] = dict(zip(values, distance.tolist(), strict=True))
         pairs = np.stack([target, obtained], axis=1)[:_SHOWN_PAIRS]
         note = f"predicted by {self.config.predictor}, test MAE {error.get('mae', 'unknown')}"
         result["parity"][name] = {"target": pairs[:, 0].tolist(), "obtained": pairs[:, 1].tolist(), "note": note}
 
-    def _record(self, result: dict[str, Any], name: str, hit: dict[str, Any], figures: Mapping[str, Any] | None = None) -> None:
-        figures = dict(figures or {})
+    def _record(
+        self, result: dict[str, Any], name: str, hits: Mapping[str, bool], figures: Mapping[str, Any] | None = None
+    ) -> None:
+        """Enter a column: sample id -> hit, every sample that was asked for it."""
+        figures, hit = dict(figures or {}), share(sum(hits.values()), len(hits))
+        result["outcomes"][f"columns.{name}.hit"] = {id: float(hit) for id, hit in hits.items()}
         result["columns"][name] = {"hit": hit, **figures}
         line = f"{name}: hit {hit['count']} of {hit['of']}"
         if figures.get("mae") is not None:

@@ -57,12 +57,17 @@ class Fidelity(Metric):
             "rank_mean_reciprocal": _mean(1 / ranks[found]),
             "retrieved_first": share(int((ranks[found] == 1).sum()), len(asked)),
             "retrieved_in_ten": share(int((ranks[found] <= 10).sum()), len(asked)),
-            "exact_string": share(exact, len(asked)),
+            "exact_string": share(sum(exact.values()), len(asked)),
             "embedded": {"samples": int(found.sum()), "reference": int(usable.sum())},
             "protocol": {"model": str(self.config.model or context.get("run_dir")), "denominator": "samples with a source"},
         }
         cosines = {sample.id: float(value) for sample, value in zip(made, own, strict=True) if np.isfinite(value)}
-        result["outcomes"] = {"cosine": cosines}
+        first = {sample.id: bool(rank == 1) for sample, rank, known in zip(made, ranks, found, strict=True) if known}
+        result["outcomes"] = {
+            "cosine": cosines,
+            "exact_string": {id: float(same) for id, same in exact.items()},
+            "retrieved_first": {sample.id: float(first.get(sample.id, False)) for sample in asked},
+        }
         result["summary"] = [f"fidelity: cosine {result['cosine'] or 0:.4f}, source first for {share_text(result)}"]
         return result
 
@@ -77,11 +82,15 @@ class Fidelity(Metric):
             raise DataError(f"fidelity: the encoder of {folder} does not read geometry; there is nothing to embed again")
         return trained
 
-    def _exact(self, trained: Any, asked: Sequence[Sample], reference: Sequence[Crystal], position: Mapping[str, int]) -> int:
+    def _exact(
+        self, trained: Any, asked: Sequence[Sample], reference: Sequence[Crystal], position: Mapping[str, int]
+    ) -> dict[str, bool]:
+        """Sample id -> is its string the source's?"""
         sources = [_prepared(trained, reference[position[sample.reference_id]]) for sample in asked]
         known = [(sample, source) for sample, source in zip(asked, sources, strict=True) if source is not None]
         encoded = trained.parts.representation.encode([source for _, source in known])
-        return sum(one.ok and one.string == sample.string for one, (sample, _) in zip(encoded, known, strict=True))
+        same = {sample.id: one.ok and one.string == sample.string for one, (sample, _) in zip(encoded, known, strict=True)}
+        return {sample.id: same.get(sample.id, False) for sample in asked}
 
 
 def _embed(trained: Any, crystals: Sequence[Crystal]) -> tuple[FloatArray, Any]:
