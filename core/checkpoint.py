@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -24,14 +25,28 @@ UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From format n to n + 1: pure functions of the payload."""
 
 
-def save(path: Path, payload: dict[str, Any]) -> None:
-    """Write a checkpoint; the previous file of that name survives until the new one is whole."""
+def save(path: Path, payload: dict[str, Any], *, keep: Path | None = None) -> None:
+    """Write a checkpoint; the previous file of that name survives until the new one is whole, and after that as `keep`."""
     buffer = io.BytesIO()
     torch.save(payload, buffer)
     body = buffer.getvalue()
     header = b"%s %d %s\n" % (MAGIC, FORMAT, hashlib.sha256(body).hexdigest().encode())
     path.parent.mkdir(parents=True, exist_ok=True)
+    if keep is not None and path.exists():
+        _keep(path, keep)
     write_atomically(path, header + body)
+
+
+def _keep(path: Path, keep: Path) -> None:
+    """A second name for a file; at every moment there is a whole file under both names."""
+    temporary = keep.with_name(f".{keep.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # a file system without hard links
+        write_atomically(keep, path.read_bytes())
+    else:
+        temporary.replace(keep)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -45,12 +60,16 @@ def load(path: Path) -> dict[str, Any]:
     if len(fields) != 3 or fields[0] != MAGIC or not newline or not fields[1].isdigit():
         raise CheckpointError(f"{path}: not a crystalfw checkpoint, or its beginning is damaged.{_alternatives(path)}")
     version = int(fields[1])
+    if hashlib.sha256(body).hexdigest().encode() != fields[2]:
+        raise CheckpointError(f"{path}: damaged (checksum differs; truncated or changed on disk).{_alternatives(path)}")
     if version > FORMAT:
         raise CheckpointError(
             f"{path}: written in checkpoint format {version}; this crystalfw reads up to {FORMAT}. Install a newer crystalfw."
         )
-    if hashlib.sha256(body).hexdigest().encode() != fields[2]:
-        raise CheckpointError(f"{path}: damaged (checksum differs; truncated or changed on disk).{_alternatives(path)}")
+    if any(step not in UPGRADES for step in range(version, FORMAT)):
+        raise CheckpointError(
+            f"{path}: its beginning is damaged: there is no checkpoint format {version}.{_alternatives(path)}"
+        )
     try:
         payload: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -68,7 +87,7 @@ def is_whole(path: Path) -> bool:
 
 
 def find(run: Path, which: str = "last") -> Path:
-    """The checkpoint file of a run folder, or the file itself; `which` is last or best."""
+    """The checkpoint file of a run folder, or the file itself; `which` is last, previous or best."""
     if run.is_file():
         return run
     if not run.exists():
@@ -82,4 +101,8 @@ def find(run: Path, which: str = "last") -> Path:
 def _alternatives(path: Path) -> str:
     siblings = sorted(path.parent.glob("*.pt")) if path.parent.is_dir() else []
     whole = [other.name for other in siblings if other != path and is_whole(other)]
-    return f" Whole checkpoints beside it: {', '.join(whole)}." if whole else ""
+    if not whole:
+        return ""
+    run = path.parent.parent if path.parent.name == "checkpoints" else None
+    go_on = f" Go on from one of them: crystalfw run --resume {run} --checkpoint {Path(whole[-1]).stem}" if run else ""
+    return f" Whole checkpoints beside it: {', '.join(whole)}.{go_on}"

@@ -309,7 +309,8 @@ class Fit:
         model, optimizer = full_state(self.fabric, self.generator, self.model, self.optimizer)
         if self.fabric.is_global_zero:
             payload = {**self._payload, "model": model, "optimizer": optimizer, "state": asdict(self.state)}
-            checkpoint.save(self.run_dir / "checkpoints" / f"{name}.pt", payload)
+            folder = self.run_dir / "checkpoints"
+            checkpoint.save(folder / f"{name}.pt", payload, keep=folder / "previous.pt" if name == "last" else None)
         self.fabric.barrier()
 
     def load(self, path: Path) -> None:

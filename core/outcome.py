@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from crystalfw.core.errors import Interrupted
 from crystalfw.core.files import write_atomically
 from crystalfw.core.prediction import Tally
 from crystalfw.core.progress import Progress
-from crystalfw.core.samples import SampleWriter, read_samples, sample_id, write_cifs
+from crystalfw.core.samples import COLUMNS, SampleWriter, read_rows, sample_id, write_cifs
 from crystalfw.core.setup import Say, Setup
 from crystalfw.core.signals import StopRequest
 from crystalfw.core.trained import Request, Trained
@@ -28,13 +29,15 @@ def after_fit(fabric: Fabric, setup: Setup, run_dir: Path, say: Say) -> None:
     trained = Trained.load(run_dir, which="best", device=str(fabric.device))
     if setup.generator.decoder.needs_tokens:
         request = run_request(setup, trained)
+        if fabric.is_global_zero:
+            merge_tables(run_dir / "samples.csv")  # what an earlier start made, with whatever number of processes
+        fabric.barrier()
         sample_to_table(
             trained, request, run_dir / "samples.csv", rank=fabric.global_rank, world_size=fabric.world_size, resume=True
         )
         fabric.barrier()
         if fabric.is_global_zero:
-            if fabric.world_size > 1:
-                merge_tables(run_dir / "samples.csv", fabric.world_size)
+            merge_tables(run_dir / "samples.csv")
             finish_samples(run_dir / "samples.csv", say)
             evaluate_run(setup, run_dir, say)
     elif fabric.is_global_zero:
@@ -66,12 +69,13 @@ def sample_to_table(
 ) -> int:
     """Write this rank's share of the samples as they come; finished ones are not made again. Raises Interrupted."""
     own = shard_path(path, rank, world_size)
+    before = {row["id"] for row in read_rows(path)} if own != path and path.exists() else set()
     with SampleWriter(own, resume=resume) as writer, StopRequest() as stop:
-        wanted = open_indices(request.settings.n, writer.done, rank, world_size, block=request.block)
+        wanted = open_indices(request.settings.n, before | writer.done, rank, world_size, block=request.block)
         tally = Tally()
         progress = Progress("samples", len(wanted)) if rank == 0 and wanted else None
         for count, sample in enumerate(trained.samples(request, indices=wanted, tally=tally), start=1):
-            if sample.id not in writer.done:
+            if sample.id not in before and sample.id not in writer.done:
                 writer.append(sample)
             if progress is not None:
                 progress.update(count)
@@ -93,13 +97,24 @@ def open_indices(n: int, done: Collection[str], rank: int, world_size: int, *, b
     return wanted
 
 
-def merge_tables(path: Path, world_size: int) -> None:
-    """One table, in the order of sample ids, from the ranks' shares."""
-    shards = [shard_path(path, rank, world_size) for rank in range(world_size)]
-    samples = sorted((sample for shard in shards for sample in read_samples(shard)), key=lambda sample: sample.id)
-    with SampleWriter(path) as writer:
-        for sample in samples:
-            writer.append(sample)
+def merge_tables(path: Path) -> None:
+    """One table, in the order of sample ids, from it and the shares of ranks beside it; torn last rows are cut off.
+
+    The table is whole before a share is removed, so that a kill at any moment loses nothing.
+    """
+    shards = sorted(path.parent.glob(f"{path.stem}.rank*of*{path.suffix}"))
+    if not shards:
+        return
+    rows: dict[str, dict[str, str]] = {}
+    for table in (path, *shards):
+        if table.exists():
+            SampleWriter(table, resume=True).close()
+            rows |= {row["id"]: row for row in read_rows(table)}
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows[name] for name in sorted(rows))
+    write_atomically(path, text.getvalue().encode())
     for shard in shards:
         shard.unlink()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +12,24 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from crystalfw.core import outcome
+from crystalfw.core.checkpoint import load as load_checkpoint
 from crystalfw.core.data import Loader
 from crystalfw.core.discovery import plugins
-from crystalfw.core.errors import CheckpointError, Interrupted
+from crystalfw.core.errors import CheckpointError, CrystalfwError, Interrupted
 from crystalfw.core.files import write_atomically
 from crystalfw.core.fit import Fit
 from crystalfw.core.recipe import expand, load_recipe
-from crystalfw.core.rundir import exclusive, new_run_dir
+from crystalfw.core.rundir import clear_temporaries, exclusive, new_run_dir
 from crystalfw.core.schema import Recipe
 from crystalfw.core.setup import Say, Setup, assemble, facts, make_fabric
 
+HOW = ("fabric.", "fit.accumulate=", "data.workers=", "data.cache=")
+"""Keys that change how a run is done and nothing of its result but rounding."""
 
-def run_recipe(recipe: Recipe, *, resume: Path | None = None, dry_run: bool = False, say: Say = print) -> Path | None:
+
+def run_recipe(
+    recipe: Recipe, *, resume: Path | None = None, checkpoint: str = "last", dry_run: bool = False, say: Say = print
+) -> Path | None:
     """Train, sample, evaluate and report; returns the run folder (None for a dry run).
 
     Raises RecipeError before any data is read where the parts do not fit, Interrupted after a signal (state is saved).
@@ -39,6 +46,11 @@ def run_recipe(recipe: Recipe, *, resume: Path | None = None, dry_run: bool = Fa
     run_dir = resume if resume is not None else Path(fabric.broadcast(made))
     with exclusive(run_dir) if fabric.is_global_zero else nullcontext():
         status = "failed"
+        if fabric.is_global_zero:
+            clear_temporaries(run_dir)
+            # First of all: from here on a killed run can be resumed, also before its data is prepared.
+            write_atomically(run_dir / "recipe.yaml", expand(recipe).encode())
+            _take_up(run_dir, checkpoint)
         try:
             _run(fabric, recipe, run_dir, resume, say)
             status = "done"
@@ -51,12 +63,30 @@ def run_recipe(recipe: Recipe, *, resume: Path | None = None, dry_run: bool = Fa
     return run_dir
 
 
-def resume_run(run_dir: Path, *, say: Say = print) -> Path | None:
-    """Continue an interrupted run from its own recipe and last checkpoint."""
+def resume_run(run_dir: Path, *, checkpoint: str = "last", overrides: Sequence[str] = (), say: Say = print) -> Path | None:
+    """Continue an interrupted run from its own recipe and a checkpoint: last, previous or best.
+
+    `overrides` may say how the work is done (`fabric.*`, `fit.accumulate`, `data.workers`, `data.cache`), not what is done.
+    """
+    other = [text for text in overrides if not text.startswith(HOW)]
+    if other:
+        raise CrystalfwError(
+            "--resume takes the recipe from the run folder, so that the result is the one of an uninterrupted run; only "
+            f"{', '.join(HOW)} can be given anew; leave out {' '.join(other)}"
+        )
     path = run_dir / "recipe.yaml"
     if not path.exists():
         raise CheckpointError(f"{run_dir}: no recipe.yaml there, so it is not a run folder")
-    return run_recipe(load_recipe(path), resume=run_dir, say=say)
+    return run_recipe(load_recipe(path, overrides), resume=run_dir, checkpoint=checkpoint, say=say)
+
+
+def _take_up(run_dir: Path, which: str) -> None:
+    """Make another checkpoint the last one, for a run whose last one is damaged or unwanted."""
+    if which == "last":
+        return
+    chosen = run_dir / "checkpoints" / f"{which}.pt"
+    load_checkpoint(chosen)  # refuses one that is damaged as well
+    write_atomically(run_dir / "checkpoints" / "last.pt", chosen.read_bytes())
 
 
 def _run(fabric: Fabric, recipe: Recipe, run_dir: Path, resume: Path | None, say: Say) -> None:
@@ -102,9 +132,6 @@ def _dry_run(fabric: Fabric, setup: Setup, scratch: Path, say: Say) -> None:
 
 
 def _write_identity(setup: Setup, run_dir: Path, fabric: Fabric) -> None:
-    recipe_path = run_dir / "recipe.yaml"
-    text = expand(setup.recipe)
-    write_atomically(recipe_path, text.encode())
     record = json.dumps(facts(setup, fabric), indent=2)
     write_atomically(run_dir / "provenance.json", record.encode())
     write_atomically(run_dir / "rejected.csv", setup.dataset.rejected_path.read_bytes())

@@ -29,6 +29,7 @@ def new_run_dir(recipe: Recipe) -> Path:
     link = base / recipe.name
     if link.is_symlink() or not link.exists():
         temporary = base / f".{recipe.name}.{os.getpid()}.link"
+        temporary.unlink(missing_ok=True)
         temporary.symlink_to(run_dir.name)
         temporary.replace(link)
     return run_dir
@@ -45,3 +46,20 @@ def exclusive(run_dir: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise CrystalfwError(f"{run_dir}: another process is working in this run folder; wait for it or stop it") from error
         yield
+
+
+def is_held(run_dir: Path) -> bool:
+    """True while a process works in the run folder."""
+    if not (run_dir / ".lock").exists():
+        return False
+    try:
+        with exclusive(run_dir):
+            return False
+    except CrystalfwError:
+        return True
+
+
+def clear_temporaries(run_dir: Path) -> None:
+    """Remove what a killed process was still writing; only while the folder is held."""
+    for path in run_dir.rglob(".*.tmp"):
+        path.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from crystalfw.core.errors import Interrupted
 from crystalfw.core.files import write_atomically
 from crystalfw.core.progress import duration
 from crystalfw.core.recipe import expand, load_recipe
+from crystalfw.core.rundir import exclusive, is_held
 from crystalfw.core.signals import StopRequest
 
 _POLL_S = 0.2
@@ -73,8 +74,16 @@ def make_jobs(base: str, cells: Sequence[Cell], seeds: Sequence[int], minutes: f
 def run_jobs(jobs: Sequence[Job], *, cores: int, threads: int, devices: Sequence[str] = (), say: Say = print) -> None:
     """Run what is not done, `cores // threads` at a time (one per device where devices are given).
 
-    A failed run is recorded and does not stop the others. Raises Interrupted after a signal; the runs have then saved.
+    A failed run is recorded and does not stop the others. A run that another process still works on (the run of an ablation
+    that was killed saves before it leaves) is waited for. Raises Interrupted after a signal; the runs have then saved.
     """
+    folder = jobs[0].folder.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder):
+        _run_jobs(jobs, cores=cores, threads=threads, devices=devices, say=say)
+
+
+def _run_jobs(jobs: Sequence[Job], *, cores: int, threads: int, devices: Sequence[str], say: Say) -> None:
     open_jobs = list({job.folder: job for job in jobs if not job.done}.values())
     slots = list(devices) or [""] * max(1, cores // threads)
     free, running = list(slots), dict[Job, _Process]()
@@ -84,8 +93,9 @@ def run_jobs(jobs: Sequence[Job], *, cores: int, threads: int, devices: Sequence
     )
     with StopRequest() as stop:
         while (open_jobs or running) and not stop.requested:
-            while open_jobs and free:
-                job = open_jobs.pop(0)
+            while free and (ready := [job for job in open_jobs if not is_held(job.run_dir)]):
+                job = ready[0]
+                open_jobs.remove(job)
                 running[job] = _Process(job, threads, free.pop(0))
             time.sleep(_POLL_S)
             for job, process in list(running.items()):

@@ -37,21 +37,21 @@ def run_rows(
     status: int,
     workers: int,
     total: int | None = None,
-    after: Callable[[list[Row]], None] | None = None,
+    before: Callable[[list[Row]], None] | None = None,
 ) -> Counter[str]:
     """Append the rows of work(*call) for every call; returns how many of the new rows have which status (column `status`).
 
-    `after` sees every list of rows once it is written. Raises Interrupted on a signal, when the rows at hand are written.
+    `before` sees every list of rows before it is written: what it makes is there wherever the row is. Raises Interrupted on
+    a signal, when the rows at hand are written.
     """
     counts: Counter[str] = Counter()
     progress = Progress(label, total, start=out.done)
-    done = out.done
+    done = out.skip
     with StopRequest() as stop:
         for rows in _results(work, iter(calls), worker_count(workers)):
-            out.append(rows)
-            if after is not None:
-                after(rows)
-            counts.update(row[status] for row in rows)
+            if before is not None:
+                before(rows)
+            counts.update(row[status] for row in out.append(rows))
             done += len(rows)
             failed = counts.total() - counts["ok"]
             progress.update(done, f"{failed:,} not ok" if failed else "")

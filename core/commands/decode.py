@@ -29,6 +29,7 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Representation
 from crystalfw.core.rowfile import RowFile
 from crystalfw.core.samples import safe_name
+from crystalfw.core.textlines import bounded_lines
 
 COLUMNS = ("id", "status", "reason", "residual", "cif")
 EMPTY = "empty"
@@ -60,14 +61,14 @@ def run(args: argparse.Namespace) -> int:
         "input": _digest(path), "column": args.column, "representation": args.representation, "options": options,
         "cif_dir": args.cif_dir,
     }  # fmt: skip
-    with RowFile(args.out, COLUMNS, request) as out:
+    with RowFile(args.out, COLUMNS, request, block=_CHUNK) as out:
         rows = read_strings(path, args.column)
         packed = json.dumps([args.representation, options])
-        calls = ((packed, chunk) for chunk in chunks(islice(rows, out.done, None), _CHUNK))
+        calls = ((packed, chunk) for chunk in chunks(islice(rows, out.skip, None), _CHUNK))
         before = out.done
         counts = run_rows(
             "decode", out, decode_strings, calls, status=1, workers=args.workers,
-            after=None if folder is None else lambda rows: _write_cifs(rows, folder),
+            before=None if folder is None else lambda rows: _write_cifs(rows, folder),
         )  # fmt: skip
     print(f"{args.out}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
     return 0
@@ -77,12 +78,12 @@ def read_strings(path: Path, column: str) -> Iterator[tuple[str, str]]:
     """(id, string) of every row, streamed; the row number where there is no id. Raises DataError."""
     if path.suffix in (".txt", ".sli"):
         with open(path, encoding="utf-8", errors="replace") as file:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(bounded_lines(file, path), start=1):
                 yield str(number), line.strip()
         return
     csv.field_size_limit(_LARGEST_FIELD)
     with _open(path) as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(bounded_lines(file, path))
         names = reader.fieldnames or []
         if column not in names:
             raise DataError(f"{path}: no column '{column}'; there are {', '.join(names) or 'none'} (choose with --column)")

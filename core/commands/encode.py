@@ -20,13 +20,18 @@ from typing import Any
 
 from crystalfw.core.commands._rows import chunks, run_rows, summary
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.data.work import LONGEST_ID, check_sound, parsed
 from crystalfw.core.discovery import registry
+from crystalfw.core.errors import Reject
 from crystalfw.core.interfaces import Record, Rejected, Representation, Source
 from crystalfw.core.rowfile import RowFile
+from crystalfw.core.textlines import printable
 
 COLUMNS = ("id", "slices", "n_atoms", "status", "reason")
 UNREADABLE = "unreadable"
 _CHUNK = 128
+MOST_ATOMS = 10_000
+"""Cells above this are set aside before anything is computed of them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,10 +56,10 @@ def run(args: argparse.Namespace) -> int:
     source: Source = registry().create("source", source_name(args.input), path=args.input)
     parts = source.parts() if args.part is None else (_known(args.part, source),)
     request = {"input": source.fingerprint(), "parts": parts, "representation": args.representation, "options": options}
-    with RowFile(args.out, COLUMNS, json.loads(json.dumps(request))) as out:
+    with RowFile(args.out, COLUMNS, json.loads(json.dumps(request)), block=_CHUNK) as out:
         records = (record for part in parts for record in source.records(part))
         payload = pickle.dumps((source, args.representation, options))
-        calls = ((payload, chunk) for chunk in chunks(islice(records, out.done, None), _CHUNK))
+        calls = ((payload, chunk) for chunk in chunks(islice(records, out.skip, None), _CHUNK))
         before = out.done
         counts = run_rows("encode", out, encode_records, calls, status=3, workers=args.workers)
     print(f"{args.out}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
@@ -78,7 +83,7 @@ def _unpack(payload: bytes) -> tuple[Source, Representation]:
 def encode_records(payload: bytes, records: list[Record]) -> list[list[str]]:
     """One row for every record, in order."""
     source, representation = _unpack(payload)
-    items = [source.parse(record) for record in records]
+    items = [sound(source, record) for record in records]
     outcomes = iter(representation.encode([item for item in items if isinstance(item, Crystal)]))
     rows = []
     for record, item in zip(records, items, strict=True):
@@ -92,5 +97,16 @@ def encode_records(payload: bytes, records: list[Record]) -> list[list[str]]:
     return rows
 
 
+def sound(source: Source, record: Record) -> Crystal | Rejected:
+    """The crystal of a record, or why there is none that can be worked with."""
+    item = parsed(source, record)
+    if isinstance(item, Crystal):
+        try:
+            check_sound(item, most_atoms=MOST_ATOMS)
+        except Reject as error:
+            return Rejected(record.file, record.row, item.id[:LONGEST_ID], error.reason)
+    return item
+
+
 def _line(text: Any) -> str:
-    return " ".join(str(text).split())
+    return printable(" ".join(str(text).split()))

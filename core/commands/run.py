@@ -5,6 +5,8 @@
   crystalfw run xattn data.path=my_crystals.csv fit.steps=5000 model.encoder=composition
   crystalfw run xattn --dry-run                             check everything, take one step, write nothing
   crystalfw run --resume runs/xattn                         go on after an interruption
+  crystalfw run --resume runs/xattn fabric.devices=4        ... with another number of processes
+  crystalfw run --resume runs/xattn --checkpoint previous   ... from the checkpoint before the last
 
 Under SLURM or torchrun the same command runs on several devices: fabric.devices=2 fabric.num_nodes=4.
 """
@@ -23,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="a.b=c", help="values that replace the recipe's; c is YAML")
     parser.add_argument("--dry-run", action="store_true", help="assemble, print shapes and sizes, take one step, write nothing")
     parser.add_argument("--resume", metavar="RUN", help="continue this run folder from its own recipe and last checkpoint")
+    parser.add_argument(
+        "--checkpoint",
+        choices=("last", "previous", "best"),
+        default="last",
+        help="with --resume: where to go on (default last)",
+    )
     parser.add_argument("--run-dir", metavar="FOLDER", help="make the run folder in FOLDER; short for run_dir=FOLDER")
     parser.add_argument(
         "--print", action="store_true", dest="show", help="print the recipe with every key written out, and stop"
@@ -33,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     """Run or resume; raises RecipeError with every mistake of the recipe."""
     if args.resume is not None:
         return _resume(args)
+    if args.checkpoint != "last":
+        raise CrystalfwError(f"--checkpoint {args.checkpoint} needs --resume")
     if args.recipe is None:
         from crystalfw.core.recipe.load import installed_recipes
 
@@ -54,13 +64,10 @@ def _resume(args: argparse.Namespace) -> int:
     run_dir = Path(args.resume)
     if not run_dir.is_dir():
         raise CheckpointError(f"{run_dir}: no such run folder")
-    given = [args.recipe, *args.overrides] if args.recipe else []
-    if given or args.dry_run or args.run_dir:
-        raise CrystalfwError(
-            "--resume takes the recipe from the run folder, so that the result is the one of an uninterrupted run; "
-            f"leave out {' '.join(given) or 'the other options'}"
-        )
+    if args.dry_run or args.run_dir:
+        raise CrystalfwError("--resume goes on in the run folder as it is; leave out --dry-run and --run-dir")
     from crystalfw.core.run import resume_run
 
-    resume_run(run_dir)
+    overrides = [args.recipe, *args.overrides] if args.recipe else []
+    resume_run(run_dir, checkpoint=args.checkpoint, overrides=overrides)
     return 0

@@ -1,0 +1,1 @@
+"""What happens to work when machines fail: killed processes, full disks, damaged files, lost ranks."""
