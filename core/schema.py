@@ -134,7 +134,7 @@ class FitSection:
     validation_batches: Count | None = None
     """At most so many validation batches; None takes all."""
     checkpoint_every: Count = 200
-    """Steps between checkpoints; best and last are kept."""
+    """Steps between checkpoints; the best, the last and the one before it are kept."""
     log_every: Count = 10
     """Steps between rows of metrics.csv."""
     patience: Count | None = None

@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGKILL
 
-from .stages import STAGES, Bench, Stage
+from .stages import STAGES, Bench
 from .warm import Warm
 
 
@@ -20,64 +19,65 @@ class Outcome:
 
     stage: str
     tries: int = 0
-    killed: int = 0
-    """Tries whose process was still at work when the signal came."""
+    at_work: int = 0
+    """Tries whose process had not ended when the signal came."""
     lost: list[str] = field(default_factory=list)
     """What went wrong, a line each."""
 
     @property
     def row(self) -> str:
-        return f"| kill -9 in {self.stage} | {self.tries} ({self.killed} at work) | {self.tries - len(self.lost)} | {len(self.lost)} |"
+        survived = self.tries - len(self.lost)
+        return f"| kill -9 in {self.stage} | {self.tries} ({self.at_work} at work) | {survived} | {len(self.lost)} |"
 
 
-def kill_and_resume(
-    warm: Warm, bench: Bench, name: str, folder: Path, tries: int, seed: int = 0, say: Callable[[str], None] = print
-) -> Outcome:
-    """Tries of one stage; `folder` is the scratch space."""
-    stage, outcome, draws = STAGES[name], Outcome(name), random.Random(f"{name} {seed}")
-    expected, duration = _undisturbed(warm, bench, stage, folder / f"{name}-whole")
-    for number in range(tries):
-        out = folder / f"{name}-{number}"
-        delay = draws.uniform(0, duration)
+class Killing:
+    """Tries of one stage in a scratch folder; the moments are drawn from the name of the stage and the seed."""
+
+    def __init__(self, warm: Warm, bench: Bench, name: str, folder: Path, seed: int = 0) -> None:
+        self.warm, self.bench, self.stage, self.folder = warm, bench, STAGES[name], folder
+        self.outcome, self._draws = Outcome(name), random.Random(f"{name} {seed}")
+        self._durations: list[float] = []
+        # Twice: the first start may compile kernels, and bits must repeat before they can be compared.
+        self.expected = self._undisturbed(folder / f"{name}-first")
+        difference = _difference(self.expected, self._undisturbed(folder / f"{name}-second"))
+        assert not difference, f"{name} does not repeat itself undisturbed: {difference}"
+
+    def attempt(self) -> str:
+        """Kill, start again, compare; what was lost, empty where nothing was."""
+        name, outcome = self.stage.name, self.outcome
+        out = self.folder / f"{name}-{outcome.tries}"
         out.mkdir(parents=True)
-        child = warm.start(stage.command(bench, out), cwd=out)
+        delay = self._draws.uniform(0, self._durations[-1])
+        child = self.warm.start(self.stage.command(self.bench, out), cwd=out)
         time.sleep(delay)
         child.send(SIGKILL)
-        outcome.killed += child.wait() == -9
+        outcome.at_work += child.wait() == -9
         outcome.tries += 1
-        problem = _resumed(warm, bench, stage, out, expected)
+        problem = self._resumed(out)
         if problem:
-            outcome.lost.append(f"{name}, killed after {delay:.3f} of {duration:.3f} s: {problem} ({out})")
-            say(outcome.lost[-1])
+            problem = f"{name}, killed after {delay:.3f} of {self._durations[-1]:.3f} s: {problem} ({out})"
+            outcome.lost.append(problem)
         else:
             shutil.rmtree(out)
-    return outcome
+        return problem
 
-
-def _undisturbed(warm: Warm, bench: Bench, stage: Stage, out: Path) -> tuple[dict[str, bytes], float]:
-    """The results and how long they take, twice: the first start may write compiled kernels, and bits must repeat."""
-    found = []
-    for name in ("first", "second"):
-        (out / name).mkdir(parents=True)
+    def _undisturbed(self, out: Path) -> dict[str, bytes]:
+        out.mkdir(parents=True)
         began = time.monotonic()
-        warm.run(stage.command(bench, out / name), cwd=out / name, timeout=300)
-        found.append((stage.results(out / name), time.monotonic() - began))
-    difference = _difference(found[0][0], found[1][0])
-    assert not difference, f"{stage.name} does not repeat itself undisturbed: {difference}"
-    return found[1]
+        self.warm.run(self.stage.command(self.bench, out), cwd=out, timeout=900)
+        self._durations.append(time.monotonic() - began)
+        return self.stage.results(out)
 
-
-def _resumed(warm: Warm, bench: Bench, stage: Stage, out: Path, expected: dict[str, bytes]) -> str:
-    """What is wrong after the second start; empty where nothing is."""
-    again = (stage.again or stage.command)(bench, out)
-    child = warm.start(again, cwd=out)
-    code = child.wait(300)
-    if code != 0:
-        return f"exit code {code}: {child.output.strip()[-600:]}"
-    try:
-        return _difference(expected, stage.results(out))
-    except (AssertionError, OSError) as error:
-        return f"{type(error).__name__}: {error}"
+    def _resumed(self, out: Path) -> str:
+        again = (self.stage.again or self.stage.command)(self.bench, out)
+        child = self.warm.start(again, cwd=out)
+        code = child.wait(900)
+        if code != 0:
+            return f"exit code {code}: {child.output.strip()[-600:]}"
+        try:
+            return _difference(self.expected, self.stage.results(out))
+        except (AssertionError, OSError) as error:
+            return f"{type(error).__name__}: {error}"
 
 
 def _difference(expected: dict[str, bytes], found: dict[str, bytes]) -> str:
