@@ -89,10 +89,11 @@ class Grid:
     measures_given: bool = False
 
 
-def load_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
+def load_grid(path: str | Path, overrides: Sequence[str] = (), baseline: Sequence[str] = ()) -> Grid:
     """Read and check a grid, a file or the name of an installed one; raises RecipeError with every mistake at once.
 
-    `overrides`, `a.b=c` as for a recipe, are laid over the grid's `set`; the axes' own keys stay.
+    `overrides`, `a.b=c` as for a recipe, are laid over the grid's `set`; the axes' own keys stay. `baseline`, `axis=value`,
+    replaces the grid's own.
     """
     path = _find(path)
     try:
@@ -100,7 +101,7 @@ def load_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
         given = dict(_setting(text) for text in overrides)
     except Mistakes as error:
         raise RecipeError([f"{where}: {what}" for where, what in error.found]) from error
-    return _Reader(path, root, given).grid()
+    return _Reader(path, root, given, [text.partition("=")[::2] for text in baseline]).grid()
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -125,8 +126,8 @@ def _find(path: str | Path) -> Path:
 
 
 class _Reader:
-    def __init__(self, path: Path, root: Node, overrides: Mapping[str, Any]) -> None:
-        self.path, self.overrides, self.mistakes = path, overrides, list[str]()
+    def __init__(self, path: Path, root: Node, overrides: Mapping[str, Any], baseline: Sequence[tuple[str, str]] = ()) -> None:
+        self.path, self.overrides, self.baseline, self.mistakes = path, overrides, dict(baseline), list[str]()
         content = root.plain()
         self.content: dict[str, Any] = content if isinstance(content, dict) else {}
         self.places = {key: str(node.where) for key, node in root.value.items()} if self.content else {}
@@ -216,10 +217,10 @@ class _Reader:
         return minutes
 
     def _baseline(self, cells: Sequence[Cell]) -> int:
-        wanted = self._mapping("baseline", self.content.get("baseline", {}))
+        wanted = self.baseline or self._mapping("baseline", self.content.get("baseline", {}))
         found = [index for index, cell in enumerate(cells) if _fits(cell.values, wanted)]
         if not found and cells:
-            self._say("baseline", f"no cell has {wanted}")
+            self._say("baseline", f"no cell has {wanted}; cells: {'; '.join(cell.name for cell in cells)}")
         return found[0] if found else 0
 
     def _measures(self) -> dict[str, str]:

@@ -40,6 +40,7 @@ def run_ablation(
     threads: int = 1,
     devices: Sequence[str] = (),
     overrides: Sequence[str] = (),
+    baseline: Sequence[str] = (),
     run: bool = True,
     say: Callable[[str], None] = print,
 ) -> Study:
@@ -49,7 +50,7 @@ def run_ablation(
     """
     from crystalfw.core.report.ablation import write_study
 
-    grid, folder = load_grid(grid_path, overrides), Path(out)
+    grid, folder = load_grid(grid_path, overrides, baseline), Path(out)
     cells = grid.cells
     if grid.equal_parameters is not None:
         cells = tuple(equalise(grid.base, cells, grid.equal_parameters))

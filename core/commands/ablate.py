@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cores", type=int, default=0, help="CPU cores for all runs together; 0 takes all")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each run")
     parser.add_argument("--devices", default="", help="GPUs, e.g. 0,1: one run at a time on each")
+    parser.add_argument(
+        "--baseline", action="append", default=[], metavar="AXIS=VALUE", help="compare the other cells with this one instead"
+    )
     parser.add_argument("--report-only", action="store_true", help="run nothing; compare and report what is finished")
     parser.add_argument("--list", action="store_true", dest="show", help="print the cells and stop")
 
@@ -49,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         devices=devices,
         overrides=args.overrides,
+        baseline=args.baseline,
         run=not args.report_only,
         say=lambda message: print(message, flush=True),
     )

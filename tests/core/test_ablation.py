@@ -59,6 +59,12 @@ def test_overrides_replace_what_is_set_for_every_cell(grid_path):
         load_grid(grid_path, ["sample.n"])
 
 
+def test_another_baseline(grid_path):
+    assert load_grid(grid_path, (), ["conditioning=cross attention", "model.memory=tokens"]).baseline == 2
+    with pytest.raises(RecipeError, match=r"no cell has .*; cells: additive, pooled; cross attention, pooled"):
+        load_grid(grid_path, (), ["conditioning=addition"])
+
+
 def test_all_mistakes_of_a_grid_at_once(tmp_path):
     path = tmp_path / "grid.yaml"
     path.write_text("bse: smoke\naxes: {x: 3}\nseeds: [0, 0]\nequal: {minutes: -1}\nmeasures: {val_loss: up}\n")
