@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.errors import ConditionError
-from crystalfw.plugins.representations.slices.charge_balance import Balanced
+from crystalfw.plugins.representations.slices.charge_balance import balanced, is_neutral
 from crystalfw.plugins.representations.slices.dialects import ELEMENTS
 
 N_NUMBERS = len(ELEMENTS) + 1
@@ -42,6 +42,9 @@ class Rule(Protocol):
 
     def completable(self, counts_Z: Counts, most: int) -> bool:
         """True where adding atoms, up to `most` in all, can make it hold."""
+
+    def next_atoms(self, counts_Z: Counts, most: int) -> NDArray[np.bool_]:
+        """(Z,) True where one more atom of the element, bounds permitting, leaves it completable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,18 +89,15 @@ def read_conditions(asked: Mapping[str, Any], ids: Mapping[str, int], max_atoms:
     if "required_elements" in asked:
         lower_Z[_numbers(asked["required_elements"], text)] = 1
     least, most = _range(asked["n_atoms"], text) if "n_atoms" in asked else (1, max_atoms)
-    rules: list[Rule] = []
+    rule: Rule | None = None
+    neutral = _flag(asked.get("charge_balanced", False), text)
     if "composition" in asked:
         counts_Z = _counts(asked["composition"], text)
         lower_Z, upper_Z = np.maximum(lower_Z, counts_Z), np.minimum(upper_Z, counts_Z)
     if "formula" in asked:
         counts_Z = _counts(asked["formula"], text)
         upper_Z[counts_Z == 0] = 0
-        rules.append(Multiple(counts_Z // np.gcd.reduce(counts_Z[counts_Z > 0]), least))
-    if _flag(asked.get("charge_balanced", False), text):
-        rules.append(Balanced(lower_Z, upper_Z, least))
-    if len(rules) > 1:
-        raise ConditionError(f"{text}: give a composition instead of a formula where charge balance is asked for")
+        rule = Multiple(counts_Z // np.gcd.reduce(counts_Z[counts_Z > 0]), least)
     clash = np.flatnonzero(lower_Z > upper_Z)
     if len(clash):
         raise ConditionError(f"{text}: these ask for {ELEMENTS[clash[0] - 1]} and exclude it")
@@ -105,6 +105,12 @@ def read_conditions(asked: Mapping[str, Any], ids: Mapping[str, int], max_atoms:
         raise ConditionError(f"{text}: these allow fewer than {least} atoms")
     if int(lower_Z.sum()) > most:
         raise ConditionError(f"{text}: {int(lower_Z.sum())} atoms are asked for where at most {most} are allowed")
+    for name in ("composition", "formula"):
+        # Charges scale with the number of formula units: what is fixed this far is neutral now or never.
+        if neutral and name in asked and not is_neutral(_counts(asked[name], text)):
+            raise ConditionError(f"{text}: no oxidation states make {asked[name]} neutral; leave out charge_balanced")
+    if neutral and not {"composition", "formula"} & set(asked):
+        rule = balanced(lower_Z, upper_Z, least)
     return HardConditions(
         text=text,
         lower=lower_Z,
@@ -112,7 +118,7 @@ def read_conditions(asked: Mapping[str, Any], ids: Mapping[str, int], max_atoms:
         least=least,
         most=most,
         prefix=_tokens(asked.get("prefix", ""), ids, text),
-        rule=rules[0] if rules else None,
+        rule=rule,
     )
 
 
@@ -133,6 +139,15 @@ class Multiple:
     def completable(self, counts_Z: Counts, most: int) -> bool:
         """True where the next whole number of units fits."""
         return self._units(counts_Z) * self.size <= most
+
+    def next_atoms(self, counts_Z: Counts, most: int) -> NDArray[np.bool_]:
+        """(Z,) True for elements of the unit of which one more atom fits."""
+        allowed_Z = np.zeros(len(counts_Z), dtype=bool)
+        for number in self.elements:
+            more_Z = counts_Z.copy()
+            more_Z[number] += 1
+            allowed_Z[number] = self.completable(more_Z, most)
+        return allowed_Z
 
 
 def _counts(value: Any, text: str) -> Counts:

@@ -150,11 +150,8 @@ class SlicesMask(GrammarState):
         most = min(int(self._rows[r, k.MOST]), affordable)
         first = int(self._first_of[d.ELEMENT])
         elements_E = allowed_V[first : first + k.N_NUMBERS - 1]
-        for number in (np.flatnonzero(elements_E) + 1).tolist():
-            self._counts[r, number] += 1
-            if not rule.completable(self._counts[r], most):
-                elements_E[number - 1] = False
-            self._counts[r, number] -= 1
+        if elements_E.any():
+            elements_E &= rule.next_atoms(self._counts[r], most)[1:]
         if not rule.holds(self._counts[r]):
             allowed_V[self._first_of[d.INDEX] :] = False
 

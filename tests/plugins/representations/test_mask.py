@@ -1,5 +1,6 @@
 """The decoding mask: what it lets through is always a crystal's graph, and it stops no string that is one."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from crystalfw.core.choice import Choice
 from crystalfw.core.errors import ConditionError
+from crystalfw.plugins.representations.slices.charge_balance import balanced
 from crystalfw.plugins.representations.slices.dialects import ELEMENTS, FINE
 from crystalfw.plugins.representations.slices.graph import QuotientGraph
 from crystalfw.plugins.representations.slices.slices import Slices, read_net
@@ -168,6 +170,56 @@ def test_charge_balance_is_what_smact_tests(more):
         assert more == {} or "Fe" in formula
 
 
+def test_charge_balance_goes_with_a_formula():
+    for string in write(80, [{"formula": "MgAl2O4", "charge_balanced": True, "n_atoms": [7, 14]}] * 4, rows=4):
+        counts = elements_of(string)
+        assert counts["O"] == 4 * counts["Mg"] == 2 * counts["Al"]
+
+
+def neutral_by_trial(counts):
+    """SMACT's test as it is told: every choice of one state for each element."""
+    from smact import Element
+
+    elements = [Element(symbol) for symbol in counts]
+    if any(element.pauling_eneg is None for element in elements):
+        return False
+    states = [[state for state in element.oxidation_states_smact14 or [] if state] for element in elements]
+    for choice in itertools.product(*states):
+        negative = [e.pauling_eneg for e, state in zip(elements, choice, strict=True) if state < 0]
+        positive = [e.pauling_eneg for e, state in zip(elements, choice, strict=True) if state > 0]
+        charge = sum(state * counts[symbol] for state, symbol in zip(choice, counts, strict=True))
+        if charge == 0 and positive and negative and max(positive) < min(negative):
+            return True
+    return False
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["Na", "Mg", "Fe", "Ti", "O", "F", "Cl", "S", "H", "P", "He"]), st.integers(1, 4), max_size=3
+    ),
+    st.integers(2, 11),
+)
+def test_next_atoms_are_those_that_one_more_element_balances(counts, most):
+    """Against every completion by atoms of one element, tried one by one."""
+    palette = ["Na", "Mg", "Fe", "Ti", "O", "F", "Cl", "S"]
+    upper = np.zeros(104, dtype=int)
+    upper[[ELEMENTS.index(symbol) + 1 for symbol in {*palette, *counts}]] = 100
+    total = sum(counts.values()) + 1
+    given_Z = np.zeros(104, dtype=np.int16)
+    for symbol, count in counts.items():
+        given_Z[ELEMENTS.index(symbol) + 1] = count
+    found = balanced(np.zeros(104, dtype=int), upper, 1).next_atoms(given_Z, most)
+    for symbol in palette:
+        more = {**counts, symbol: counts.get(symbol, 0) + 1}
+        endings = [more] + [
+            {**more, closer: more.get(closer, 0) + extra}
+            for closer in {*palette, *counts} for extra in range(1, most - total + 1)
+        ]  # fmt: skip
+        expected = total <= most and any(neutral_by_trial(ending) for ending in endings)
+        assert found[ELEMENTS.index(symbol) + 1] == expected, (more, most)
+
+
 def test_a_string_is_completed_from_its_beginning():
     start = "Sr Ti O O O 0 1 ooo 4 1"
     for string in write(70, [{"prefix": start, "composition": "SrTiO3"}] * 20):
@@ -194,7 +246,8 @@ def test_every_space_group_can_begin_a_string():
         ({"composition": "NaCl", "forbidden_elements": ["Cl"]}, "ask for Cl and exclude it"),
         ({"composition": "NaCl", "n_atoms": 3}, "fewer than 3 atoms"),
         ({"composition": "NaCl", "charge_balanced": True, "required_elements": "K"}, "ask for K and exclude it"),
-        ({"composition": "Na3Cl", "charge_balanced": True}, "at least"),
+        ({"composition": "Na3Cl", "charge_balanced": True}, "no oxidation states make Na3Cl neutral"),
+        ({"formula": "NaCl2", "charge_balanced": True}, "no oxidation states make NaCl2 neutral"),
         ({"allowed_elements": ["Fe", "Li"], "n_atoms": 0}, "whole number"),
         ({"formula": "SrTiO3", "n_atoms": [6, 9]}, "at least"),
         ({"prefix": "Na Cl 0 2"}, "token 4 of the prefix, '2'"),
