@@ -83,6 +83,7 @@ class _Work:
                 self.asked[position[sample.reference_id]].append(index)
             elif sample.reference_id:
                 self.unknown += 1
+        self._twin = _first_equal(self.crystals)
         self._results: dict[tuple[int, int], PairResult] = {}
         self._compare([(index, target) for target, group in self.asked.items() for index in group], "match: pairs")
         self._everyone = self._all_pairs()
@@ -151,18 +152,20 @@ class _Work:
         return everyone
 
     def _compare(self, wanted: list[tuple[int, int]], label: str) -> None:
-        """Compare (sample, reference) positions that were not compared before."""
-        positions, pairs = [], []
+        """Compare (sample, reference) positions that were not compared before; equal samples are compared once."""
+        positions, pairs, waiting = [], [], set[tuple[int, int]]()
         for index, target in wanted:
             crystal, other = self.crystals[index], self.reference[target]
+            position = (self._twin[index], target)
             same = crystal is not None and reduced_composition(crystal) == reduced_composition(other)
-            if same and (index, target) not in self._results:
-                positions.append((index, target))
+            if same and position not in self._results and position not in waiting:
+                waiting.add(position)
+                positions.append(position)
                 pairs.append(_pair(crystal, other))
         self._results.update(zip(positions, compare_pairs(self.bench, label, pairs, self.config.time_limit), strict=True))
 
     def _rms(self, index: int, target: int, tolerance: str) -> float | None:
-        return self._results.get((index, target), _NO_MATCH).rms[tolerance]
+        return self._results.get((self._twin[index], target), _NO_MATCH).rms[tolerance]
 
     def _validity(self) -> tuple[list[bool], list[bool]]:
         if self._valid is None:
@@ -177,6 +180,16 @@ class _Work:
         for index, problem in zip(positions, problems, strict=True):
             valid[index] = not problem
         return valid
+
+
+def _first_equal(crystals: Sequence[Crystal | None]) -> list[int]:
+    """For each crystal the position of the first one that is equal to it, number by number."""
+    first: dict[tuple[bytes, bytes, bytes], int] = {}
+    found = []
+    for index, crystal in enumerate(crystals):
+        key = None if crystal is None else tuple(a.tobytes() for a in (crystal.numbers, crystal.lattice, crystal.frac_coords))
+        found.append(index if key is None else first.setdefault(key, index))  # type: ignore[arg-type]
+    return found
 
 
 def _pair(crystal: Crystal | None, other: Crystal) -> Pair:

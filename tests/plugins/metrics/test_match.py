@@ -42,6 +42,15 @@ def test_best_of_n_and_tolerances(context):
     assert result["strict"]["n=3"]["count"] == 1
 
 
+def test_equal_samples_are_compared_once_and_count_each(context):
+    made = [(REFERENCE[0], "salt"), (REFERENCE[0], "salt"), (moved(rock_salt()), "salt"), (REFERENCE[0], "chloride")]
+    samples = [sample(str(k), crystal, reference_id=id) for k, (crystal, id) in enumerate(made)]
+    result = compute(samples, context, n=(1, 2, 3))
+    assert result["trouble"]["compared"] == 2
+    assert [result["loose"][f"n={n}"]["count"] for n in (1, 2, 3)] == [1, 1, 1]
+    assert result["outcomes"]["loose.n=1"] == {"salt": 1.0, "chloride": 0.0}
+
+
 def test_rmse_by_hand(context):
     """One of five atoms displaced by d: after removing the mean shift, rms = d sqrt(4/25) ... / (V/N)^(1/3)."""
     shift, a = 0.3, 3.9
