@@ -20,6 +20,8 @@ from crystalfw.core.errors import DataError
 
 LARGEST = 1_000_000
 """Characters above which a CIF is refused unread: some 15,000 sites, with which pymatgen is busy for half a minute."""
+MOST_QUOTES = 1_000
+"""Quotation marks in one line: the time of pymatgen's tokenizer grows with their number times the line's length."""
 
 _NUMBER = r"(-?\d+(?:\.\d*)?)"
 _CELL = "".join(
@@ -57,6 +59,10 @@ def crystal_from_cif(text: str, *, id: str = "", properties: Mapping[str, float]
     """The first structure of a CIF; raises DataError as `Crystal.from_cif` does, with the same result and more speed."""
     if len(text) > LARGEST:
         raise DataError(f"too large: a CIF of {len(text):,} characters, more than {LARGEST:,}")
+    if text.count("'") + text.count('"') > MOST_QUOTES:
+        quotes = max(line.count("'") + line.count('"') for line in text.splitlines())
+        if quotes > MOST_QUOTES:
+            raise DataError(f"broken CIF: {quotes:,} quotation marks in one line")
     return _plain(text, id, properties or {}) or Crystal.from_cif(text, id=id, properties=properties)
 
 

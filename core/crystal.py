@@ -56,6 +56,21 @@ def lattice_to_parameters(lattice: FloatArray) -> tuple[FloatArray, FloatArray]:
     return lengths, np.stack(angles, axis=-1)
 
 
+MOST_EXPANDED = 20_000
+"""Sites times symmetry operations of a CIF; pymatgen compares each with all others, 20,000 take half a minute."""
+
+
+def _refuse_expansion(parser: Any) -> None:
+    """Raise DataError where a short CIF stands for a huge cell."""
+    expanded = 0
+    for block in parser._cif.data.values():
+        sites = max((len(values) for key, values in block.data.items() if key.startswith("_atom_site_fract")), default=0)
+        # looking up the operations takes time for every block: not asked for where there is one site
+        expanded += sites * len(parser.get_symops(block)) if sites > 1 else sites
+        if expanded > MOST_EXPANDED:
+            raise DataError(f"too large: its symmetry makes {expanded:,} positions of {sites:,} sites")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Crystal:
     """One crystal. Positions are fractional and may lie outside [0, 1): wrapping is a choice, not a requirement."""
@@ -144,15 +159,20 @@ class Crystal:
 
     @classmethod
     def from_cif(cls, text: str, *, id: str = "", properties: Mapping[str, float] | None = None) -> Crystal:
-        """From CIF text; raises DataError with pymatgen's reason when it does not parse."""
+        """From CIF text; raises DataError with pymatgen's reason when it does not parse, or would take minutes."""
         from pymatgen.io.cif import CifParser
 
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                structures = CifParser.from_str(text).parse_structures(primitive=False)
+                parser = CifParser.from_str(text)
+                _refuse_expansion(parser)
+                structures = parser.parse_structures(primitive=False)
+        except DataError:
+            raise
         except Exception as error:
-            raise DataError(f"broken CIF: {error}") from error
+            # pymatgen raises whatever its parsing runs into; the file is at fault, and the reason is kept
+            raise DataError(f"broken CIF: {str(error) or type(error).__name__}") from error
         if not structures:
             raise DataError("broken CIF: it holds no structure")
         return cls.from_structure(structures[0], id=id, properties=properties)

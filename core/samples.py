@@ -13,9 +13,11 @@ A row is never left out: what failed has an empty `cif` and says why. `status` i
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -26,13 +28,17 @@ import numpy as np
 
 from crystalfw.core.cif import crystal_from_cif
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.errors import DataError
+from crystalfw.core.data.work import check_sound
+from crystalfw.core.errors import DataError, Reject
 from crystalfw.core.interfaces import Sample
+from crystalfw.core.textlines import bounded_lines, printable
 
 COLUMNS = (
     "id", "seed", "condition", "slices", "status", "reason", "formula", "space_group", "cif", "reference_id", "log_prob",
 )  # fmt: skip
 STATUSES = ("ok", "parse", "graph", "decode", "finalize", "read", "repeat")
+MOST_ATOMS = 2_000
+"""Crystals of a table with more atoms count as unreadable."""
 _HEADER = ",".join(COLUMNS) + "\n"
 _STATUS_OF_REASON = {"parse": "parse", "unfinished": "parse", "grammar": "parse", "graph": "graph", "finalize": "finalize"}
 _LARGEST_FIELD = 64 * 1024 * 1024
@@ -164,8 +170,9 @@ def read_samples(path: str | Path) -> Iterator[Sample]:
         if row["cif"].strip():
             try:
                 crystal = crystal_from_cif(row["cif"], id=id)
-            except DataError as error:
-                status, reason = "read", str(error)
+                check_sound(crystal, most_atoms=MOST_ATOMS)
+            except (DataError, Reject) as error:
+                crystal, status, reason = None, "read", printable(str(error))
         try:
             yield Sample(
                 id=id,
@@ -202,7 +209,7 @@ def _records(path: Path) -> Iterator[tuple[dict[str, str], int, bool]]:
 
     def lines(file: IO[bytes]) -> Iterator[str]:
         nonlocal consumed, newline
-        for raw in file:
+        for raw in bounded_lines(file, path):
             consumed += len(raw)
             newline = raw.endswith(b"\n")
             yield raw.decode("utf-8", errors="replace")
@@ -257,9 +264,14 @@ def extxyz(crystal: Crystal, id: str) -> str:
 
 
 def safe_name(id: str) -> str:
-    """The id as a file name: letters, digits, dot, dash and underscore; never empty, never hidden, never a path."""
-    name = "".join(character if character.isalnum() or character in "-_." else "_" for character in id).lstrip(".")
-    return name[:120] or "_"
+    """The id as a file name: ASCII letters, digits, dot, dash and underscore; never empty, hidden or a path.
+
+    An id that has to be changed gets a few digits of its hash, so that two ids never share a file.
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", id).lstrip(".")[:120]
+    if name == id and name:
+        return name
+    return f"{name or '_'}-{hashlib.sha256(id.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
 def _plain(value: Any) -> Any:

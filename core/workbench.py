@@ -7,49 +7,23 @@ that a second start, or another metric that asks the same question, finds the an
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import IO, Any
 
 from crystalfw.core.executor import map_ordered, open_executor, worker_count
 from crystalfw.core.progress import Progress
+from crystalfw.core.timelimit import TimeLimitExceeded, time_limit
+
+__all__ = ["TimeLimitExceeded", "Workbench", "time_limit"]
 
 _FEW = 64
 """Fewer open items than this are done in the calling process: starting workers would take longer."""
 _LARGEST_CHUNK = 32
 """Items that a worker takes at once: few enough that a kill costs little."""
-
-
-class TimeLimitExceeded(Exception):  # noqa: N818 - an outcome that is counted, not a mistake
-    """The block ran longer than its limit."""
-
-
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeLimitExceeded in the block after `seconds`; 0 means no limit.
-
-    Uses the interval timer of the process, so it works in main threads on systems that have one; elsewhere no limit holds.
-    """
-    available = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-    if not available or seconds <= 0:
-        yield
-        return
-
-    def expire(number: int, frame: FrameType | None) -> None:
-        raise TimeLimitExceeded
-
-    previous = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 class Workbench:

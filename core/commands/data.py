@@ -95,7 +95,7 @@ class _Reader:
 
     def crystals(self) -> Iterator[tuple[str, Crystal]]:
         """(part, crystal); raises DataError where there is none at all."""
-        from crystalfw.core.data.work import check_sound
+        from crystalfw.core.data.work import check_sound, parsed
         from crystalfw.core.errors import Reject
         from crystalfw.core.interfaces import Rejected
         from crystalfw.core.progress import Progress
@@ -103,7 +103,7 @@ class _Reader:
         progress = Progress("read", None)
         for part in self.source.parts():
             for record in self.source.records(part):
-                item = self.source.parse(record)
+                item = parsed(self.source, record)
                 if not isinstance(item, Rejected):
                     try:
                         check_sound(item, most_atoms=self.max_atoms)
@@ -120,18 +120,22 @@ class _Reader:
 
     def _set_aside(self, item: Rejected) -> None:
         from crystalfw.core.data.prepare import reason_class
+        from crystalfw.core.textlines import printable
 
         self.first = self.first or item
         self.reasons[reason_class(item.reason)] += 1
         if self._table is not None:
-            self._table.writerow([item.file, "" if item.row is None else item.row, item.id, item.reason])
+            fields = (printable(text) for text in (item.file, "" if item.row is None else str(item.row), item.id, item.reason))
+            self._table.writerow(list(fields))
 
     def _example(self) -> str:
+        from crystalfw.core.textlines import printable
+
         if self.first is None:
             return ""
         row = "" if self.first.row is None else f", row {self.first.row}"
         id = f" (id {self.first.id})" if self.first.id else ""
-        return f"The first: {self.first.file}{row}{id}: {self.first.reason}"
+        return printable(f"The first: {self.first.file}{row}{id}: {self.first.reason}")
 
     def report(self) -> None:
         """Print sizes of the parts and what was set aside."""

@@ -38,6 +38,9 @@ SHARD = 256
 ALONE = 4.0
 """Seconds that the main process works alone before it starts others."""
 
+MOST_COLUMNS = 10_000
+"""Property columns of a data set: every crystal has a place in each, so that files of many names would fill the disk."""
+
 ReportProgress = Callable[[int, str], None]
 """Called with the number of source items done and a note."""
 
@@ -197,6 +200,8 @@ def _assemble(final: Path, paths: list[Path], data: DataSection, job: Job) -> No
     counts: Counter[str] = Counter()
     for block, chosen in _blocks(paths, data.max_crystals):
         columns |= set(block.columns)
+        if len(columns) > MOST_COLUMNS:
+            raise DataError(f"more than {MOST_COLUMNS:,} property columns; the last is {max(columns, key=len)[:40]!r}")
         counts.update(reason_class(item.reason) for item in block.rejected)
         if len(block.part):
             _agree(arrays, {name: array.shape[1:] for name, array in block.arrays.items()})

@@ -21,11 +21,18 @@ from crystalfw.core.data.block import PARTS, Block, Neighbours, make_block, save
 from crystalfw.core.errors import DataError, PluginError, Reject
 from crystalfw.core.interfaces import Record, Rejected, Representation, Source, Transform
 from crystalfw.core.lattice import is_degenerate
+from crystalfw.core.textlines import printable
+from crystalfw.core.timelimit import time_limit
 
 LONGEST = 10_000.0
 """Lattice vectors above this, in angstrom, are a mistake in the file."""
 WIDEST = 1e6
 """Fractional coordinates above this are a mistake in the file."""
+LONGEST_ID = 1_000
+MOST_PROPERTIES = 1_000
+"""Characters of an identifier and named numbers of one crystal above which the file is a mistake."""
+PARSE_SECONDS = 120.0
+"""Seconds that one item may take to be read; what the bounds of the parsers let through is set aside then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +107,7 @@ def process(job: Job, part: str, first_row: int, records: Sequence[Record]) -> B
     rejected: list[Rejected] = []
     kept: list[Kept] = []
     for row, record in enumerate(records, start=first_row):
-        item = job.source.parse(record)
+        item = parsed(job.source, record)
         if isinstance(item, Rejected):
             rejected.append(item)
             continue
@@ -114,8 +121,23 @@ def process(job: Job, part: str, first_row: int, records: Sequence[Record]) -> B
     parts = [PARTS.index(assign_part(part, crystal, job.cut)) for _, _, crystal in kept]
     return make_block(
         crystals=[crystal for _, _, crystal in kept], parts=parts, rows=[row for row, _, _ in kept], tokens=tokens,
-        neighbours=neighbours, rejected=rejected, records=len(records),
+        neighbours=neighbours, rejected=[_written(item) for item in rejected], records=len(records),
     )  # fmt: skip
+
+
+def parsed(source: Source, record: Record) -> Crystal | Rejected:
+    """What the source makes of a record; a parser that fails or takes too long costs the record, not the work."""
+    try:
+        with time_limit(PARSE_SECONDS):
+            return source.parse(record)
+    except Exception as error:
+        # `parse` promises not to raise; one that does must not end the preparation of a million others
+        return Rejected(record.file, record.row, "", f"parser failed: {type(error).__name__}: {error}")
+
+
+def _written(item: Rejected) -> Rejected:
+    """The item as it can be listed: ids and reasons quote files from strangers."""
+    return Rejected(printable(item.file, 4096), item.row, printable(item.id), printable(item.reason))
 
 
 def _transformed(job: Job, part: str, row: int, crystal: Crystal) -> Crystal:
@@ -141,6 +163,10 @@ def check_sound(crystal: Crystal, *, most_atoms: int) -> None:
         raise Reject(f"absurd numbers: a lattice component above {LONGEST:g} angstrom or a coordinate above {WIDEST:g}")
     if is_degenerate(lattice):
         raise Reject("flat cell: its vectors span no volume")
+    if len(crystal.id) > LONGEST_ID:
+        raise Reject(f"absurd id: {len(crystal.id):,} characters")
+    if len(crystal.properties) > MOST_PROPERTIES or any(len(name) > LONGEST_ID for name in crystal.properties):
+        raise Reject(f"absurd properties: {len(crystal.properties):,}, or a name of more than {LONGEST_ID:,} characters")
     if numbers.min() < 1 or numbers.max() > 118:
         raise Reject(f"no such element: atomic number {int(numbers.min() if numbers.min() < 1 else numbers.max())}")
 

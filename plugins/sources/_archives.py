@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from crystalfw.plugins.sources._formats import format_of
 MOST_MEMBERS = 10_000_000
 HIGHEST_RATIO = 200
 """Bytes out per byte in above which a member is a bomb: structure files compress some tenfold."""
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
+"""What zipfile raises for bytes that are no whole zip; ValueError also for names that are no text."""
 
 
 class Archive:
@@ -24,7 +27,7 @@ class Archive:
         self.path, self._max_member = path, max_member
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        except DAMAGE as error:
             raise DataError(f"{path}: not a readable zip file: {error}") from error
         members = self._zip.infolist()
         total = sum(member.file_size for member in members)
@@ -54,6 +57,9 @@ class Archive:
             return Rejected(where, None, "", "path leads out of the zip")
         if member.flag_bits & 1:
             return Rejected(where, None, "", "encrypted")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # the decoders of the other methods take as much memory as a file tells them to
+            return Rejected(where, None, "", "packed with a method other than deflate")
         if member.file_size > self._max_member:
             return Rejected(where, None, "", f"too large: {member.file_size / 1e6:.0f} MB unpacked (option max_file_mb)")
         if member.file_size > 100_000 and member.file_size > HIGHEST_RATIO * max(1, member.compress_size):
@@ -62,6 +68,6 @@ class Archive:
             with self._zip.open(member) as stream:
                 # the size in the directory may lie: never read more than allowed
                 data = stream.read(self._max_member + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except DAMAGE as error:
             return Rejected(where, None, "", f"damaged member: {error}")
         return data if len(data) <= self._max_member else Rejected(where, None, "", "too large: unpacks to more than it says")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -12,14 +13,14 @@ from crystalfw.core.errors import DataError
 
 def fingerprint_files(paths: Iterable[Path], options: str) -> str:
     """SHA-256 over names, sizes and bytes of the files and over `options`; raises DataError where one is missing."""
-    digest = hashlib.sha256(options.encode())
+    digest = hashlib.sha256(os.fsencode(options))
     for path in paths:
         try:
             with open(path, "rb") as stream:
                 content = _sha256(stream)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-        digest.update(path.name.encode() + b"\0" + content)
+        digest.update(os.fsencode(path.name) + b"\0" + content)
     return digest.hexdigest()
 
 

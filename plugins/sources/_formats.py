@@ -72,7 +72,7 @@ def _cif(text: str, id: str) -> Crystal:
 def _poscar(text: str, id: str) -> Crystal:
     from pymatgen.io.vasp import Poscar
 
-    _refuse_large(text.count("\n"))
+    _refuse_large(max(text.count("\n"), _poscar_atoms(text)))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -83,11 +83,18 @@ def _poscar(text: str, id: str) -> Crystal:
     return _from_structure(structure, id)
 
 
+def _poscar_atoms(text: str) -> int:
+    """The number of atoms that the counts of lines 6 and 7 add up to: pymatgen makes a list of so many before it looks."""
+    lines = text.split("\n", 7)[5:7]
+    words = [word for line in lines for word in line.split("!", 1)[0].split() if word.isdecimal()]
+    return sum(int(word) if len(word) < 10 else 10**9 for word in words)
+
+
 def _json(text: str, id: str) -> Crystal:
     """A pymatgen Structure as JSON, read here: pymatgen's own decoder imports whatever module a file names."""
     try:
         plain = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"broken JSON: {error}") from error
     if not isinstance(plain, dict) or "lattice" not in plain or not isinstance(plain.get("sites"), list):
         raise DataError("not a pymatgen structure: the JSON needs 'lattice' and 'sites'")
@@ -121,7 +128,8 @@ def _refuse_large(atoms: int) -> None:
         raise DataError(f"too large: {atoms:,} atoms or lines, more than {MOST_ATOMS:,}")
 
 
-_PAIR = re.compile(r"""([\w.-]+)=("[^"]*"|'[^']*'|\S+)""")
+_PAIR = re.compile(r"""(?<![\w.-])([\w.-]+)=("[^"]*"|'[^']*'|\S+)""")
+"""Key and value; a key begins where a word does, or the time would grow with the square of a long word."""
 
 
 def _extxyz(text: str, id: str) -> Crystal:
@@ -156,7 +164,7 @@ def _columns(properties: str) -> tuple[int, int]:
     places, at = {}, 0
     for name, count in zip(fields[::3], fields[2::3], strict=False):
         places[name] = at
-        at += int(count) if count.isdigit() else 1
+        at += int(count) if count.isdecimal() and len(count) < 7 else 1
     if "pos" not in places or not ("species" in places or "Z" in places):
         raise DataError("broken extxyz: Properties must name species (or Z) and pos")
     return places.get("species", places.get("Z", 0)), places["pos"]
@@ -173,8 +181,8 @@ def _numbers(text: str, count: int) -> list[float] | None:
 def _atomic_number(symbol: str) -> int:
     from pymatgen.core import Element
 
-    if symbol.isdigit():
-        return min(int(symbol), 1000)
+    if symbol.isdecimal():
+        return min(int(symbol[:9]), 1000)
     if not Element.is_valid_symbol(symbol):
         raise DataError(f"no such element: {symbol[:20]!r}")
     return int(Element(symbol).Z)
@@ -194,6 +202,10 @@ def _scalars(entries: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
+class UnreadableDatabaseError(DataError):
+    """The file is no ASE database, or a damaged one."""
+
+
 def database_rows(path: Path) -> Iterator[Record]:
     """Rows of an ASE database (sqlite) as records that hold crystals; key-value pairs that are numbers are properties."""
     try:
@@ -205,7 +217,7 @@ def database_rows(path: Path) -> Iterator[Record]:
             for row in database.select():
                 yield Record(str(path), int(row.id), _database_crystal(path, row))
     except (sqlite3.DatabaseError, KeyError, ValueError, OSError) as error:
-        raise DataError(f"{path}: not a readable ASE database: {error}") from error
+        raise UnreadableDatabaseError(f"{path}: not a readable ASE database: {error}") from error
 
 
 def _database_crystal(path: Path, row: Any) -> Crystal | Rejected:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from crystalfw.core.errors import DataError
+from crystalfw.core.textlines import bounded_lines
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 LARGEST_FIELD = 16_000_000
 """Characters above which a field is a mistake (a quote that never closes), not a crystal."""
+MOST_COLUMNS = 10_000
 
 
 MALFORMED = "\0malformed"
@@ -46,7 +49,7 @@ def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
     before = csv.field_size_limit(LARGEST_FIELD)
     try:
         with _open_text(path) as stream:
-            reader = csv.reader(stream)
+            reader = csv.reader(bounded_lines(stream, path))
             names = next(reader, [])
             _check_header(path, names)
             for fields in reader:
@@ -70,7 +73,11 @@ def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
 def _check_header(path: Path, names: list[str]) -> None:
     if not any(name.strip() for name in names):
         raise DataError(f"{path}: the file has no header line")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    if len(names) > MOST_COLUMNS:
+        raise DataError(f"{path}: {len(names):,} columns, more than {MOST_COLUMNS:,}")
+    if MALFORMED in names:
+        raise DataError(f"{path}: a column is called {MALFORMED!r}")
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise DataError(f"{path}: column {', '.join(repr(name) for name in twice)} occurs twice")
 
@@ -83,7 +90,7 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, str]]:
         raise DataError(f"{path}: reading parquet needs pyarrow: pip install 'crystalfw[parquet]'") from error
     try:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=256):
+            for batch in file.iter_batches(batch_size=32):
                 for row in batch.to_pylist():
                     yield {name: _text(value) for name, value in row.items()}
     except (arrow.ArrowException, OSError) as error:

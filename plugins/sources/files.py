@@ -9,9 +9,10 @@ from pathlib import Path
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Record, Rejected, Source
+from crystalfw.core.textlines import printable
 from crystalfw.plugins.sources._archives import Archive
 from crystalfw.plugins.sources._fingerprint import fingerprint_files
-from crystalfw.plugins.sources._formats import database_rows, format_of, parse_text, split_text
+from crystalfw.plugins.sources._formats import UnreadableDatabaseError, database_rows, format_of, parse_text, split_text
 
 PARTS = ("train", "val", "test")
 
@@ -81,7 +82,7 @@ class Files(Source):
         if self.path.suffix.lower() == ".zip":
             with Archive(self.path, int(self.config.max_zip_gb * 1e9), self._max_bytes) as archive:
                 for name, text in archive.texts():
-                    yield from self._of_text(f"{self.path}/{name}", name, text)
+                    yield from self._of_text(f"{shown(self.path)}/{name}", name, text)
             return
         if self.path.is_file():
             if format_of(self.path.name) is None:
@@ -91,11 +92,20 @@ class Files(Source):
             paths = self._files(self.path if self.parts() == ("train",) and not self._split else self.path / part)
         for path in paths:
             if format_of(path.name) == "db":
-                yield from database_rows(path)
+                yield from self._of_database(path)
             elif path.stat().st_size > self._max_bytes:
-                yield _rejected(str(path), f"too large: more than {self.config.max_file_mb:g} MB (option max_file_mb)")
+                yield _rejected(shown(path), f"too large: more than {self.config.max_file_mb:g} MB (option max_file_mb)")
             else:
-                yield from self._of_text(str(path), path.name, path.read_bytes())
+                yield from self._of_text(shown(path), path.name, _content(path))
+
+    def _of_database(self, path: Path) -> Iterator[Record]:
+        """Rows of an ASE database; one that cannot be read is set aside among others, and an error alone."""
+        try:
+            yield from database_rows(path)
+        except UnreadableDatabaseError as error:
+            if self.path.is_file():
+                raise
+            yield _rejected(shown(path), str(error))
 
     @property
     def _split(self) -> bool:
@@ -127,6 +137,18 @@ class Files(Source):
             return parse_text(kind, text, id)
         except DataError as error:
             return Rejected(record.file, record.row, id, str(error))
+
+
+def shown(path: Path) -> str:
+    """The path as text that can be written down: a name may hold bytes that are no text."""
+    return printable(str(path), 4096)
+
+
+def _content(path: Path) -> bytes | Rejected:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return Rejected(shown(path), None, "", f"cannot be read: {error.strerror}")
 
 
 def _rejected(file: str, reason: str) -> Record:

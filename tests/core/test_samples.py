@@ -104,7 +104,7 @@ def test_cifs_and_extxyz_are_read_back(tmp_path):
     write_samples([made("a/../b", rock_salt()), made("failed"), made("c", rock_salt(6.0))], path)
     assert write_cifs(path, tmp_path / "cifs") == 2
     names = sorted(file.name for file in (tmp_path / "cifs").iterdir())
-    assert names == ["a_.._b.cif", "c.cif"]
+    assert names == [f"{safe_name('a/../b')}.cif", "c.cif"]
     assert write_extxyz(read_samples(path), tmp_path / "all.xyz") == 2
     io = pytest.importorskip("ase.io")
     frames = io.read(tmp_path / "all.xyz", index=":")
@@ -124,6 +124,13 @@ def test_file_names_are_safe(text):
     assert "/" not in name
     assert not name.startswith(".")
     assert "\0" not in name
+    assert len(name.encode()) < 200
+
+
+def test_two_ids_never_share_a_file():
+    ids = ["a/b", "a_b", "a b", "..a_b", "A_B", "x" * 300, "x" * 301, "", "é", "_"]
+    assert len({safe_name(id) for id in ids}) == len(ids)
+    assert safe_name("mp-1234.5_x") == "mp-1234.5_x"
 
 
 @pytest.mark.parametrize(

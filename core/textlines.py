@@ -1,0 +1,28 @@
+"""Lines of text from strangers: bounded, so that a file without line breaks cannot fill the memory; and short reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, AnyStr
+
+from crystalfw.core.errors import DataError
+
+LONGEST_LINE = 64 * 1024 * 1024
+"""Characters (or bytes) of a line above which a file is refused: no table of crystals has such a field."""
+LONGEST_REASON = 400
+"""Characters of a reason: a message may quote a whole file."""
+
+
+def bounded_lines(stream: IO[AnyStr], path: Path, longest: int = LONGEST_LINE) -> Iterator[AnyStr]:
+    """The lines of a stream, ends included; raises DataError for one longer than `longest`."""
+    while line := stream.readline(longest + 1):
+        if len(line) > longest:
+            raise DataError(f"{path}: a line of more than {longest:,} characters; refused")
+        yield line
+
+
+def printable(text: str, longest: int = LONGEST_REASON) -> str:
+    """The text as it can be written to any file: no lone surrogates, no NUL, cut at `longest` characters."""
+    clean = text.encode("utf-8", errors="replace").decode("utf-8").replace("\0", "?")
+    return clean if len(clean) <= longest else f"{clean[:longest]} ... ({len(text):,} characters)"

@@ -1,0 +1,1 @@
+"""What strangers send: broken files, archives, recipes, checkpoints and strings; nothing of it may harm."""
