@@ -42,6 +42,10 @@ class ConditionError(CrystalfwError):
 class Interrupted(CrystalfwError):  # noqa: N818 - a state of the run, not a mistake
     """A signal stopped the work after it saved its state; the message says how to resume (exit code 1)."""
 
+    def __init__(self, message: str, signal: str = "") -> None:
+        self.signal = signal
+        super().__init__(message)
+
 
 class Reject(Exception):  # noqa: N818 - an outcome that is counted, not a mistake
     """Raised by a transform or source for one crystal that cannot be used; `reason` goes into rejected.csv."""

@@ -10,8 +10,10 @@ that the number of processes and of accumulation steps changes nothing but round
 from __future__ import annotations
 
 import math
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator as Iterating
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,15 +28,19 @@ from crystalfw.core import checkpoint
 from crystalfw.core.batch import TrainBatch
 from crystalfw.core.data import Loader, Part
 from crystalfw.core.discovery import plugins
-from crystalfw.core.errors import DataError, Interrupted
+from crystalfw.core.errors import CrystalfwError, DataError, Interrupted
 from crystalfw.core.generator import Generator
 from crystalfw.core.logbook import Logbook
+from crystalfw.core.memory import free_memory, is_out_of_memory
 from crystalfw.core.progress import Progress
 from crystalfw.core.schema import FitSection
 from crystalfw.core.sharding import full_state, is_sharded, load_full_state, scale_gradients, whole
 from crystalfw.core.signals import StopRequest
 from crystalfw.core.utilisation import measured_peak
+from crystalfw.core.window import Window, all_sum
 
+_CODES = {"SIGUSR1": 1e8, "SIGTERM": 1e4, "SIGINT": 1.0}
+"""Signals by weight: from the sum over ranks follows the strongest that any of them got."""
 Sums = dict[str, tuple[Tensor, Tensor]]
 
 
@@ -52,6 +58,8 @@ class State:
     """Why the fit ended, empty while it goes on."""
     history: list[float] = field(default_factory=list)
     """Validation losses in order."""
+    accumulate: int = 1
+    """Micro-batches per step: the recipe's, doubled whenever memory ran out."""
     pending: list[list[float]] = field(default_factory=list)
     """(loss sum, weight, gradient norm, tokens, padded tokens, operations) of the steps since the last logged row."""
 
@@ -105,9 +113,10 @@ class Fit:
         seed: int, run_dir: Path, loader_options: Mapping[str, Any], payload: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self.fabric, self.section, self.seed, self.run_dir = fabric, section, seed, run_dir
-        self.state = State()
+        self.state = State(accumulate=section.accumulate)
         self.generator = generator
         self._payload = dict(payload)
+        self._batches: Iterating[TrainBatch, None, None]
         inner: Any = torch.compile(generator, dynamic=True) if section.compile else generator
         self.model = fabric.setup_module(_Step(inner))
         # After the module: sharding replaces its parameters.
@@ -149,14 +158,14 @@ class Fit:
 
     def _loop(self, stop: StopRequest, log: Logbook | None) -> None:
         section, state = self.section, self.state
-        batches = self.train_loader.batches(state.step)
+        self._batches = self.train_loader.batches(state.step)
         began, base = time.monotonic(), state.elapsed_s
         total = section.steps if section.max_minutes is None else None
         progress = Progress("fit: step", total, start=state.step) if self.fabric.is_global_zero else None
-        window = _Window(self.fabric, state.pending, self._peak_flops())
+        window = Window(self.fabric, state.pending, self._peak_flops())
         while not state.finished:
             fraction = self._fraction()
-            window.add(*self.train_step(batches, fraction))
+            window.add(*self.train_step(fraction))
             state.step += 1
             state.elapsed_s = base + time.monotonic() - began
             logged = state.step % section.log_every == 0
@@ -165,7 +174,10 @@ class Fit:
             last = state.step >= section.steps or self._fraction() >= 1.0
             row: dict[str, Any] = {}
             if logged or last:
-                row = window.flush(state, section, fraction)
+                row, tokens = window.flush()
+                state.tokens += tokens
+                lr = learning_rate(section, state.step - 1, fraction)
+                row |= {"lr": lr, "tokens": state.tokens, "elapsed_s": state.elapsed_s}
                 self._report(progress, row)
             if self.val_loader is not None and (state.step % section.validate_every == 0 or last):
                 row |= self._validated()
@@ -181,7 +193,8 @@ class Fit:
                 self.save("last")
             if stopping and not state.finished:
                 raise Interrupted(
-                    f"stopped by {stopping} at step {state.step}; continue with: crystalfw run --resume {self.run_dir}"
+                    f"stopped by {stopping} at step {state.step}; continue with: crystalfw run --resume {self.run_dir}",
+                    signal=stopping,
                 )
         if progress is not None:
             progress.close(f"loss {window.last_loss:.4f}, best validation {state.best_loss:.4f} at step {state.best_step}")
@@ -194,30 +207,17 @@ class Fit:
         self.fabric.print(f"fit: mfu in metrics.csv is the decoder's share of {peak}")
         return peak.flops
 
-    def train_step(self, batches: Iterator[TrainBatch], fraction: float) -> tuple[Tensor, Tensor, Tensor, int, int, float]:
+    def train_step(self, fraction: float) -> tuple[Tensor, Tensor, Tensor, int, int, float]:
         """One optimiser step; returns (loss sum, weight, gradient norm, tokens, padded tokens, operations) of this rank."""
         section, fabric = self.section, self.fabric
         lr = learning_rate(section, self.state.step, fraction)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        # Drop-out noise from (seed, step, rank): nothing random has to be saved.
-        torch.manual_seed(_mix(self.seed, self.state.step, fabric.global_rank))
-        self.model.train()
-        total = weight = torch.zeros((), device=fabric.device)
-        tokens = padded = 0
-        flops = 0.0
-        for micro in range(section.accumulate):
-            batch = next(batches)
-            if batch.tokens is not None:
-                tokens += int(batch.tokens.lengths.sum())
-                padded += batch.tokens.ids.numel()
-                flops += self.generator.decoder.training_flops(batch.tokens.lengths)
-            batch = batch.to(fabric.device)
-            more = micro + 1 < section.accumulate
-            with fabric.no_backward_sync(self.model, enabled=more) if fabric.world_size > 1 else nullcontext():
-                loss_sum, loss_weight, _ = self.model(_Opaque((batch, self._dropped(batch))))
-                fabric.backward(loss_sum / section.batch_size)
-            total, weight = total + loss_sum.detach(), weight + loss_weight
+        while (added := self._gradients()) is None:
+            self._halve(self.train_loader, "training")
+            self.state.accumulate = self.train_loader.accumulate
+            self._batches = self.train_loader.batches(self.state.step)
+        total, weight, tokens, padded, flops = added
         sums = all_sum(fabric, torch.stack([total.float(), weight.float()]))
         # DDP has averaged the gradients over ranks: undo that, divide by the weight of the global batch instead.
         scale = section.batch_size * fabric.world_size / sums[1].clamp_min(1.0)
@@ -227,6 +227,56 @@ class Fit:
         self.optimizer.zero_grad(set_to_none=True)
         assert norm is not None
         return sums[0], sums[1], whole(norm), tokens, padded, flops
+
+    def _gradients(self) -> tuple[Tensor, Tensor, int, int, float] | None:
+        """Gradients of this rank's micro-batches; loss sum, weight, tokens, padded tokens, operations. None: memory ran out."""
+        fabric, micro_batches = self.fabric, self.train_loader.accumulate
+        # Drop-out noise from (seed, step, rank): nothing random has to be saved.
+        torch.manual_seed(_mix(self.seed, self.state.step, fabric.global_rank))
+        self.model.train()
+        total = weight = torch.zeros((), device=fabric.device)
+        tokens = padded = 0
+        flops = 0.0
+        try:
+            for micro in range(micro_batches):
+                batch = next(self._batches)
+                if batch.tokens is not None:
+                    tokens += int(batch.tokens.lengths.sum())
+                    padded += batch.tokens.ids.numel()
+                    flops += self.generator.decoder.training_flops(batch.tokens.lengths)
+                batch = batch.to(fabric.device)
+                more = micro + 1 < micro_batches
+                with fabric.no_backward_sync(self.model, enabled=more) if fabric.world_size > 1 else nullcontext():
+                    loss_sum, loss_weight, _ = self.model(_Opaque((batch, self._dropped(batch))))
+                    fabric.backward(loss_sum / self.section.batch_size)
+                total, weight = total + loss_sum.detach(), weight + loss_weight
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+        return total, weight, tokens, padded, flops
+
+    def _halve(self, loader: Loader, what: str) -> None:
+        """Twice the micro-batches, half the memory, the same step; said. Raises CrystalfwError where that cannot be done."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if loader is self.train_loader:
+            self._batches.close()
+        free_memory()
+        before, most = loader.accumulate, loader.batch_size // self.fabric.world_size
+        place = f"out of memory in {what} at step {self.state.step + 1}"
+        if before >= most:
+            raise DataError(f"{place} with one crystal at a time: lower data.max_atoms or make the model smaller")
+        loader.accumulate = min(2 * before, most)
+        if self.fabric.world_size > 1:  # the other ranks are in the middle of the step and cannot start it anew
+            raise CrystalfwError(
+                f"{place} on rank {self.fabric.global_rank}; go on with smaller micro-batches: "
+                f"crystalfw run --resume {self.run_dir} fit.accumulate={loader.accumulate}"
+            )
+        print(
+            f"\n{place}: goes on with {loader.accumulate} micro-batches of {-(-loader.batch_size // loader.accumulate)} "
+            f"crystals instead of {before} of {-(-loader.batch_size // before)}; the steps stay the same",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
 
     def _dropped(self, batch: TrainBatch) -> Tensor | None:
         share = self.generator.condition_dropout
@@ -239,18 +289,30 @@ class Fit:
         """Mean validation loss over all ranks, the same number on each; decoders may add named parts."""
         assert self.val_loader is not None
         self.model.eval()
-        zero = torch.zeros((), device=self.fabric.device)
-        sums: Sums = {"val_loss": (zero, zero)}
-        for batch in self.val_loader.validation_batches(limit):
-            total, weight, loss_parts = self.model(_Opaque((batch.to(self.fabric.device), None)))
-            found = {"val_loss": (total, weight)} | {f"val_{k}": v for k, v in loss_parts.items()}
-            for name, (total, weight) in found.items():
-                before = sums.get(name, (zero, zero))
-                sums[name] = (before[0] + total, before[1] + weight)
+        while (sums := self._validation_sums(limit)) is None:
+            self._halve(self.val_loader, "validation")
         names = sorted(sums)
         table = torch.stack([torch.stack([sums[n][0].double(), sums[n][1].double()]) for n in names])
         table = all_sum(self.fabric, table).cpu()
         return {n: float(table[k, 0] / max(float(table[k, 1]), 1.0)) for k, n in enumerate(names)}
+
+    def _validation_sums(self, limit: int | None) -> Sums | None:
+        """This rank's sums and weights by name; None where memory ran out."""
+        assert self.val_loader is not None
+        zero = torch.zeros((), device=self.fabric.device)
+        sums: Sums = {"val_loss": (zero, zero)}
+        try:
+            for batch, counts in self.val_loader.validation_batches(limit):
+                total, weight, loss_parts = self.model(_Opaque((batch.to(self.fabric.device), None)))
+                found = {"val_loss": (total, weight)} | {f"val_{k}": v for k, v in loss_parts.items()}
+                for name, (total, weight) in found.items():
+                    before = sums.get(name, (zero, zero))
+                    sums[name] = (before[0] + total, before[1] + weight) if counts else before
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+        return sums
 
     def _validated(self) -> dict[str, float]:
         state = self.state
@@ -287,8 +349,9 @@ class Fit:
             return stop.requested or ""
         if self.state.step % self.section.log_every:  # ranks agree now and then: asking at every step would make them wait
             return ""
-        asked = all_sum(self.fabric, torch.tensor(float(bool(stop.requested)), device=self.fabric.device))
-        return (stop.requested or "a signal to another process") if float(asked) else ""
+        code = _CODES.get(stop.requested or "", 0.0)
+        asked = float(all_sum(self.fabric, torch.tensor(code, device=self.fabric.device)))
+        return next((name for name, code in _CODES.items() if asked >= code), "")
 
     def _report(self, progress: Progress | None, row: Mapping[str, Any]) -> None:
         if not math.isfinite(row["loss"]):
@@ -319,51 +382,8 @@ class Fit:
         load_full_state(self.fabric, self.generator, self.model, self.optimizer, payload["model"], payload["optimizer"])
         self.state = State(**payload["state"])
         self._agreed_elapsed = self.state.elapsed_s
-
-
-def all_sum(fabric: Fabric, tensor: Tensor) -> Tensor:
-    """The sum over all ranks, on every rank."""
-    total = fabric.all_reduce(tensor, reduce_op="sum")
-    assert isinstance(total, Tensor)
-    return total
+        self.train_loader.accumulate = self.state.accumulate = max(self.section.accumulate, self.state.accumulate)
 
 
 def _mix(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-class _Window:
-    """The steps between two log rows, kept on the device so that no step waits for the host."""
-
-    def __init__(self, fabric: Fabric, pending: list[list[float]], peak_flops: float) -> None:
-        self.fabric, self.last_loss, self.peak_flops = fabric, math.nan, peak_flops
-        # a checkpoint from before operations were counted holds five numbers a step
-        self.steps: list[tuple[Any, ...]] = [(*step, 0.0)[:6] for step in pending]
-        self.began = time.monotonic()
-
-    def add(self, total: Tensor, weight: Tensor, norm: Tensor, tokens: int, padded: int, flops: float) -> None:
-        self.steps.append((total, weight, norm, tokens, padded, flops))
-
-    def pending(self) -> list[list[float]]:
-        return [[float(value) for value in step] for step in self.steps]
-
-    def flush(self, state: State, section: FitSection, fraction: float) -> dict[str, Any]:
-        total, weight, _, *own = (sum(column) for column in zip(*self.pending(), strict=True))
-        tokens, padded, flops = all_sum(self.fabric, torch.tensor(own)).tolist()
-        seconds = max(time.monotonic() - self.began, 1e-9)
-        devices_peak = self.peak_flops * self.fabric.world_size
-        state.tokens += int(tokens)
-        self.last_loss = total / max(weight, 1.0)
-        row = {
-            "loss": self.last_loss,
-            "lr": learning_rate(section, state.step - 1, fraction),
-            "grad_norm": float(self.steps[-1][2]),
-            "tokens": state.tokens,
-            "tokens_per_s": tokens / seconds,
-            "padding": padded / tokens if tokens else 1.0,
-            "elapsed_s": state.elapsed_s,
-        }
-        if devices_peak:
-            row["mfu"] = flops / seconds / devices_peak
-        self.steps, self.began = [], time.monotonic()
-        return row

@@ -40,7 +40,7 @@ def after_fit(fabric: Fabric, setup: Setup, run_dir: Path, say: Say) -> None:
             merge_tables(run_dir / "samples.csv")
             finish_samples(run_dir / "samples.csv", say)
             evaluate_run(setup, run_dir, say)
-    elif fabric.is_global_zero:
+    elif fabric.is_global_zero and hasattr(setup.generator.decoder, "predict"):
         write_predictions(trained, setup.dataset.parts.get("test"), run_dir, say)
     if fabric.is_global_zero:
         from crystalfw.core.report import write_report
@@ -81,7 +81,7 @@ def sample_to_table(
                 progress.update(count)
             if stop.requested:
                 done = f"stopped by {stop.requested} after {len(writer.done)} samples in {own}"
-                raise Interrupted(f"{done}; the same command goes on from there")
+                raise Interrupted(f"{done}; the same command goes on from there", signal=stop.requested)
         if progress is not None:
             progress.close(str(tally) if request.settings.predicts else "")
         return len(writer.done)

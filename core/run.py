@@ -18,10 +18,13 @@ from crystalfw.core.discovery import plugins
 from crystalfw.core.errors import CheckpointError, CrystalfwError, Interrupted
 from crystalfw.core.files import write_atomically
 from crystalfw.core.fit import Fit
+from crystalfw.core.peers import watched_peers
 from crystalfw.core.recipe import expand, load_recipe
+from crystalfw.core.requeue import REQUEUED_BY, earlier, remember, requeue
 from crystalfw.core.rundir import clear_temporaries, exclusive, new_run_dir
 from crystalfw.core.schema import Recipe
 from crystalfw.core.setup import Say, Setup, assemble, facts, make_fabric
+from crystalfw.core.signals import Stopped, stopping_at_once
 
 HOW = ("fabric.", "fit.accumulate=", "data.workers=", "data.cache=")
 """Keys that change how a run is done and nothing of its result but rounding."""
@@ -42,25 +45,48 @@ def run_recipe(
             small = replace(recipe.data, cache=scratch, max_crystals=64)
             _dry_run(fabric, assemble(fabric, replace(recipe, data=small), say), Path(scratch), say)
         return None
-    made = str(new_run_dir(recipe)) if resume is None and fabric.is_global_zero else ""
-    run_dir = resume if resume is not None else Path(fabric.broadcast(made))
-    with exclusive(run_dir) if fabric.is_global_zero else nullcontext():
+    run_dir, resumed = _folder(fabric, recipe, resume, say)
+    with watched_peers(fabric, run_dir), exclusive(run_dir) if fabric.is_global_zero else nullcontext():
         status = "failed"
-        if fabric.is_global_zero:
-            clear_temporaries(run_dir)
-            # First of all: from here on a killed run can be resumed, also before its data is prepared.
-            write_atomically(run_dir / "recipe.yaml", expand(recipe).encode())
-            _take_up(run_dir, checkpoint)
         try:
-            _run(fabric, recipe, run_dir, resume, say)
+            if fabric.is_global_zero:
+                _begin(recipe, run_dir, checkpoint, resumed)
+            with stopping_at_once():
+                _run(fabric, recipe, run_dir, resumed, say)
             status = "done"
-        except (KeyboardInterrupt, Interrupted):
+        except (KeyboardInterrupt, Interrupted) as error:
             status = "interrupted"
-            raise
+            if fabric.is_global_zero and getattr(error, "signal", "SIGINT") == REQUEUED_BY:
+                requeue(say)
+            if isinstance(error, Interrupted):
+                raise
+            name = error.signal if isinstance(error, Stopped) else "Ctrl-C"
+            raise Interrupted(f"stopped by {name}; continue with: crystalfw run --resume {run_dir}") from None
         finally:
             if fabric.is_global_zero:
                 plugins().notify("run_end", run_dir=run_dir, status=status)
     return run_dir
+
+
+def _folder(fabric: Fabric, recipe: Recipe, resume: Path | None, say: Say) -> tuple[Path, bool]:
+    """The run folder, the same on all ranks, and whether an earlier start made it."""
+    found = resume
+    if resume is None and fabric.is_global_zero:
+        found = earlier(recipe)
+        if found is not None:
+            say(f"this job was queued again: goes on in {found}")
+    made = found is None and fabric.is_global_zero
+    run_dir, resumed = fabric.broadcast((str(new_run_dir(recipe) if made else found), found is not None))
+    return Path(run_dir), resumed
+
+
+def _begin(recipe: Recipe, run_dir: Path, checkpoint: str, resumed: bool) -> None:
+    """What must stand in the folder first of all: from here on a killed run can be resumed, also before data is prepared."""
+    clear_temporaries(run_dir)
+    write_atomically(run_dir / "recipe.yaml", expand(recipe).encode())
+    if not resumed:
+        remember(recipe, run_dir)
+    _take_up(run_dir, checkpoint)
 
 
 def resume_run(run_dir: Path, *, checkpoint: str = "last", overrides: Sequence[str] = (), say: Say = print) -> Path | None:
@@ -89,13 +115,13 @@ def _take_up(run_dir: Path, which: str) -> None:
     write_atomically(run_dir / "checkpoints" / "last.pt", chosen.read_bytes())
 
 
-def _run(fabric: Fabric, recipe: Recipe, run_dir: Path, resume: Path | None, say: Say) -> None:
+def _run(fabric: Fabric, recipe: Recipe, run_dir: Path, resumed: bool, say: Say) -> None:
     setup = assemble(fabric, recipe, say)
     if fabric.is_global_zero:
         _write_identity(setup, run_dir, fabric)
     last = run_dir / "checkpoints" / "last.pt"
-    plugins().notify("fit_start", run_dir=run_dir, recipe={"text": expand(recipe)}, resumed=resume is not None)
-    state = fit_setup(fabric, setup, run_dir).run(last if resume is not None and last.exists() else None)
+    plugins().notify("fit_start", run_dir=run_dir, recipe={"text": expand(recipe)}, resumed=resumed)
+    state = fit_setup(fabric, setup, run_dir).run(last if resumed and last.exists() else None)
     say(f"fit: {state.finished} at step {state.step}, best validation loss {state.best_loss:.4f} at step {state.best_step}")
     outcome.after_fit(fabric, setup, run_dir, say)
 

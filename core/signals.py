@@ -1,10 +1,16 @@
-"""A clean stop: SIGTERM, SIGINT and SIGUSR1 ask the work to save and leave; a second Ctrl-C leaves at once."""
+"""A clean stop: SIGTERM, SIGINT and SIGUSR1 ask the work to save and leave; a second Ctrl-C leaves at once.
+
+Work in a `StopRequest` is asked and decides when; around it, `stopping_at_once` lets the same signals end work whose finished
+pieces are safe at every moment.
+"""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 _STOPPING = ("SIGTERM", "SIGINT", "SIGUSR1")
@@ -34,3 +40,30 @@ class StopRequest:
             raise KeyboardInterrupt
         self.requested = signal.Signals(number).name
         print(f"\n{self.requested}: saving, then leaving (Ctrl-C again leaves at once)", file=sys.stderr, flush=True)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal came; no `except Exception` on the way keeps it from leaving."""
+
+    def __init__(self, signal_name: str) -> None:
+        self.signal = signal_name
+        super().__init__(signal_name)
+
+
+@contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """SIGTERM and SIGUSR1 raise Stopped in the block, as Ctrl-C raises KeyboardInterrupt."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(signal.Signals(number).name)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    previous = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -115,7 +115,7 @@ class Loader:
     def validation_indices(self, limit: int | None = None) -> list[NDArray[np.int64]]:
         """This rank's crystals of each validation batch; over all ranks every crystal once (up to `limit` batches).
 
-        Batches differ in size by one at most, so that no rank goes empty where there are as many crystals as ranks.
+        As many batches on every rank; a rank has an empty one where a batch holds fewer crystals than there are ranks.
         With a limit, batches of all lengths are taken, always the same ones.
         """
         order = np.argsort(self.lengths, kind="stable")
@@ -123,11 +123,11 @@ class Loader:
         if limit is not None and limit < len(batches):
             batches = [batches[k] for k in np.linspace(0, len(batches) - 1, limit + 2)[1:-1].round().astype(int)]
         shares = [batch[self.rank :: self.world_size] for batch in batches]
-        return [share for share in shares if len(share)]
+        return [piece for share in shares for piece in np.array_split(share, self.accumulate)]
 
     # --- what they become -------------------------------------------------------------------------------------------
 
-    def batches(self, start_step: int = 0) -> Iterator[TrainBatch]:
+    def batches(self, start_step: int = 0) -> Generator[TrainBatch, None, None]:
         """Endless micro-batches of this rank, `accumulate` per step, from step `start_step` on."""
         return _prefetched(self._endless(start_step), self.prefetch)
 
@@ -137,9 +137,15 @@ class Loader:
                 yield self.collate(index, epochs)
             step += 1
 
-    def validation_batches(self, limit: int | None = None) -> Iterator[TrainBatch]:
-        """This rank's validation batches, without augmentation."""
-        made = (self.collate(index, np.zeros_like(index)) for index in self.validation_indices(limit))
+    def validation_batches(self, limit: int | None = None) -> Iterator[tuple[TrainBatch, bool]]:
+        """This rank's validation batches, without augmentation, each with whether it counts.
+
+        Models that are spread over ranks take their steps together: in place of an empty batch stands one crystal that
+        does not count.
+        """
+        stand_in = np.zeros(1, dtype=np.int64)
+        filled = ((index if len(index) else stand_in, len(index) > 0) for index in self.validation_indices(limit))
+        made = ((self.collate(index, np.zeros_like(index)), counts) for index, counts in filled)
         return _prefetched(made, self.prefetch)
 
     def collate(self, index: NDArray[np.int64], epochs: NDArray[np.int64]) -> TrainBatch:
@@ -217,7 +223,7 @@ def _with_stored_edges(part: Part, batch: CrystalBatch, index: NDArray[np.int64]
     return replace(batch, edges=edges_of_batch)
 
 
-def _prefetched(items: Iterator[Item], depth: int) -> Iterator[Item]:
+def _prefetched(items: Iterator[Item], depth: int) -> Generator[Item, None, None]:
     """The same items, made by a thread up to `depth` ahead; its exception is raised here, and it ends with the reader."""
     if depth <= 0:
         yield from items

@@ -29,17 +29,22 @@ class Child:
 
     def __init__(self, connection: socket.socket, log: Path) -> None:
         self._connection, self._log = connection, log
+        self._code: int | None = None
         self.pid = int(self._line())
 
     def wait(self, timeout: float = 120) -> int:
         """The exit code; negative for the signal that ended it, as far as known (-9 where it said nothing)."""
-        self._connection.settimeout(timeout)
-        try:
-            word = self._line()
-        except TimeoutError:
-            self.send(signal.SIGKILL)
-            raise AssertionError(f"still running after {timeout} s:\n{self.output}") from None
-        return int(word) if word else -9
+        if self._code is None:
+            self._connection.settimeout(timeout)
+            try:
+                word = self._line()
+            except TimeoutError:
+                self.send(signal.SIGKILL)
+                raise AssertionError(f"still running after {timeout} s:\n{self.output}") from None
+            finally:
+                self._connection.close()
+            self._code = int(word) if word else -9
+        return self._code
 
     def send(self, number: int) -> None:
         """A signal to the child; one that is gone is no error."""

@@ -1,0 +1,122 @@
+"""Ranks that notice when another one is gone, whatever they wait for, and end with a sentence.
+
+A collective operation waits for ever (or for hours) where a process of the group was killed. So every rank keeps a TCP
+connection to rank 0, watched by a thread: the system closes it when the process ends, however it ends, and keep-alive packets
+find a machine that is gone within 40 s. Who leaves in order says so first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import select
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from crystalfw.core.errors import Interrupted
+
+_GOODBYE, _STOPPED = b".", b"s"
+_LEAVING_S = 30.0
+"""Time that ranks have to leave by themselves when one was stopped by a signal."""
+_PATIENCE_S = 60.0
+"""Longest wait for the connections of a group that has just been launched."""
+_GRACE_S = 3.0
+"""Time that a rank whose own collective failed leaves the watching thread to say why."""
+
+
+@contextlib.contextmanager
+def watched_peers(fabric: Fabric, run_dir: Path) -> Iterator[None]:
+    """Inside the block the end of any rank ends this process with exit code 1 and a sentence; nothing for a single process."""
+    if fabric.world_size == 1:
+        yield
+        return
+    peers = _connect(fabric)
+    threading.Thread(target=_watch, args=(peers, run_dir), name="crystalfw-peers", daemon=True).start()
+    try:
+        yield
+    except RuntimeError as error:
+        if "torch.distributed" in repr(error) or "onnection" in str(error) or "gloo" in str(error).lower():
+            time.sleep(_GRACE_S)  # another rank is gone: the thread says so and ends the process
+        raise
+    except (Interrupted, KeyboardInterrupt):
+        _say(peers, _STOPPED)
+        raise
+    _say(peers, _GOODBYE)
+
+
+def _say(peers: dict[int, socket.socket], word: bytes) -> None:
+    for connection in peers.values():
+        with contextlib.suppress(OSError):
+            connection.send(word)
+
+
+def _connect(fabric: Fabric) -> dict[int, socket.socket]:
+    """Rank 0: a connection to every other rank; another rank: the one to rank 0."""
+    address = os.environ.get("MASTER_ADDR", "127.0.0.1")
+    token = fabric.broadcast(secrets.token_hex(16))
+    if not fabric.is_global_zero:
+        port = fabric.broadcast(0)
+        connection = socket.create_connection((address, port), timeout=_PATIENCE_S)
+        connection.sendall(f"{token} {fabric.global_rank:08d}".encode())
+        return {0: _kept_alive(connection)}
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    found: dict[int, socket.socket] = {}
+    with socket.socket(family) as listening:
+        listening.bind(("", 0))
+        listening.listen(fabric.world_size)
+        listening.settimeout(_PATIENCE_S)
+        fabric.broadcast(listening.getsockname()[1])
+        while len(found) < fabric.world_size - 1:
+            connection, _ = listening.accept()
+            connection.settimeout(_PATIENCE_S)
+            said, _, rank = connection.recv(len(token) + 9, socket.MSG_WAITALL).decode(errors="replace").partition(" ")
+            if secrets.compare_digest(said, token):
+                found[int(rank)] = _kept_alive(connection)
+            else:  # a stranger who tried the port
+                connection.close()
+    return found
+
+
+def _kept_alive(connection: socket.socket) -> socket.socket:
+    connection.settimeout(None)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return connection
+
+
+def _watch(peers: dict[int, socket.socket], run_dir: Path) -> None:
+    """Ends when every other rank has said goodbye; ends the process when one is gone without."""
+    ranks = {connection: rank for rank, connection in peers.items()}
+    while ranks:
+        ready, _, _ = select.select(list(ranks), [], [])
+        for connection in ready:
+            try:
+                said = connection.recv(1)
+            except OSError:
+                said = b""
+            if said == _STOPPED:  # a stop that all agreed on; if not, this rank would wait for the other for ever
+                timer = threading.Timer(_LEAVING_S, _leave, (ranks[connection], run_dir))
+                timer.daemon = True
+                timer.start()
+            elif said != _GOODBYE:
+                _leave(ranks[connection], run_dir)
+            del ranks[connection]
+
+
+def _leave(rank: int, run_dir: Path) -> None:
+    print(
+        f"\nprocess {rank} of this run is gone (its own output says why, if it could), so this one ends too; what the last "
+        f"checkpoint holds is safe; continue with: crystalfw run --resume {run_dir}",
+        file=sys.stderr, flush=True,
+    )  # fmt: skip
+    # Not sys.exit: the main thread may wait in a collective operation that nothing interrupts.
+    os._exit(1)
