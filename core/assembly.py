@@ -67,6 +67,7 @@ def build_generator(recipe: Recipe, representation: Representation) -> Generator
     dimensions = {"encoder_dim": encoder.dim, "decoder_dim": decoder.dim, "n_layers": decoder.n_layers}
     conditioning: Conditioning = build("conditioning", model.conditioning, **dimensions)
     check_ports(model.conditioning, conditioning, model.decoder, decoder)
+    check_atoms(model.encoder, encoder, model.decoder, decoder)
     torch.manual_seed(recipe.seed + 3)
     generator = Generator(encoder, conditioning, decoder, memory=model.memory, condition_dropout=model.condition_dropout)
     if model.freeze_encoder:
@@ -94,6 +95,19 @@ def check_ports(c_spec: ComponentSpec, conditioning: Conditioning, d_spec: Compo
             f"{conditioning.port}.\n  Use {', or '.join(suggestions)}."
         ]
     )
+
+
+def check_atoms(e_spec: ComponentSpec, encoder: Encoder, d_spec: ComponentSpec, decoder: Decoder) -> None:
+    """Raise RecipeError where the decoder needs one token per atom and the encoder has others."""
+    if decoder.reads_atoms and not encoder.atom_tokens:
+        where = f"{e_spec.where}: " if e_spec.where else ""
+        line = f" ({d_spec.where})" if d_spec.where else ""
+        raise RecipeError(
+            [
+                f"{where}model.encoder: the tokens of '{e_spec.name}' are not the crystal's atoms; "
+                f"'{d_spec.name}'{line} needs one token per atom.\n  Use encoder 'equivariant'."
+            ]
+        )
 
 
 def _ports(entry: Any, attribute: str) -> frozenset[str]:

@@ -158,3 +158,5 @@ class TrainBatch(_Movable):
     tokens: TokenBatch | None
     index: Tensor
     """(B,) position of each crystal in its data set: seeds its random stream, int64."""
+    hidden: Mapping[str, Tensor] = field(default_factory=dict)
+    """What a decoder hid of the crystals (`Decoder.hide`), for its loss to ask for."""

@@ -52,6 +52,7 @@ class Generator(nn.Module):
 
     def forward(self, batch: TrainBatch, dropped_B: Tensor | None = None) -> Loss:
         """The training loss; crystals marked in `dropped_B` (B,) bool are trained with the null condition."""
+        batch = self.decoder.hide(batch)
         if self.uses_memory:
             memory = self.memory(batch.crystals)
             if self.condition_dropout and dropped_B is not None:

@@ -65,6 +65,8 @@ class Encoder(nn.Module, Component, ABC):
     requires: frozenset[str] = frozenset()
     """What the batch must hold: `geometry`, `composition`, `properties.NAME`, `arrays.NAME`. An instance may narrow it.
     It is also what may be asked for when sampling: a condition outside of it is an error."""
+    atom_tokens: bool = False
+    """True where the memory's tokens are the crystal's atoms, in their order."""
     cutoff: float | None = None
     """Radius in angstrom of the neighbour pairs it needs; the data loader then prepares `batch.edges`."""
 
@@ -131,6 +133,13 @@ class Decoder(nn.Module, Component, ABC):
     ports: ClassVar[frozenset[str]] = frozenset({"none"})
     needs_tokens: ClassVar[bool] = True
     """False where the decoder predicts properties instead of strings."""
+    reads_atoms: ClassVar[bool] = False
+    """True where it needs an encoder with `atom_tokens`."""
+
+    def hide(self, batch: TrainBatch) -> TrainBatch:
+        """What the encoder and the loss are given instead of the batch: itself, unless the task is to restore something
+        (keep that in `hidden`)."""
+        return batch
 
     @abstractmethod
     def loss(self, batch: TrainBatch, memory: Memory, ports: Ports) -> Loss:

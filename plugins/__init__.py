@@ -33,6 +33,7 @@ _BUILT_IN = {
         "gpt": ("gpt:GPT", "plain GPT: ports input and prefix"),
         "cross_attention_gpt": ("cross_attention_gpt:CrossAttentionGPT", "the same backbone with a port in every layer"),
         "regressor": ("regressor:Regressor", "an MLP on the pooled vector that predicts named columns"),
+        "denoiser": ("denoiser:Denoiser", "restores hidden elements and distances: pre-trains an encoder without labels"),
     },
     "transform": {
         "standardize": ("standardize:Standardize", "primitive, Niggli- or Minkowski-reduced cell"),

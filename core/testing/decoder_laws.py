@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from crystalfw.core.batch import CrystalBatch, Memory, TokenBatch, TrainBatch
-from crystalfw.core.interfaces import Conditioning, Decoder, Ports, SequenceDecoder, Vocabulary
+from crystalfw.core.interfaces import Conditioning, Decoder, Loss, Ports, SequenceDecoder, Vocabulary, masked_mean
 from crystalfw.core.testing import crystals as ops
 from crystalfw.core.testing.compare import (
     check_gradients,
@@ -64,11 +64,14 @@ def make_sequence(subject: Subject) -> SequenceDecoder:
     return decoder
 
 
-def make_memory(rows: int = 4, seed: int = 0) -> Memory:
-    """A memory of two tokens per crystal."""
+def make_memory(decoder: Decoder | None = None, seed: int = 0) -> Memory:
+    """A memory of two tokens for each of four crystals, or of one for each of their atoms where the decoder reads these."""
     generator = torch.Generator().manual_seed(seed)
-    tokens = torch.randn(rows, 2, ENCODER_DIM, generator=generator, dtype=torch.float64)
-    return Memory(tokens, torch.ones(rows, 2, dtype=torch.bool), tokens.mean(1))
+    per_atom = decoder is not None and decoder.reads_atoms
+    counts = torch.tensor([crystal.n_atoms if per_atom else 2 for crystal in ops.small_crystals()])
+    mask = torch.arange(int(counts.max())) < counts[:, None]
+    tokens = torch.randn(*mask.shape, ENCODER_DIM, generator=generator, dtype=torch.float64)
+    return Memory(tokens, mask, masked_mean(tokens, mask))
 
 
 def make_ids(seed: int = 0) -> Tensor:
@@ -92,6 +95,11 @@ def make_batch(decoder: Decoder) -> TrainBatch:
     lengths = torch.tensor([7, 5, 4, 2])
     ids = torch.where(torch.arange(7) < lengths[:, None], make_ids(), VOCABULARY.pad)
     return TrainBatch(crystals, TokenBatch(ids, lengths) if decoder.needs_tokens else None, torch.arange(4))
+
+
+def loss_of(decoder: Decoder, batch: TrainBatch, memory: Memory, ports: Ports) -> Loss:
+    """The loss as the generator asks for it: what the decoder hides is hidden first."""
+    return decoder.loss(decoder.hide(batch), memory, ports)
 
 
 def _row(batch: TrainBatch, row: int) -> TrainBatch:
@@ -214,12 +222,12 @@ def conditioning_used(subject: Subject) -> None:  # noqa: D103
 )
 def additive_loss(subject: Subject) -> None:  # noqa: D103
     decoder = make(subject)
-    batch, memory = make_batch(decoder), make_memory()
+    batch, memory = make_batch(decoder), make_memory(decoder)
     port = sorted(decoder.ports)[0]
     ports = bound(decoder, port, memory)
-    together = decoder.loss(batch, memory, ports)
+    together = loss_of(decoder, batch, memory, ports)
     rows = [torch.tensor([row]) for row in range(4)]
-    alone = [decoder.loss(_row(batch, int(row)), memory.select(row), ports.select(row)) for row in rows]
+    alone = [loss_of(decoder, _row(batch, int(row)), memory.select(row), ports.select(row)) for row in rows]
     must_agree(torch.stack([loss.total for loss in alone]).sum(), together.total, "the sum of the losses alone")
     must_agree(sum(loss.weight for loss in alone) + torch.zeros(()), together.weight + torch.zeros(()), "the weight alone")
 
@@ -231,8 +239,8 @@ def additive_loss(subject: Subject) -> None:  # noqa: D103
 )
 def gradients(subject: Subject) -> None:  # noqa: D103
     decoder = make(subject)
-    memory = make_memory()
-    loss = decoder.loss(make_batch(decoder), memory, bound(decoder, sorted(decoder.ports)[0], memory))
+    memory = make_memory(decoder)
+    loss = loss_of(decoder, make_batch(decoder), memory, bound(decoder, sorted(decoder.ports)[0], memory))
     must_be_finite(loss.total, "the loss")
     check_gradients(decoder, loss.total)
 
@@ -243,16 +251,15 @@ def gradients(subject: Subject) -> None:  # noqa: D103
     "Register tensors as parameters or buffers; keep no state in plain attributes.",
 )
 def state_dict(subject: Subject) -> None:  # noqa: D103
-    memory = make_memory()
-
     def output(module: Decoder) -> Tensor:
-        return module.loss(make_batch(module), memory, Ports(None, None)).total
+        return loss_of(module, make_batch(module), make_memory(module), Ports(None, None)).total
 
     check_state_dict(lambda seed: make(subject, seed), output)
 
 
 @law("decoder", "In evaluation mode, twice the same input gives the same loss.", "Draw random numbers in training mode only.")
 def determinism(subject: Subject) -> None:  # noqa: D103
-    decoder, memory = make(subject), make_memory()
-    first, second = (decoder.loss(make_batch(decoder), memory, Ports(None, None)).total for _ in range(2))
+    decoder = make(subject)
+    batch, memory = make_batch(decoder), make_memory(decoder)
+    first, second = (loss_of(decoder, batch, memory, Ports(None, None)).total for _ in range(2))
     must_agree(second, first, "the second loss")

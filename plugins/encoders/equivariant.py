@@ -36,6 +36,7 @@ class Equivariant(Encoder):
     """One token per atom; the pooled vector is their mean, so it is the same for a cell and its supercells."""
 
     requires = frozenset({"geometry"})
+    atom_tokens = True
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -17,6 +17,7 @@ OPTIONS = {
     ("decoder", "gpt"): {**SMALL, "n_layers": 2},
     ("decoder", "cross_attention_gpt"): {**SMALL, "n_layers": 2, "positions": "rotary"},
     ("decoder", "regressor"): {"columns": ["band_gap", "density"], "hidden": 16},
+    ("decoder", "denoiser"): {"hidden": 16},
 }
 RECIPE_METRICS = ("shares", "match", "distributions")  # those of a recipe's default; the others need options or minutes
 COMPONENTS = [
