@@ -30,6 +30,7 @@ import torch
 from crystalfw.core import Crystal, CrystalBatch, Memory
 from crystalfw.core.discovery import registry
 from crystalfw.core.neighbours import neighbour_edges
+from crystalfw.core.testing import encoder_crystals as equivalent
 
 HERE = Path(__file__).parent
 LARGE = {"multiplicities": (64, 32, 16)}
@@ -77,9 +78,6 @@ def fastest(steps: dict[str, Step], repeats: int) -> dict[str, float]:
 
 def equivalents(crystal: Crystal, rng: np.random.Generator) -> dict[str, tuple[Crystal, np.ndarray]]:
     """Equivalent crystals by law, with the order of the atoms that their tokens should have."""
-    sys.path.insert(0, str(HERE.parent / "tests" / "plugins" / "encoders"))
-    import crystals as equivalent
-
     n, same = crystal.n_atoms, np.arange(crystal.n_atoms)
     basis = equivalent.unimodular(rng)
     order = rng.permutation(n)

@@ -19,10 +19,11 @@ import torch
 from e3nn import o3
 from torch import Tensor, nn
 
-from crystalfw.core import CrystalBatch, Encoder, Memory, PluginError
+from crystalfw.core import CrystalBatch, Edges, Encoder, Memory, PluginError
 from crystalfw.core.interfaces import masked_mean
 from crystalfw.core.neighbours import neighbour_edges
 from crystalfw.core.schema import Bounds, Count
+from crystalfw.plugins.encoders.blocks import blocks
 from crystalfw.plugins.encoders.convolution import Geometry, Layout
 from crystalfw.plugins.encoders.interaction import N_ELEMENTS, Interaction
 from crystalfw.plugins.encoders.padding import pad_atoms
@@ -108,23 +109,33 @@ class Equivariant(Encoder):
     def forward(self, batch: CrystalBatch) -> Memory:
         """Atom tokens (B, M, C) in the order of the atoms, mask (B, M), pooled (B, C). Raises DataError as
         `neighbour_edges` does where a crystal has no geometry."""
-        stages = self._features(batch)
-        invariants_NI = torch.cat([_invariants(layout, x_NX) for layout, x_NX in stages], dim=1)
-        tokens_BMC, mask_BM = pad_atoms(self.project(invariants_NI), batch)
+        tokens_BMC, mask_BM = pad_atoms(self.project(self._atom_invariants(batch)), batch)
         return Memory(tokens_BMC, mask_BM, masked_mean(tokens_BMC, mask_BM))
 
+    @torch.compiler.disable
     def equivariant_features(self, batch: CrystalBatch) -> Tensor:
         """(N, irreps.dim) features of degree 0 to lmax in e3nn's order: row n transforms with `irreps.D_from_matrix`."""
-        layout, x_NX = self._features(batch)[-2 if self.config.layers > 1 else -1]
+        layout, x_NX = self._features(batch, self._edges(batch))[-2 if self.config.layers > 1 else -1]
         return layout.to_e3nn(x_NX)
 
     @torch.compiler.disable  # torch.compile cannot guard on e3nn's irreps, and the kernels are compiled already
-    def _features(self, batch: CrystalBatch) -> list[tuple[Layout, Tensor]]:
+    def _atom_invariants(self, batch: CrystalBatch) -> Tensor:
+        """(N, I) scalars and lengths of all stages."""
+        parts = []
+        for block, edges in blocks(batch, self._edges(batch)):
+            stages = self._features(block, edges)
+            parts.append(torch.cat([_invariants(layout, x_NX) for layout, x_NX in stages], dim=1))
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def _edges(self, batch: CrystalBatch) -> Edges:
+        """Those of the batch where they reach far enough."""
+        if batch.edges is None or batch.edges.cutoff < self.config.cutoff:
+            return neighbour_edges(batch, self.config.cutoff)
+        return batch.edges
+
+    def _features(self, batch: CrystalBatch, edges: Edges) -> list[tuple[Layout, Tensor]]:
         """Layout and rows after the embedding and after every layer."""
         config, dtype = self.config, self.elements.weight.dtype
-        edges = batch.edges
-        if edges is None or edges.cutoff < config.cutoff:
-            edges = neighbour_edges(batch, config.cutoff)
         geometry = Geometry.of(batch, edges, config.cutoff)
         y_PS = geometry.harmonics(config.lmax).to(dtype)
         if dtype != torch.float64 and not geometry.vectors.requires_grad:

@@ -9,9 +9,8 @@ from e3nn import o3
 
 from crystalfw.core import Crystal, CrystalBatch, PluginError
 from crystalfw.core.neighbours import neighbour_edges
+from crystalfw.core.testing.encoder_crystals import F64, make, random_crystal
 from crystalfw.plugins.encoders.convolution import Geometry, Layout, Paths, make_kernel
-
-from .crystals import F64, make, random_crystal
 
 FEATURES = {"O3": ("8x0e+6x1o+4x2e", True), "SO3": ("8x0e+6x1e+4x2e", False), "l=3": ("8x0e+6x1o+4x2e+2x3o", True)}
 BOUND = {torch.float64: 1e-12, torch.float32: 1e-5}

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crystalfw.core import Crystal, CrystalBatch
-
-from .crystals import (
+from crystalfw.core.testing.encoder_crystals import (
     changed,
     deviation,
     encode,
