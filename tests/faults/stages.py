@@ -21,7 +21,9 @@ from .warm import ROOT
 
 SHARD, BLOCK, CHUNK = 8, 4, 4
 TIMES = ("elapsed_s", "tokens_per_s", "mfu", "seconds")
-"""Columns and keys that say how long something took: the only content that may differ."""
+"""Columns and keys that say how long something took."""
+ROUNDED = "log_prob"
+"""The column of samples whose last digits depend on which strings are written side by side; all others may not."""
 
 
 def make_small() -> None:
@@ -31,8 +33,25 @@ def make_small() -> None:
     import crystalfw.core.trained as trained
 
     prepare.SHARD = SHARD
+    if "SLOWED" in os.environ:
+        _slow(float(os.environ["SLOWED"]))
     trained.DECODE_BLOCK = BLOCK
     decode._CHUNK = CHUNK
+
+
+def _slow(seconds: float) -> None:
+    """Every training step takes this much longer: time for a signal to come in between."""
+    import time
+
+    from crystalfw.core.fit import Fit
+
+    step = Fit.train_step
+
+    def slowed(self: Any, fraction: float) -> Any:
+        time.sleep(seconds)
+        return step(self, fraction)
+
+    Fit.train_step = slowed  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)
@@ -170,7 +189,7 @@ STAGES = {
         Stage(
             "sample",
             lambda b, out: ["sample", str(b.model), "--n", "24", "--like", str(b.table), "-o", str(out / "samples.csv")],
-            lambda out: tree(out),
+            lambda out: tree(out) | {"samples.csv": unrounded(out / "samples.csv")},
         ),
         Stage(
             "decode",
@@ -215,7 +234,8 @@ def newest(out: Path) -> Path:
 
 def run_results(run: Path) -> dict[str, bytes]:
     """Weights, optimiser, state, log, samples and metrics of a run, without durations."""
-    found = tree(run, "cifs/*") | tree(run, "samples.csv") | tree(run, "outcomes.csv")
+    found = tree(run, "cifs/*") | tree(run, "outcomes.csv")
+    found["samples.csv"] = unrounded(run / "samples.csv")
     found["metrics.csv"] = untimed_csv(run / "metrics.csv")
     found["metrics.json"] = untimed_json(run / "metrics.json")
     for name in ("last", "best"):
@@ -264,8 +284,17 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 def untimed_csv(path: Path) -> bytes:
     """A table without the columns that say how long something took."""
+    return _without(path, TIMES)
+
+
+def unrounded(path: Path) -> bytes:
+    """A table of samples without the log-probabilities."""
+    return _without(path, (ROUNDED,))
+
+
+def _without(path: Path, columns: tuple[str, ...]) -> bytes:
     with path.open(newline="") as file:
-        rows = [{key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(file)]
+        rows = [{key: value for key, value in row.items() if key not in columns} for row in csv.DictReader(file)]
     return json.dumps(rows).encode()
 
 

@@ -33,7 +33,7 @@ class Child:
         self.pid = int(self._line())
 
     def wait(self, timeout: float = 120) -> int:
-        """The exit code; negative for the signal that ended it, as far as known (-9 where it said nothing)."""
+        """The exit code; negative for the signal that ended it."""
         if self._code is None:
             self._connection.settimeout(timeout)
             try:
@@ -43,7 +43,7 @@ class Child:
                 raise AssertionError(f"still running after {timeout} s:\n{self.output}") from None
             finally:
                 self._connection.close()
-            self._code = int(word) if word else -9
+            self._code = int(word)
         return self._code
 
     def send(self, number: int) -> None:
@@ -51,15 +51,21 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
+    def __del__(self) -> None:
+        self._connection.close()
+
     @property
     def output(self) -> str:
         """What it wrote so far, standard output and error together."""
         return self._log.read_text(errors="replace")
 
     def _line(self) -> str:
-        with contextlib.suppress(ConnectionResetError):
-            return self._connection.recv(64).decode().strip()
-        return ""
+        said = b""
+        while not said.endswith(b"\n"):
+            byte = self._connection.recv(1)
+            assert byte, f"the warm server is gone:\n{self.output}"
+            said += byte
+        return said.decode().strip()
 
 
 class Warm:
@@ -73,7 +79,7 @@ class Warm:
             [sys.executable, "-m", "tests.faults.warm", self.address], cwd=ROOT, env=environment, stdin=subprocess.PIPE
         )
         self._count = 0
-        end = time.monotonic() + 120
+        end = time.monotonic() + 600
         while not Path(self.address).exists():
             assert self._process.poll() is None, "the warm server did not start"
             assert time.monotonic() < end, "the warm server takes too long to start"
@@ -140,12 +146,23 @@ def serve(address: str) -> None:
         connection, _ = listening.accept()
         if os.fork() == 0:
             listening.close()
-            _child(connection)
+            _wait(connection)
         connection.close()
 
 
-def _child(connection: socket.socket) -> None:
+def _wait(connection: socket.socket) -> None:
+    """Between server and child: reports how the child ended, whatever ended it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        _child(connection)
+    _, status = os.waitpid(pid, 0)
+    with contextlib.suppress(OSError):
+        connection.send(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
+
+
+def _child(connection: socket.socket) -> None:
     code = 70
     try:
         data, files, _, _ = socket.recv_fds(connection, 1 << 20, 2)
@@ -159,6 +176,7 @@ def _child(connection: socket.socket) -> None:
         os.chdir(asked["cwd"])
         os.environ.update(asked["environment"])
         connection.send(f"{os.getpid()}\n".encode())
+        connection.close()
         code = _call(asked["arguments"])
     except BaseException:
         import traceback
@@ -167,8 +185,6 @@ def _child(connection: socket.socket) -> None:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        with contextlib.suppress(OSError):
-            connection.send(f"{code}\n".encode())
         os._exit(code)
 
 
