@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -29,7 +28,6 @@ import torch
 
 from crystalfw.core import Crystal, CrystalBatch, Memory
 from crystalfw.core.discovery import registry
-from crystalfw.core.neighbours import neighbour_edges
 from crystalfw.core.testing import encoder_crystals as equivalent
 
 HERE = Path(__file__).parent
@@ -232,10 +230,12 @@ def _resident(key: str) -> int:
 
 
 def scaling(args: argparse.Namespace) -> None:
-    """CPU seconds and memory of a step by the number of atoms, and the exponent of a power law through them."""
-    items = crystals(args.data, "mp_20", 1826)
+    """CPU seconds of a step by the number of atoms, and the exponent of a power law through them, in blocks and whole."""
+    from crystalfw.plugins.encoders import blocks
+
+    items = crystals(args.data, "mp_20", 300)
     encoder = registry().create("encoder", "equivariant", {})
-    rows, points = [], []
+    rows, batches = [], {}
     for wanted in (1000, 3000, 10_000, 50_000):
         chosen: list[Crystal] = []
         n_atoms = 0
@@ -244,20 +244,28 @@ def scaling(args: argparse.Namespace) -> None:
             n_atoms += chosen[-1].n_atoms
         batch = CrystalBatch.from_crystals(chosen)
         start = time.process_time()
-        edges = neighbour_edges(batch, 5.0)
-        found = time.process_time() - start
         batch = batch.with_edges(5.0)
+        batches[n_atoms] = batch, time.process_time() - start
+    steps, standard = {}, blocks.BLOCK
+    for n_atoms, (batch, _) in batches.items():
         step = training_step(lambda batch=batch: encoder(batch).pooled, encoder)
-        seconds = fastest({"step": step}, 2)["step"]
-        points.append((n_atoms, seconds))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        rows.append(
-            (n_atoms, len(edges.source), f"{found:.2f}", f"{seconds:.3f}", f"{1e6 * seconds / n_atoms:.0f}", f"{peak:.0f}")
-        )
-    logarithms = np.log(np.array(points))
-    slope = np.polyfit(logarithms[:, 0], logarithms[:, 1], 1)[0]
-    print(table(("atoms", "edges", "neighbours s", "step s", "us per atom", "process MiB"), *rows))
-    print(f"cost ~ atoms^{slope:.2f}")
+        for block in (standard, 1 << 60):
+
+            def in_blocks(block: int = block, step: Callable[[], None] = step) -> None:
+                blocks.BLOCK = block
+                step()
+
+            steps[f"{n_atoms} {block}"] = in_blocks
+    seconds = fastest(steps, args.repeats)
+    for n_atoms, (batch, found) in batches.items():
+        assert batch.edges is not None
+        blocked, whole = (seconds[f"{n_atoms} {block}"] for block in (standard, 1 << 60))
+        per_atom = (f"{1e6 * spent / n_atoms:.0f}" for spent in (blocked, whole))
+        rows.append((f"{n_atoms:,}", f"{len(batch.edges.source):,}", f"{found:.2f}", f"{blocked:.3f}", *per_atom))
+    print(table(("atoms", "edges", "neighbours s", "step s", "us per atom", "us per atom, one block"), *rows))
+    for block, name in ((standard, "in blocks"), (1 << 60, "in one block")):
+        logarithms = np.log([(n_atoms, seconds[f"{n_atoms} {block}"]) for n_atoms in batches])
+        print(f"{name}: cost ~ atoms^{np.polyfit(logarithms[:, 0], logarithms[:, 1], 1)[0]:.2f}")
 
 
 def startup(args: argparse.Namespace) -> None:
