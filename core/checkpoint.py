@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def load(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: there is no such checkpoint.{_alternatives(path)}") from error
     header, newline, body = content.partition(b"\n")
     fields = header.split()
-    if len(fields) != 3 or fields[0] != MAGIC or not newline or not fields[1].isdigit():
+    if len(fields) != 3 or fields[0] != MAGIC or not newline or not fields[1].isdigit() or len(fields[1]) > 9:
         raise CheckpointError(f"{path}: not a crystalfw checkpoint, or its beginning is damaged.{_alternatives(path)}")
     version = int(fields[1])
     if hashlib.sha256(body).hexdigest().encode() != fields[2]:
@@ -70,12 +71,30 @@ def load(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: its beginning is damaged: there is no checkpoint format {version}.{_alternatives(path)}"
         )
-    try:
-        payload: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path}: holds more than tensors, numbers and text; refused, nothing of it was run") from error
+    payload = _payload(path, body)
     for step in range(version, FORMAT):
         payload = UPGRADES[step](payload)
+    return payload
+
+
+def _payload(path: Path, body: bytes) -> dict[str, Any]:
+    """The mapping that `save` was given. A stranger's file can have a right checksum: its content is not trusted."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            # torch.save never packs; what unpacks to more than the file holds was made to fill the memory
+            if sum(member.file_size for member in archive.infolist()) > len(body):
+                raise CheckpointError(f"{path}: unpacks to more than it holds; refused")
+        payload = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(f"{path}: holds more than tensors, numbers and text; refused, nothing of it was run") from error
+    except CheckpointError:
+        raise
+    except Exception as error:
+        # torch raises whatever its reading of a foreign file runs into
+        first = (str(error).splitlines() or [""])[0]
+        raise CheckpointError(f"{path}: not written by crystalfw ({type(error).__name__}: {first})") from error
+    if not isinstance(payload, dict):
+        raise CheckpointError(f"{path}: holds a {type(payload).__name__}, not the parts of a checkpoint")
     return payload
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from crystalfw.core.errors import DataError
-from crystalfw.core.textlines import bounded_lines
+from crystalfw.core.textlines import bounded_lines, csv_rows
 
 _LARGEST_FIELD = 64 * 1024 * 1024
 
@@ -78,7 +78,7 @@ class RowFile:
                 yield raw.decode("utf-8", errors="replace")
 
         with open(self.path, "rb") as file:
-            reader = csv.reader(lines(file))
+            reader = csv_rows(lines(file), self.path)
             if tuple(next(reader, ())) != self.columns or not ended:
                 raise DataError(f"{self.path}: the columns are not {', '.join(self.columns)}; choose another file with -o")
             whole = consumed

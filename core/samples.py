@@ -31,7 +31,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.work import check_sound
 from crystalfw.core.errors import DataError, Reject
 from crystalfw.core.interfaces import Sample
-from crystalfw.core.textlines import bounded_lines, printable
+from crystalfw.core.textlines import bounded_lines, csv_rows, printable
 
 COLUMNS = (
     "id", "seed", "condition", "slices", "status", "reason", "formula", "space_group", "cif", "reference_id", "log_prob",
@@ -158,7 +158,7 @@ def is_sample_table(path: str | Path) -> bool:
     if not path.is_file() or path.suffix != ".csv":
         return False
     with open(path, encoding="utf-8", newline="", errors="replace") as file:
-        header = next(csv.reader(file), [])
+        header = next(csv_rows(bounded_lines(file, path), path), [])
     return "cif" in header and ("status" in header or "reference_id" in header)
 
 
@@ -216,7 +216,7 @@ def _records(path: Path) -> Iterator[tuple[dict[str, str], int, bool]]:
 
     csv.field_size_limit(_LARGEST_FIELD)
     with open(path, "rb") as file:
-        reader = csv.reader(lines(file))
+        reader = csv_rows(lines(file), path)
         header = next(reader, None)
         if not header or "cif" not in header:
             raise DataError(f"{path}: not a table of samples: its first line must name the columns {', '.join(COLUMNS)}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, AnyStr
 
@@ -20,6 +21,15 @@ def bounded_lines(stream: IO[AnyStr], path: Path, longest: int = LONGEST_LINE) -
         if len(line) > longest:
             raise DataError(f"{path}: a line of more than {longest:,} characters; refused")
         yield line
+
+
+def csv_rows(lines: Iterable[str], path: Path) -> Iterator[list[str]]:
+    """The rows of a CSV; raises DataError where it is none (line breaks within a field without quotes, a huge field)."""
+    reader = csv.reader(lines)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: damaged, or not a CSV: {error}") from error
 
 
 def printable(text: str, longest: int = LONGEST_REASON) -> str:

@@ -122,7 +122,9 @@ class Files(Source):
             yield _rejected(where, f"not text: {error.reason} at byte {error.start}")
             return
         kind = format_of(name)
-        if kind is not None:
+        if kind is not None and not text.strip():
+            yield _rejected(where, "empty file")
+        elif kind is not None:
             for row, piece in split_text(kind, text):
                 yield Record(where, row, (kind, piece))
 

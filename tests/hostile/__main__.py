@@ -11,6 +11,23 @@ from tests.hostile.corpus import broken_files
 from tests.hostile.files import run, table
 
 
+def _others(folder: Path) -> int:
+    """Archives, recipes, checkpoints, strings, names, the report; returns how many were not survived."""
+    from tests.hostile import others
+
+    print("\n| attack | outcome |\n|---|---|")
+    failed = 0
+    for number, what in enumerate(others.ATTACKS):
+        empty = folder / str(number)
+        empty.mkdir(parents=True)
+        try:
+            outcome = f"refused or shown as text, {others.run(what, empty):.1f} CPU s"
+        except Exception as error:  # whatever it is, it is a finding
+            outcome, failed = f"**{type(error).__name__}: {error}**", failed + 1
+        print(f"| {what} | {outcome} |", flush=True)
+    return failed
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=1000, help="broken structure files (default 1000)")
@@ -27,6 +44,7 @@ def main() -> int:
             print(f"\n{len(results)} files, {len(lost)} lost; at most {peak} MB and {slowest.seconds:.1f} CPU s "
                   f"({slowest.file.kind}, {slowest.file.what})")  # fmt: skip
             failed += len(lost)
+        failed += _others(Path(folder) / "others")
         if args.minutes:
             from tests.hostile.fuzz import fuzz
 

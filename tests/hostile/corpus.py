@@ -69,9 +69,12 @@ def table(rows: list[list[str]], header: tuple[str, ...] = ("material_id", "cif"
     return stream.getvalue()
 
 
-def broken_files(count: int, seed: int = 0) -> Iterator[Hostile]:
-    """`count` files: first those that somebody thought of, then mutations; the same for the same seed."""
-    thought_of = list(special_files())
+def broken_files(count: int, seed: int = 0, *, large: bool = True) -> Iterator[Hostile]:
+    """`count` files: first those that somebody thought of (without `large`, none above 1 MB), then mutations.
+
+    The same for the same seed.
+    """
+    thought_of = list(special_files(large=large))
     rng = random.Random(seed)
     chosen = thought_of if count >= 2 * len(thought_of) else rng.sample(thought_of, count // 2)
     for number, item in enumerate(chosen):
@@ -165,17 +168,18 @@ def structure(**changes: object) -> str:
     return json.dumps(small_crystals()[0].structure.as_dict() | changes)
 
 
-def special_files() -> Iterator[Hostile]:
+def special_files(*, large: bool = True) -> Iterator[Hostile]:
     """Every file that was ever found to crash, hang, fill the memory or run something here or elsewhere, and their cousins."""
-    for kind, what, text in _special_texts():
+    for kind, what, text in _special_texts(large):
         content = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
         yield Hostile(kind, what, f"special{SUFFIX[kind]}", content)
 
 
-def _special_texts() -> Iterator[tuple[str, str, str | bytes]]:
+def _special_texts(large: bool) -> Iterator[tuple[str, str, str | bytes]]:
     yield from _cells()
     yield from _sites()
-    yield from _large()
+    if large:
+        yield from _large()
     yield from _tricky()
 
 
