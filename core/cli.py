@@ -57,6 +57,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print(
+            "out of memory; what is finished is kept. Use smaller batches (fit.accumulate, --batch-size), fewer workers or "
+            f"smaller crystals, and run the same command again ({' '.join(str(error).split())[:200]})",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    from crystalfw.core.memory import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _dispatch(arguments: list[str]) -> int:

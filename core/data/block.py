@@ -164,7 +164,8 @@ def load_block(path: Path) -> Block | None:
             rejected=tuple(Rejected(*item) for item in meta["rejected"]),
             records=meta["records"],
         )
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile):
+        # RuntimeError: a flipped bit can say "encrypted", or a way of packing that there is not
         return None
 
 

@@ -39,8 +39,8 @@ class Killing:
         self._durations: list[float] = []
         # Twice: the first start may compile kernels, and bits must repeat before they can be compared.
         self.expected = self._undisturbed(folder / f"{name}-first")
-        difference = _difference(self.expected, self._undisturbed(folder / f"{name}-second"))
-        assert not difference, f"{name} does not repeat itself undisturbed: {difference}"
+        other = difference(self.expected, self._undisturbed(folder / f"{name}-second"))
+        assert not other, f"{name} does not repeat itself undisturbed: {other}"
 
     def attempt(self) -> str:
         """Kill, start again, compare; what was lost, empty where nothing was."""
@@ -75,12 +75,13 @@ class Killing:
         if code != 0:
             return f"exit code {code}: {child.output.strip()[-600:]}"
         try:
-            return _difference(self.expected, self.stage.results(out))
+            return difference(self.expected, self.stage.results(out))
         except (AssertionError, OSError) as error:
             return f"{type(error).__name__}: {error}"
 
 
-def _difference(expected: dict[str, bytes], found: dict[str, bytes]) -> str:
+def difference(expected: dict[str, bytes], found: dict[str, bytes]) -> str:
+    """What two sets of results do not share; empty where they are equal to the byte."""
     missing, extra = expected.keys() - found.keys(), found.keys() - expected.keys()
     other = [name for name in expected.keys() & found.keys() if expected[name] != found[name]]
     parts = (("missing", missing), ("not expected", extra), ("other bytes", other))

@@ -35,6 +35,10 @@ def make_small() -> None:
     prepare.SHARD = SHARD
     if "SLOWED" in os.environ:
         _slow(float(os.environ["SLOWED"]))
+    if "STARVED" in os.environ:
+        _starve(*(int(number) for number in os.environ["STARVED"].split(",")))
+    if "CLOCK" in os.environ:
+        _shake_the_clock()
     trained.DECODE_BLOCK = BLOCK
     decode._CHUNK = CHUNK
 
@@ -52,6 +56,36 @@ def _slow(seconds: float) -> None:
         return step(self, fraction)
 
     Fit.train_step = slowed  # type: ignore[method-assign]
+
+
+def _starve(per_crystal: int, room: int) -> None:
+    """A model that takes `per_crystal` MB for each crystal of a batch, in a process that may grow by `room` MB."""
+    import resource
+
+    import torch
+
+    from crystalfw.core.generator import Generator
+
+    forward = Generator.forward
+
+    def hungry(self: Any, batch: Any, dropped: Any = None) -> Any:
+        held = torch.empty(batch.crystals.size, per_crystal, 1 << 20, dtype=torch.uint8)
+        loss = forward(self, batch, dropped)
+        assert held.numel()
+        return loss
+
+    Generator.forward = hungry  # type: ignore[method-assign]
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + (room << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _shake_the_clock() -> None:
+    """The wall clock goes a day forward and a day back, by turns."""
+    import time
+
+    real, days = time.time, iter(range(10**9))
+    time.time = lambda: real() + 86400 * (-1) ** next(days)
 
 
 @dataclass(frozen=True)

@@ -192,11 +192,16 @@ def _call(arguments: list[str]) -> int:
     from tests.faults import stages
 
     stages.make_small()
-    if arguments[0].endswith("!"):
-        return int(getattr(stages, arguments[0][:-1])(*arguments[1:]) or 0)
     from crystalfw.core.cli import main
+    from crystalfw.core.errors import CrystalfwError
 
-    return main(arguments)
+    if not arguments[0].endswith("!"):
+        return main(arguments)
+    try:
+        return int(getattr(stages, arguments[0][:-1])(*arguments[1:]) or 0)
+    except CrystalfwError as error:  # as main does
+        print(error, file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":
