@@ -31,12 +31,14 @@ class Outcome:
 
 
 class Killing:
-    """Tries of one stage in a scratch folder; the moments are drawn from the name of the stage and the seed."""
+    """Tries of one stage in a scratch folder; the moments are drawn from the stage, the seed and the number of the try."""
 
     def __init__(self, warm: Warm, bench: Bench, name: str, folder: Path, seed: int = 0) -> None:
         self.warm, self.bench, self.stage, self.folder = warm, bench, STAGES[name], folder
-        self.outcome, self._draws = Outcome(name), random.Random(f"{name} {seed}")
+        self.outcome, self._seed = Outcome(name), seed
         self._durations: list[float] = []
+        for path in folder.glob(f"{name}-*"):
+            shutil.rmtree(path)
         # Twice: the first start may compile kernels, and bits must repeat before they can be compared.
         self.expected = self._undisturbed(folder / f"{name}-first")
         other = difference(self.expected, self._undisturbed(folder / f"{name}-second"))
@@ -47,7 +49,7 @@ class Killing:
         name, outcome = self.stage.name, self.outcome
         out = self.folder / f"{name}-{outcome.tries}"
         out.mkdir(parents=True)
-        delay = self._draws.uniform(0, self._durations[-1])
+        delay = random.Random(f"{name} {self._seed} {outcome.tries}").uniform(0, self._durations[-1])
         child = self.warm.start(self.stage.command(self.bench, out), cwd=out)
         time.sleep(delay)
         child.send(SIGKILL)
