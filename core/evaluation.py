@@ -28,6 +28,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.work import check_sound, parsed
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CrystalfwError, DataError, PluginError, Reject
+from crystalfw.core.executor import PROCESSES
 from crystalfw.core.interfaces import Metric, Rejected, Sample
 from crystalfw.core.progress import track
 from crystalfw.core.provenance import versions
@@ -66,6 +67,7 @@ def evaluate(
     training: Crystals = None,
     out: str | Path | None = None,
     workers: int = 0,
+    executor: str = PROCESSES,
     match_by_id: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -83,7 +85,7 @@ def evaluate(
     store = folder / _STORE if folder is not None else None
     context: dict[str, Any] = {"train": train, "key": _canonical_key(), "run_dir": _folder_of(samples)}
     results: dict[str, Evaluated] = {}
-    with Workbench(workers=workers, store=store, quiet=quiet) as bench:
+    with Workbench(workers=workers, executor=executor, store=store, quiet=quiet) as bench:
         for spec, (metric, options, origin) in zip(metrics, components, strict=True):
             began, (result, problem) = time.monotonic(), _compute(metric, asked, known, {**context, "bench": bench})
             seconds = round(time.monotonic() - began, 3)

@@ -1,4 +1,7 @@
-"""One way to spread CPU work: the standard concurrent.futures interface, processes by default, or this process itself."""
+"""One way to spread CPU work: the standard concurrent.futures interface.
+
+Processes by default, this process itself for one worker, or an executor that a plugin supplies by name (`dask`).
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,17 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from crystalfw.core.errors import CrystalfwError
+from crystalfw.core.errors import CrystalfwError, PluginError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+PROCESSES = "processes"
+"""The executor that needs no plugin."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -47,15 +51,31 @@ def worker_count(workers: int) -> int:
     return workers or cores()
 
 
+def spreads(workers: int, executor: str = PROCESSES) -> bool:
+    """True where work goes to others than this process."""
+    return executor != PROCESSES or worker_count(workers) > 1
+
+
+def window(executor: Executor, workers: int) -> int:
+    """Calls to keep under way: enough that no worker waits, few enough that memory stays small."""
+    return 4 * max(worker_count(workers), int(getattr(executor, "width", 0)))
+
+
 @contextmanager
-def open_executor(workers: int = 0, preload: Sequence[str] = ()) -> Iterator[Executor]:
-    """An executor with `workers` processes (0: all cores; 1: this process), closed at the end.
+def open_executor(workers: int = 0, preload: Sequence[str] = (), name: str = PROCESSES) -> Iterator[Executor]:
+    """An executor with `workers` processes (0: all cores; 1: this process), closed at the end; or the one called `name`.
+
+    `name`: `processes`, or the name under which a plugin supplies one, with an address behind a colon where it needs one.
 
     Fresh processes (forkserver or spawn), because a fork of a process with threads can hang. Each runs one thread per
     library. `preload`: modules that the work needs, imported once for all workers where the system allows it. On an error
     or Ctrl-C what has not started is cancelled.
     """
     count = worker_count(workers)
+    if name != PROCESSES:
+        with _supplied(name, workers) as executor:
+            yield executor
+        return
     if count == 1:
         yield SerialExecutor()
         return
@@ -75,6 +95,27 @@ def open_executor(workers: int = 0, preload: Sequence[str] = ()) -> Iterator[Exe
     pool.shutdown(wait=True)
 
 
+@contextmanager
+def _supplied(name: str, workers: int) -> Iterator[Executor]:
+    """The executor of a plugin; raises PluginError where no plugin knows the name."""
+    from crystalfw.core.discovery import plugins
+
+    plain, _, address = name.partition(":")
+    executor = plugins().manager.hook.crystalfw_executor(name=plain, address=address, workers=workers)
+    if executor is None:
+        failures = "; ".join(f"{origin}: {cause}" for origin, cause in plugins().registry.failures.items())
+        raise PluginError(
+            f"no executor called '{plain}': '{PROCESSES}' needs nothing, 'dask' comes with crystalfw, others with plugins"
+            + (f" (not loaded: {failures})" if failures else "")
+        )
+    try:
+        yield executor
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    executor.shutdown(wait=True)
+
+
 def map_ordered(
     executor: Executor, function: Callable[..., Result], calls: Iterable[tuple[Any, ...]], *, window: int = 4
 ) -> Iterator[Result]:
@@ -90,7 +131,7 @@ def map_ordered(
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-    except BrokenProcessPool as error:
+    except BrokenExecutor as error:
         raise CrystalfwError(
             "a worker process died: most likely the machine ran out of memory. What is finished is kept; "
             "run the same command again, with fewer workers (data.workers)"

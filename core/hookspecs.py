@@ -7,6 +7,7 @@ functions marked `@hookimpl`; a misspelt hook name is an error when the plugin i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,17 @@ def crystalfw_register(registry: Registry) -> None:
     """Register components: `registry.add("encoder", "schnet", "my_package.schnet:SchNet", summary="...")`.
 
     Give import strings, not classes: nothing heavy is imported until a recipe asks for the component.
+    """
+
+
+@hookspec(firstresult=True)
+def crystalfw_executor(name: str, address: str, workers: int) -> Executor | None:
+    """An executor for CPU work under this name, or None where the name is not yours.
+
+    What `data.executor: NAME` or `--executor NAME:ADDRESS` asks for; `address` is empty where none is given, `workers` the
+    number asked for (0: as many as there are). Its `shutdown` is called at the end. It may have an attribute `width`: the
+    number of calls that it does at a time. Functions and arguments can be pickled; files are written where a call runs, so
+    that workers on other machines need the same file system. A worker that died is a `BrokenExecutor` from the future.
     """
 
 

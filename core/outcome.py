@@ -134,7 +134,11 @@ def evaluate_run(setup: Setup, run_dir: Path, say: Say) -> None:
     parts = setup.dataset.parts
     section = setup.recipe.evaluate
     reference = section.reference if section.reference else crystals_of(parts.get("test"))
-    results = evaluate(run_dir / "samples.csv", reference, section.metrics, training=crystals_of(parts["train"]), out=run_dir)
+    data = setup.recipe.data
+    results = evaluate(
+        run_dir / "samples.csv", reference, section.metrics, training=crystals_of(parts["train"]), out=run_dir,
+        workers=data.workers, executor=data.executor,
+    )  # fmt: skip
     say(f"metrics: {run_dir / 'metrics.json'}")
     for line in results.get("summary", ()):
         say(f"  {line}")

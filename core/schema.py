@@ -73,6 +73,9 @@ class DataSection:
     """Folder of prepared data, shared between runs, keyed by content."""
     workers: Annotated[int, Bounds(0)] = 0
     """Processes for preparation; 0 takes all cores."""
+    executor: str = "processes"
+    """Who does the preparation: `processes` of this machine, `dask` (a scheduler's address or file behind a colon, e.g.
+    `dask:tcp://node1:8786`), or the name of a plugin's executor."""
     max_atoms: Count = 20
     """Crystals with more atoms are set aside, with the reason."""
     max_crystals: Count | None = None

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from crystalfw.core.executor import map_ordered, open_executor, worker_count
+from crystalfw.core.executor import PROCESSES, map_ordered, open_executor, spreads, window, worker_count
 from crystalfw.core.progress import Progress
 from crystalfw.core.timelimit import TimeLimitExceeded, time_limit
 
@@ -29,11 +29,12 @@ _LARGEST_CHUNK = 32
 class Workbench:
     """Parallel, resumable map over items; results come back in the order of the items.
 
-    `workers` 0 takes all cores; `store` is a file of finished pieces, None keeps them in memory only.
+    `workers` 0 takes all cores; `executor` is who works (core/executor.py); `store` is a file of finished
+    pieces, None keeps them in memory only.
     """
 
-    def __init__(self, *, workers: int = 1, store: Path | None = None, quiet: bool = False) -> None:
-        self.workers = worker_count(workers)
+    def __init__(self, *, workers: int = 1, executor: str = PROCESSES, store: Path | None = None, quiet: bool = False) -> None:
+        self.workers, self._name = worker_count(workers), executor
         self.quiet = quiet
         self._stack = ExitStack()
         self._executor: Executor | None = None
@@ -47,7 +48,7 @@ class Workbench:
         """
         open_items = {key: item for key, item in zip(keys, items, strict=True) if key not in self._known}
         progress = None if self.quiet or not open_items else Progress(label, len(open_items))
-        answers = self._parallel if self.workers > 1 and len(open_items) >= _FEW else self._serial
+        answers = self._parallel if spreads(self.workers, self._name) and len(open_items) >= _FEW else self._serial
         for done, (key, value) in enumerate(answers(function, open_items), start=1):
             self._remember(key, value)
             if progress is not None:
@@ -76,12 +77,13 @@ class Workbench:
 
     def _parallel(self, function: Callable[[Any], Any], items: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         if self._executor is None:
-            self._executor = self._stack.enter_context(open_executor(self.workers))
-        size = max(1, min(_LARGEST_CHUNK, len(items) // (4 * self.workers)))
+            self._executor = self._stack.enter_context(open_executor(self.workers, name=self._name))
+        width = window(self._executor, self.workers)
+        size = max(1, min(_LARGEST_CHUNK, len(items) // width))
         keys = list(items)
         chunks = [keys[start : start + size] for start in range(0, len(keys), size)]
         calls = ((function, [items[key] for key in chunk]) for chunk in chunks)
-        for chunk, values in zip(chunks, map_ordered(self._executor, _run_chunk, calls, window=4 * self.workers), strict=True):
+        for chunk, values in zip(chunks, map_ordered(self._executor, _run_chunk, calls, window=width), strict=True):
             yield from zip(chunk, values, strict=True)
 
     def _remember(self, key: str, value: Any) -> None:

@@ -10,6 +10,8 @@ if __name__ == "plugins":
 from crystalfw.core.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from crystalfw.core.registry import Registry
 
 _HERE = "crystalfw.plugins"
@@ -62,6 +64,16 @@ _BUILT_IN = {
         "stability": ("stability:Stability", "energy above a hull after relaxation with CHGNet; S.U.N."),
     },
 }  # fmt: skip
+
+
+@hookimpl
+def crystalfw_executor(name: str, address: str, workers: int) -> Executor | None:
+    """The executor `dask`."""
+    if name != "dask":
+        return None
+    from crystalfw.plugins.executors.dask import DaskExecutor
+
+    return DaskExecutor(address, workers)
 
 
 @hookimpl

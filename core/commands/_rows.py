@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import Any, TypeVar
 
 from crystalfw.core.errors import Interrupted
-from crystalfw.core.executor import map_ordered, open_executor, worker_count
+from crystalfw.core.executor import PROCESSES, map_ordered, open_executor, spreads, window
 from crystalfw.core.progress import Progress
 from crystalfw.core.rowfile import RowFile
 from crystalfw.core.signals import StopRequest
@@ -36,6 +36,7 @@ def run_rows(
     *,
     status: int,
     workers: int,
+    executor: str = PROCESSES,
     total: int | None = None,
     before: Callable[[list[Row]], None] | None = None,
 ) -> Counter[str]:
@@ -48,7 +49,7 @@ def run_rows(
     progress = Progress(label, total, start=out.done)
     done = out.skip
     with StopRequest() as stop:
-        for rows in _results(work, iter(calls), worker_count(workers)):
+        for rows in _results(work, iter(calls), workers, executor):
             if before is not None:
                 before(rows)
             counts.update(row[status] for row in out.append(rows))
@@ -61,17 +62,17 @@ def run_rows(
     return counts
 
 
-def _results(work: Callable[..., list[Row]], calls: Iterator[tuple[Any, ...]], workers: int) -> Iterator[list[Row]]:
+def _results(work: Callable[..., list[Row]], calls: Iterator[tuple[Any, ...]], workers: int, name: str) -> Iterator[list[Row]]:
     """Results in order; more processes only for work that lasts."""
     began = time.monotonic()
     for call in calls:
         yield work(*call)
-        if workers > 1 and time.monotonic() - began > ALONE:
+        if spreads(workers, name) and time.monotonic() - began > ALONE:
             break
     following = next(calls, None)
     if following is not None:
-        with open_executor(workers) as executor:
-            yield from map_ordered(executor, work, chain([following], calls), window=4 * workers)
+        with open_executor(workers, name=name) as executor:
+            yield from map_ordered(executor, work, chain([following], calls), window=window(executor, workers))
 
 
 def summary(counts: Counter[str]) -> str:

@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--relax", action="store_true", help="relax every crystal with CHGNet (pip install 'crystalfw[relax]')")
     parser.add_argument("--representation", default="slices", help="which representation (default slices)")
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 takes all cores")
+    parser.add_argument("--executor", default="processes", help="`processes`, `dask`, `dask:ADDRESS`, or a plugin's")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         calls = ((packed, chunk) for chunk in chunks(islice(rows, out.skip, None), _CHUNK))
         before = out.done
         counts = run_rows(
-            "decode", out, decode_strings, calls, status=1, workers=args.workers,
+            "decode", out, decode_strings, calls, status=1, workers=args.workers, executor=args.executor,
             before=None if folder is None else lambda rows: _write_cifs(rows, folder),
         )  # fmt: skip
     print(f"{args.out}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))

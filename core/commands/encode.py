@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", help="of a data set with parts only this one: train, val or test")
     parser.add_argument("--representation", default="slices", help="which representation (default slices)")
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 takes all cores")
+    parser.add_argument("--executor", default="processes", help="`processes`, `dask`, `dask:ADDRESS`, or a plugin's")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         payload = pickle.dumps((source, args.representation, options))
         calls = ((payload, chunk) for chunk in chunks(islice(records, out.skip, None), _CHUNK))
         before = out.done
-        counts = run_rows("encode", out, encode_records, calls, status=3, workers=args.workers)
+        counts = run_rows("encode", out, encode_records, calls, status=3, workers=args.workers, executor=args.executor)
     print(f"{args.out}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
     return 0
 

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="FOLDER", help="where metrics.json and report.html go; the samples' folder if not given"
     )
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 takes all cores")
+    parser.add_argument("--executor", default="processes", help="`processes`, `dask`, `dask:ADDRESS`, or a plugin's")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
         training=args.train,
         out=out,
         workers=args.workers,
+        executor=args.executor,
         match_by_id=args.match_by_id,
     )
     for line in record["summary"]:

@@ -27,7 +27,7 @@ from crystalfw.core.data.block import PARTS, Block, load_block
 from crystalfw.core.data.store import FORMAT, MANIFEST, REJECTED, Dataset, PartWriter, crc32, open_dataset, seal
 from crystalfw.core.data.work import Done, Job, modules_of, pack, summary, work
 from crystalfw.core.errors import DataError
-from crystalfw.core.executor import map_ordered, open_executor, worker_count
+from crystalfw.core.executor import map_ordered, open_executor, spreads, window
 from crystalfw.core.files import write_atomically
 from crystalfw.core.interfaces import Record, Representation, Source, Transform
 from crystalfw.core.schema import DataSection
@@ -136,7 +136,7 @@ def _do_shards(part: str, shards: Path, data: DataSection, job: Job, progress: R
     records = job.source.records(part)
     calls = ((part, k * SHARD, chunk, str(shards / f"{part}-{k:08d}.npz")) for k, chunk in enumerate(_chunks(records)))
     items = rejected = kept = count = 0
-    with closing(_results(job, calls, worker_count(data.workers))) as results:
+    with closing(_results(job, calls, data.workers, data.executor)) as results:
         for size, done in results:
             count, items, rejected = count + 1, items + size, rejected + done.rejected
             kept += done.by_part[PARTS.index(part)]
@@ -147,18 +147,19 @@ def _do_shards(part: str, shards: Path, data: DataSection, job: Job, progress: R
     return count
 
 
-def _results(job: Job, calls: Iterator[tuple[Any, ...]], workers: int) -> Generator[tuple[int, Done], None, None]:
+def _results(job: Job, calls: Iterator[tuple[Any, ...]], workers: int, name: str) -> Generator[tuple[int, Done], None, None]:
     """Results in order. Processes take seconds to start: what is done before they would be up is done here."""
     began = time.monotonic()
     for call in calls:
         yield _work_once(job, *call)
-        if workers > 1 and time.monotonic() - began > ALONE:
+        if spreads(workers, name) and time.monotonic() - began > ALONE:
             break
     else:
         return
     payload = pack(job)
-    with open_executor(workers, modules_of(job)) as executor:
-        yield from map_ordered(executor, _work_once, ((payload, *call) for call in calls), window=4 * workers)
+    with open_executor(workers, modules_of(job), name) as executor:
+        width = window(executor, workers)
+        yield from map_ordered(executor, _work_once, ((payload, *call) for call in calls), window=width)
 
 
 def _work_once(job: Job | bytes, part: str, first_row: int, records: list[Record], path: str) -> tuple[int, Done]:

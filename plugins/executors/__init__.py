@@ -1,0 +1,1 @@
+"""Built-in executors for CPU work beyond one machine."""
