@@ -24,6 +24,7 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 MAX_DEGREE = 3
 """Highest l of the features that the loops are written out for."""
 U = np.uintp
+Loop = Callable[..., None]
 
 
 class _NoOverlap(CompilerBase):
@@ -83,16 +84,20 @@ def _fixed(least: int, channels: int, degree: int) -> bool:
 
 
 @cache
-def make_loops(m0: int, m1: int, m2: int, m3: int) -> tuple[Callable[..., None], Callable[..., None], Callable[..., None]]:
+def make_loops(m0: int, m1: int, m2: int, m3: int) -> tuple[Loop, Loop, Loop]:
     """(forward, gradients, harmonics' gradient) for features with m0 ... m3 channels of degree 0 ... 3.
 
     Each works on pairs `low` to `high` and adds to its outputs.
     """
+    return _make_forward(m0, m1, m2, m3), _make_gradients(m0, m1, m2, m3), _make_harmonics(m0, m1, m2, m3)
 
-    # a loop over few channels would be unrolled whole before it can be vectorised, unless its length is known only when
-    # it runs; the bounds are measured (benchmarks/encoder.md)
+
+# A loop over few channels would be unrolled whole before it can be vectorised, unless its length is known only when it runs;
+# the bounds below, 64 and 32, are measured (benchmarks/encoder.md).
+
+
+def _make_forward(m0: int, m1: int, m2: int, m3: int) -> Loop:
     send0, send1, send2, send3 = (_fixed(64, m, degree) for degree, m in enumerate((m0, m1, m2, m3)))
-    back0, back1, back2, back3 = (_fixed(32, m, degree) for degree, m in enumerate((m0, m1, m2, m3)))
 
     @_compiled
     def forward(x, y, w, first, second, row, low, high, dims, table, signs, a_index, y_index, value, a, out):  # type: ignore[no-untyped-def]
@@ -118,6 +123,12 @@ def make_loops(m0: int, m1: int, m2: int, m3: int) -> tuple[Callable[..., None],
                     else:
                         _send(U(m3) if send3 else n, 7, m3, K, a, a0, x, xs, w, w0, sign, out, os, step)
 
+    return forward
+
+
+def _make_gradients(m0: int, m1: int, m2: int, m3: int) -> Loop:
+    back0, back1, back2, back3 = (_fixed(32, m, degree) for degree, m in enumerate((m0, m1, m2, m3)))
+
     @_compiled
     def gradients(x, y, w, g, first, second, row, low, high, dims, table, signs, a_index, y_index, value, a, gx, gw):  # type: ignore[no-untyped-def]
         x_dim, s_dim, w_dim, o_dim = dims
@@ -142,6 +153,10 @@ def make_loops(m0: int, m1: int, m2: int, m3: int) -> tuple[Callable[..., None],
                     else:
                         _return(U(m3) if back3 else n, 7, m3, K, a, a0, x, xs, w, w0, sign, g, os, step, gx, gw)
 
+    return gradients
+
+
+def _make_harmonics(m0: int, m1: int, m2: int, m3: int) -> Loop:
     @_compiled
     def harmonics(x, w, g, first, second, row, low, high, dims, table, signs, a_index, y_index, value, ga, gy):  # type: ignore[no-untyped-def]
         x_dim, s_dim, w_dim, o_dim = dims
@@ -166,4 +181,4 @@ def make_loops(m0: int, m1: int, m2: int, m3: int) -> tuple[Callable[..., None],
             for t in range(U(len(a_index))):
                 gy[p * s_dim + y_index[t]] += value[t] * ga[a_index[t]]
 
-    return forward, gradients, harmonics
+    return harmonics
