@@ -32,7 +32,7 @@ def round_of(folder: Path, number: int) -> None:
     """One run of the smoke recipe (prepared data come from the cache but for every tenth), and one evaluation more."""
     if number % 10 == 9:
         shutil.rmtree(folder / "cache", ignore_errors=True)
-    options = {"run_dir": folder / "runs", "data.cache": folder / "cache", "fit.steps": 40, "sample.n": 16, "seed": 0}
+    options = {"run_dir": folder / "runs", "data.cache": folder / "cache", "seed": 0}
     recipe = load_recipe("smoke", [f"{key}={value}" for key, value in options.items()])
     run_dir = run_recipe(recipe, say=lambda message: None)
     assert run_dir is not None

@@ -337,6 +337,10 @@ class Source(Component, ABC):
         for row, item in enumerate(self.read(part), start=1):
             yield Record(type(self).__name__.lower(), row, item)
 
+    def size(self, part: str) -> int | None:
+        """How many items `records` will give, where that is cheap to know beside parsing them: for the time left."""
+        return None
+
     def parse(self, record: Record) -> Crystal | Rejected:
         """What one record holds; never raises for its content."""
         item: Crystal | Rejected = record.content

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import TextIO, TypeVar
 
 Item = TypeVar("Item")
+_SPACING = 64
+"""Marks of the pace lie at least this fraction of the elapsed time apart."""
 
 
 def duration(seconds: float) -> str:
@@ -20,23 +22,44 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d} h"
 
 
+class Pace:
+    """Items per second over the later half of the time so far: a slow start, or work found done, is forgotten."""
+
+    def __init__(self, start: int, now: float) -> None:
+        self._marks = [(now, start)]
+
+    def mark(self, done: int, now: float) -> None:
+        """Remember the moment; marks are spaced in proportion to the time so far, so that they stay few."""
+        if now - self._marks[-1][0] > (now - self._marks[0][0]) / _SPACING:
+            self._marks.append((now, done))
+
+    def rate(self, done: int, now: float) -> float:
+        """Items per second; 0 where nothing was done."""
+        half = (self._marks[0][0] + now) / 2
+        since, before = next((mark for mark in reversed(self._marks) if mark[0] <= half), self._marks[0])
+        return (done - before) / (now - since) if now > since else 0.0
+
+
 class Progress:
-    """Counts towards a total and says how long the rest will take, from the pace so far."""
+    """Counts towards a total and says how long the rest will take, from the pace of late."""
 
     def __init__(
         self, label: str, total: int | None, *, start: int = 0, every: float = 10.0, stream: TextIO | None = None
     ) -> None:
-        self.label, self.total, self.done, self._start = label, total, start, start
+        self.label, self.total, self.done = label, total, start
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
         self._every = 0.2 if self._live else every
         self._began = self._printed = time.monotonic()
+        self._pace = Pace(start, self._began)
         self._width = 0
 
-    def update(self, done: int, note: str = "", *, remaining: float | None = None) -> None:
-        """Say that `done` items are ready; `remaining` seconds, where the caller knows better."""
-        self.done = done
+    def update(self, done: int, note: str = "", total: int | None = None, *, remaining: float | None = None) -> None:
+        """Say that `done` items are ready, of `total` where that was not known before; `remaining` seconds, where the
+        caller knows better."""
+        self.done, self.total = done, self.total if total is None else total
         now = time.monotonic()
+        self._pace.mark(done, now)
         if now - self._printed >= self._every:
             self._printed = now
             self._print(self._line(now, note, remaining))
@@ -51,7 +74,7 @@ class Progress:
         self._stream.flush()
 
     def _line(self, now: float, note: str, remaining: float | None) -> str:
-        pace = (self.done - self._start) / max(now - self._began, 1e-9)
+        pace = self._pace.rate(self.done, now)
         line = f"{self.label} {self.done}"
         if self.total is not None:
             line += f"/{self.total}"

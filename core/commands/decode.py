@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         before = out.done
         counts = run_rows(
             "decode", out, decode_strings, calls, status=1, workers=args.workers, executor=args.executor,
-            before=None if folder is None else lambda rows: _write_cifs(rows, folder),
+            total=_count(path, args.column), before=None if folder is None else lambda rows: _write_cifs(rows, folder),
         )  # fmt: skip
     print(f"{args.out}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
     return 0
@@ -93,6 +93,14 @@ def read_strings(path: Path, column: str) -> Iterator[tuple[str, str]]:
                 yield row.get("id") or row.get("material_id") or str(number), (row[column] or "").strip()
         except (csv.Error, EOFError, OSError) as error:
             raise DataError(f"{path}: cannot be read on: {error}") from error
+
+
+def _count(path: Path, column: str) -> int | None:
+    """Rows of the input, for the time left; None where it breaks off: the rows before it are decoded all the same."""
+    try:
+        return sum(1 for _ in read_strings(path, column))
+    except DataError:
+        return None
 
 
 def _open(path: Path) -> IO[str]:

@@ -62,7 +62,11 @@ def run(args: argparse.Namespace) -> int:
         payload = pickle.dumps((source, args.representation, options))
         calls = ((payload, chunk) for chunk in chunks(islice(records, out.skip, None), _CHUNK))
         before = out.done
-        counts = run_rows("encode", out, encode_records, calls, status=3, workers=args.workers, executor=args.executor)
+        sizes = [source.size(part) for part in parts]
+        total = None if None in sizes else sum(size or 0 for size in sizes)
+        counts = run_rows(
+            "encode", out, encode_records, calls, status=3, workers=args.workers, executor=args.executor, total=total
+        )
     print(f"{args.out}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
     return 0
 

@@ -41,8 +41,8 @@ ALONE = 4.0
 MOST_COLUMNS = 10_000
 """Property columns of a data set: every crystal has a place in each, so that files of many names would fill the disk."""
 
-ReportProgress = Callable[[int, str], None]
-"""Called with the number of source items done and a note."""
+ReportProgress = Callable[[int, str, int | None], None]
+"""Called with the number of source items done, a note, and the number of all items (None where it is not known)."""
 
 
 def prepare(
@@ -121,7 +121,8 @@ def _build(folder: Path, data: DataSection, job: Job, progress: ReportProgress |
     building = folder.with_suffix(".building")
     shards = building / "shards"
     _make_folder(shards)
-    counts = {part: _do_shards(part, shards, data, job, progress) for part in job.source.parts()}
+    told = _Told(progress, data, job)
+    counts = {part: _do_shards(part, shards, data, job, told) for part in job.source.parts()}
     paths = [shards / f"{part}-{k:08d}.npz" for part, count in counts.items() for k in range(count)]
     final = building / "store"
     shutil.rmtree(final, ignore_errors=True)
@@ -131,20 +132,36 @@ def _build(folder: Path, data: DataSection, job: Job, progress: ReportProgress |
     shutil.rmtree(building)
 
 
-def _do_shards(part: str, shards: Path, data: DataSection, job: Job, progress: ReportProgress | None) -> int:
+def _do_shards(part: str, shards: Path, data: DataSection, job: Job, told: _Told) -> int:
     """Make the shards of one part that are not there yet; the number of shards that count."""
     records = job.source.records(part)
     calls = ((part, k * SHARD, chunk, str(shards / f"{part}-{k:08d}.npz")) for k, chunk in enumerate(_chunks(records)))
-    items = rejected = kept = count = 0
+    kept = count = 0
     with closing(_results(job, calls, data.workers, data.executor)) as results:
         for size, done in results:
-            count, items, rejected = count + 1, items + size, rejected + done.rejected
+            count += 1
             kept += done.by_part[PARTS.index(part)]
-            if progress is not None:
-                progress(items, f"{rejected:,} set aside" if rejected else "")
+            told.say(size, done.rejected)
             if data.max_crystals is not None and kept >= data.max_crystals:
                 break
     return count
+
+
+class _Told:
+    """Progress over all parts of the source."""
+
+    def __init__(self, progress: ReportProgress | None, data: DataSection, job: Job) -> None:
+        self._progress, self._items, self._rejected = progress, 0, 0
+        self._total: int | None = None
+        if progress is not None and data.max_crystals is None:
+            sizes = [job.source.size(part) for part in job.source.parts()]
+            known = [size for size in sizes if size is not None]
+            self._total = sum(known) if len(known) == len(sizes) else None
+
+    def say(self, items: int, rejected: int) -> None:
+        self._items, self._rejected = self._items + items, self._rejected + rejected
+        if self._progress is not None:
+            self._progress(self._items, f"{self._rejected:,} set aside" if self._rejected else "", self._total)
 
 
 def _results(job: Job, calls: Iterator[tuple[Any, ...]], workers: int, name: str) -> Generator[tuple[int, Done], None, None]:

@@ -166,6 +166,13 @@ class Table(Source):
         texts = {name: row.get(name, "") for name in columns.numeric}
         return Record(str(path), number, (id, row.get(self.config.cif) or "", texts, arrays))
 
+    def size(self, part: str) -> int | None:
+        """Counted by reading through; None where the table breaks off."""
+        try:
+            return sum(1 for _ in read_rows(self._files[part]))
+        except DataError:
+            return None
+
     def parse(self, record: Record) -> Crystal | Rejected:
         """The crystal of a row, or why there is none."""
         if isinstance(record.content, Rejected):

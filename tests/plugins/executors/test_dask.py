@@ -66,7 +66,7 @@ def test_a_worker_killed_in_the_middle_of_preparation(cluster, tmp_path, monkeyp
     source = structures(tmp_path / "x.extxyz", 400)
     killed = []
 
-    def progress(done: int, note: str) -> None:
+    def progress(done: int, note: str, total: int | None) -> None:
         if done >= 64 and not killed:
             killed.append(done)
             kill_one(cluster)
