@@ -22,7 +22,7 @@ class Logbook:
 
     def __init__(self, path: Path, *, keep_until: int | None = None, extra: tuple[str, ...] = ()) -> None:
         self.path = path
-        self.columns = (*COLUMNS, *extra)
+        self.columns = tuple(dict.fromkeys((*COLUMNS, *extra)))
         kept = _rows_until(path, keep_until) if keep_until is not None else []
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self.columns, extrasaction="ignore", restval="")

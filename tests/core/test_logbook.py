@@ -33,3 +33,10 @@ def test_a_new_fit_starts_an_empty_log(tmp_path):
     write(path, [10, 20])
     write(path, [5])
     assert read_metrics(path)["step"] == [5]
+
+
+def test_a_column_stands_there_once(tmp_path):
+    Logbook(tmp_path / "metrics.csv", extra=("val_loss", "val_mae")).close()
+    header = (tmp_path / "metrics.csv").read_text().strip().split(",")
+    assert len(header) == len(set(header))
+    assert header[-1] == "val_mae"
