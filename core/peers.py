@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from lightning_fabric import Fabric
 
 from crystalfw.core.errors import Interrupted
@@ -42,13 +43,22 @@ def watched_peers(fabric: Fabric, run_dir: Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "torch.distributed" in repr(error) or "onnection" in str(error) or "gloo" in str(error).lower():
-            time.sleep(_GRACE_S)  # another rank is gone: the thread says so and ends the process
-        raise
+        if not _of_a_collective(error):
+            raise
+        time.sleep(_GRACE_S)  # another rank is gone, most likely: then the thread says so and ends the process
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Interrupted(
+            f"the other processes cannot be reached any more ({reason}); continue with: crystalfw run --resume {run_dir}"
+        ) from error
     except (Interrupted, KeyboardInterrupt):
         _say(peers, _STOPPED)
         raise
     _say(peers, _GOODBYE)
+
+
+def _of_a_collective(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.distributed.DistError) or "gloo" in text or "connection closed" in text
 
 
 def _say(peers: dict[int, socket.socket], word: bytes) -> None:

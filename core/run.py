@@ -49,9 +49,9 @@ def run_recipe(
     with watched_peers(fabric, run_dir), exclusive(run_dir) if fabric.is_global_zero else nullcontext():
         status = "failed"
         try:
-            if fabric.is_global_zero:
-                _begin(recipe, run_dir, checkpoint, resumed)
             with stopping_at_once():
+                if fabric.is_global_zero:
+                    _begin(recipe, run_dir, checkpoint, resumed)
                 _run(fabric, recipe, run_dir, resumed, say)
             status = "done"
         except (KeyboardInterrupt, Interrupted) as error:
@@ -83,9 +83,9 @@ def _folder(fabric: Fabric, recipe: Recipe, resume: Path | None, say: Say) -> tu
 def _begin(recipe: Recipe, run_dir: Path, checkpoint: str, resumed: bool) -> None:
     """What must stand in the folder first of all: from here on a killed run can be resumed, also before data is prepared."""
     clear_temporaries(run_dir)
-    write_atomically(run_dir / "recipe.yaml", expand(recipe).encode())
     if not resumed:
         remember(recipe, run_dir)
+    write_atomically(run_dir / "recipe.yaml", expand(recipe).encode())
     _take_up(run_dir, checkpoint)
 
 
@@ -102,7 +102,7 @@ def resume_run(run_dir: Path, *, checkpoint: str = "last", overrides: Sequence[s
         )
     path = run_dir / "recipe.yaml"
     if not path.exists():
-        raise CheckpointError(f"{run_dir}: no recipe.yaml there, so it is not a run folder")
+        raise CheckpointError(f"{run_dir}: no recipe.yaml there, so it is not a run folder, or one in which nothing had begun")
     return run_recipe(load_recipe(path, overrides), resume=run_dir, checkpoint=checkpoint, say=say)
 
 

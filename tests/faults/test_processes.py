@@ -201,6 +201,21 @@ def test_slurm_does_not_requeue_what_scancel_stops(warm, bench, tmp_path, scontr
     assert checkpoint.load(run / "checkpoints" / "last.pt")["state"]["step"] >= 3
 
 
+def test_slurm_requeues_a_run_that_has_not_begun_to_train(warm, bench, tmp_path, scontrol):
+    """The time limit may come while data is prepared or samples are evaluated: the same sentence, the same requeue."""
+    command = [*bench.fit(tmp_path), f"data.cache={tmp_path / 'cache'}", "fit.steps=2", "sample.n=1", "evaluate.metrics=[]"]
+    (child,) = start(warm, command, ranks=1, how=slurm, PATH=scontrol["PATH"])
+    while not list((tmp_path / "runs").glob("smoke-*/recipe.yaml")):
+        time.sleep(0.005)
+    child.send(signal.SIGUSR1)
+    assert child.wait(60) == 1
+    assert "stopped by SIGUSR1" in child.output
+    assert "Traceback" not in child.output
+    assert scontrol["asked"].read_text() == "requeue 4711\n"
+    finish(start(warm, command, ranks=1, how=slurm, PATH=scontrol["PATH"], SLURM_RESTART_COUNT="1"))
+    assert checkpoint.load(newest(tmp_path) / "checkpoints" / "last.pt")["state"]["finished"] == "done"
+
+
 # --- four ---------------------------------------------------------------------------------------------------------------
 
 
