@@ -35,6 +35,8 @@ from crystalfw.core.samples import COLUMNS
 from crystalfw.core.schema import ComponentSpec, DataSection, FabricSection, FitSection, ModelSection, Recipe
 
 BATCH = 64
+SHARE_OF_EPOCH = 1.0
+"""Below 1 with --share: the cost of a step does not depend on how many crystals there are beside those of its batch."""
 METRICS = ("validity", "distributions")
 
 
@@ -81,7 +83,7 @@ def train(folder: Path, count: int) -> dict[str, Any]:
     shutil.rmtree(run, ignore_errors=True)
     (run / "checkpoints").mkdir(parents=True)
     generator = build_generator(recipe, parts.representation)
-    section = replace(recipe.fit, steps=math.ceil(len(dataset.parts["train"]) / BATCH))
+    section = replace(recipe.fit, steps=math.ceil(SHARE_OF_EPOCH * len(dataset.parts["train"]) / BATCH))
     options = {
         "representation": parts.representation,
         "cutoff": None,
@@ -90,7 +92,8 @@ def train(folder: Path, count: int) -> dict[str, Any]:
     fit = Fit(fabric, generator, dataset.parts, section, seed=0, run_dir=run, loader_options=options, payload={})
     state = fit.run()
     parameters = sum(p.numel() for p in generator.parameters())
-    return {"crystals": len(dataset.parts["train"]), "tokens": state.tokens, "steps": state.step, "parameters": parameters}
+    seen = round(SHARE_OF_EPOCH * len(dataset.parts["train"]))
+    return {"crystals": seen, "tokens": state.tokens, "steps": state.step, "parameters": parameters}
 
 
 def evaluate(folder: Path, count: int) -> dict[str, Any]:
@@ -192,7 +195,10 @@ def main() -> None:
     parser.add_argument("stage", choices=[*STAGES, "plot"])
     parser.add_argument("count", type=int, nargs="?")
     parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--share", type=float, default=1.0, help="of the epoch")
     args = parser.parse_args()
+    global SHARE_OF_EPOCH
+    SHARE_OF_EPOCH = args.share
     if args.stage == "plot":
         plot(args.folder)
     elif args.count is None:

@@ -14,6 +14,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+def build_wheel(tree: Path, out: Path, **environment: str) -> Path:
+    """The wheel of a folder with a pyproject.toml, made in `out` without network."""
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(out), str(tree)]
+    variables = {**os.environ, **environment}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (found,) = out.glob("*.whl")
+    return found
+
+
 @pytest.fixture(scope="session")
 def source_tree(tmp_path_factory) -> Path:
     """A copy of what the wheel is made from, without caches and without the links that only type checkers use."""
@@ -32,22 +42,7 @@ def source_tree(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def wheel(source_tree, tmp_path_factory) -> Path:
     """The built wheel; needs no network."""
-    out = tmp_path_factory.mktemp("wheel")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "--wheel-dir",
-        str(out),
-        str(source_tree),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    (found,) = out.glob("crystalfw-*.whl")
-    return found
+    return build_wheel(source_tree, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")
@@ -101,21 +96,6 @@ def build(tmp_path):
     def make(package: Path) -> Path:
         copy = tmp_path / "sources" / package.name
         shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "build"))
-        out = tmp_path / "wheels" / package.name
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--no-deps",
-            "--no-build-isolation",
-            "--wheel-dir",
-            str(out),
-            str(copy),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        (found,) = out.glob("*.whl")
-        return found
+        return build_wheel(copy, tmp_path / "wheels" / package.name)
 
     return make
