@@ -20,9 +20,16 @@ def read_summary(folder: Path) -> Table:
     table: Table = {}
     with (folder / "summary.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            low, high = (float(row[key]) if row[key] else None for key in ("low", "high"))
+            low, high = (_end(row[key], row["measure"]) for key in ("low", "high"))
             table.setdefault(row["measure"], {})[row["cell"]] = float(row["mean"]), low, high
     return table
+
+
+def _end(text: str, measure: str) -> float | None:
+    """An end of an interval; that of a share stays between 0 and 1, which the t interval does not know."""
+    if not text:
+        return None
+    return min(1.0, max(0.0, float(text))) if is_share(measure) else float(text)
 
 
 def is_share(measure: str) -> bool:

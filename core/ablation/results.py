@@ -30,13 +30,17 @@ class Result:
     """Measure -> value, e.g. val_loss, shares.novel, match.loose.n=1, match.loose.n=1.rmse."""
     outcomes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Measure -> sample or reference id -> value, for measures that are means over samples."""
+    errors: Mapping[str, str] = field(default_factory=dict)
+    """Metric -> why it gave nothing."""
 
 
 def collect(jobs: Sequence[Job]) -> list[Result]:
     """What the finished runs measured."""
     return [
-        Result(job.cell, job.seed, job.run_dir, figures_of(job.run_dir), outcomes_of(job.run_dir)) for job in jobs if job.done
-    ]
+        Result(
+            job.cell, job.seed, job.run_dir, figures_of(job.run_dir), outcomes_of(job.run_dir), errors_of(job.run_dir)
+        ) for job in jobs if job.done
+    ]  # fmt: skip
 
 
 def figures_of(run_dir: Path) -> dict[str, float]:
@@ -59,6 +63,12 @@ def figures_of(run_dir: Path) -> dict[str, float]:
     for column, errors in metrics.get("prediction", {}).items():
         figures.update({f"prediction.{column}.{name}": float(value) for name, value in errors.items()})
     return figures
+
+
+def errors_of(run_dir: Path) -> dict[str, str]:
+    """Metrics of the run that gave nothing, with the reason."""
+    metrics = _json(run_dir / "metrics.json").get("metrics", {})
+    return {name: str(item["error"]) for name, item in metrics.items() if item.get("error")}
 
 
 def outcomes_of(run_dir: Path) -> dict[str, dict[str, float]]:

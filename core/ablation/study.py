@@ -74,7 +74,7 @@ def summarise(grid: Grid, cells: Sequence[Cell], jobs: Sequence[Job]) -> Study:
     baseline = cells[grid.baseline].name
     verdicts = [verdict(item, cells[item.cell].name, baseline, measures[item.measure]) for item in differences]
     failures = tuple((job, job.failure) for job in jobs if job.failure)
-    warnings = [*_unequal(grid, cells, results), *_unmeasured(grid, measured)]
+    warnings = [*_unequal(grid, cells, results), *_unmeasured(grid, measured), *_failed_metrics(cells, results)]
     return Study(
         replace(grid, measures=measures), tuple(cells), tuple(results), failures, means,
         tuple(differences), tuple(verdicts), tuple(warnings),
@@ -125,3 +125,12 @@ def _unmeasured(grid: Grid, measured: set[str]) -> list[str]:
     if not grid.measures_given or not measured:
         return []
     return [f"no run measured '{name}'" for name in grid.measures if name not in measured]
+
+
+def _failed_metrics(cells: Sequence[Cell], results: Sequence[Result]) -> list[str]:
+    """A mean over fewer seeds than were run must not pass for one over all."""
+    return [
+        f"{cells[result.cell].name}, seed {result.seed}: the metric '{name}' gave nothing: {reason}"
+        for result in results
+        for name, reason in result.errors.items()
+    ]

@@ -20,6 +20,7 @@ from crystalfw.core.ablation.jobs import make_jobs
 from crystalfw.core.ablation.parameters import count_parameters, equalise
 from crystalfw.core.ablation.results import Result, figures_of
 from crystalfw.core.ablation.statistics import Difference, compare, paired_bootstrap, t_interval, verdict
+from crystalfw.core.ablation.study import summarise
 from crystalfw.core.errors import RecipeError
 from tests.plugins.metrics.crystals import rock_salt
 
@@ -198,6 +199,16 @@ def test_figures_of_a_run_folder(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_metric_that_failed_in_a_run_is_said(grid_path, tmp_path):
+    grid = load_grid(grid_path)
+    jobs = make_jobs(grid.base, grid.cells, grid.seeds, None, tmp_path)
+    jobs[1].run_dir.mkdir(parents=True)
+    (jobs[1].folder / "done.json").write_text("{}")
+    (jobs[1].run_dir / "metrics.json").write_text(json.dumps({"metrics": {"match": {"result": {}, "error": "no references"}}}))
+    said = summarise(grid, grid.cells, jobs).warnings
+    assert "cross attention, pooled, seed 0: the metric 'match' gave nothing: no references" in said
+
+
 def test_a_killed_ablation_finishes_without_repeating(tmp_path):
     """Real runs; one cell fails; the first start is killed after its first finished run."""
     path, out = tmp_path / "grid.yaml", tmp_path / "out"
