@@ -285,7 +285,7 @@ def study_results(folder: Path) -> dict[str, bytes]:
     with (folder / "ablation.csv").open(newline="") as file:
         rows = [row for row in csv.reader(file) if "seconds" not in row]
     found["ablation.csv"] = repr([row[:-1] for row in rows]).encode()  # the last column is the folder
-    for job in sorted((folder / "runs").iterdir()):
+    for job in sorted(path for path in (folder / "runs").iterdir() if path.is_dir()):
         found |= {f"{job.name}/{name}": content for name, content in run_results(job / "run").items()}
     found["summary.csv"] = b"\n".join(line for line in found["summary.csv"].split(b"\n") if b",seconds," not in line)
     return found

@@ -16,7 +16,7 @@ from crystalfw.core.logbook import read_metrics
 
 from .stages import newest, unrounded
 
-UNEVEN = ["fit.batch_size=7", "fit.steps=10", "fit.validate_every=2", "fit.log_every=1", "sample.n=1", "evaluate.metrics=[]"]
+UNEVEN = ["fit.batch_size=5", "fit.steps=10", "fit.validate_every=2", "fit.log_every=1", "sample.n=1", "evaluate.metrics=[]"]
 
 
 def port() -> int:
@@ -222,6 +222,6 @@ def test_slurm_requeues_a_run_that_has_not_begun_to_train(warm, bench, tmp_path,
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_four_ranks(warm, bench, alone, tmp_path, strategy):
-    """Batches of 7 over 4 ranks: one of them has a single crystal; validation batches leave ranks empty."""
+    """Batches of 5 over 4 ranks: one crystal for most; validation batches of 3 leave a rank empty each."""
     finish(start(warm, [*bench.fit(tmp_path), *UNEVEN, f"fabric.strategy={strategy}"], ranks=4))
     same(curves(alone), curves(tmp_path))
