@@ -198,3 +198,24 @@ def augmentation(subject: Subject) -> None:  # noqa: D103
             raise Broken("two calls with one seed differ.")
         if len(representation.tokenize(first)) != len(representation.tokenize(string)):
             raise Broken(f"{string!r} becomes {first!r}, of another length.")
+
+
+@law(
+    "representation",
+    "canonical_key is one for all spellings of a crystal, differs between the small crystals, and never raises.",
+    "Return the canonical form of the string, or the string itself where it is none.",
+)
+def canonical_keys(subject: Subject) -> None:  # noqa: D103
+    representation = make(subject)
+    keys = []
+    for string in strings(representation):
+        keys.append(representation.canonical_key(string))
+        other = representation.augment(string, np.random.default_rng(5))
+        if representation.canonical_key(other) != keys[-1]:
+            raise Broken(f"{string!r:.80} and its equivalent {other!r:.80} have different keys.")
+    if len(set(keys)) != len(keys):
+        raise Broken("two of the small crystals have the same key.")
+    try:
+        representation.canonical_key("not a string of any representation")
+    except Exception as error:
+        raise Broken(f"for a string that is none it raises {type(error).__name__}.") from error

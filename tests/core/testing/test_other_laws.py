@@ -214,6 +214,11 @@ class AugmentsAway(Letters):
         return string.split()[0] if len(string.split()) > 1 else string
 
 
+class OneKey(Letters):
+    def canonical_key(self, string):
+        return "the same"
+
+
 # --- sources -------------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +334,7 @@ BUGS = {
         "grammar_walks": [NeverEnds],
         "grammar_rows": [SelectsNothing],
         "augmentation": [AugmentsAway],
+        "canonical_keys": [OneKey],
     },
     "source": {
         "parts": [WrongPart],
