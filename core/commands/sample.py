@@ -146,6 +146,7 @@ def _default_out(args: argparse.Namespace) -> Path:
     """A folder of its own per request, so that two requests never mix in one table."""
     run = Path(args.run)
     folder = run if run.is_dir() else run.parent.parent if run.parent.name == "checkpoints" else run.parent
-    words = [*args.condition, Path(args.like).stem if args.like else "", f"seed{args.seed}"]
+    chosen = [f"{name}{getattr(args, name)}" for name in ("candidates", "beam", "keep") if getattr(args, name)]
+    words = [*args.condition, Path(args.like).stem if args.like else "", *chosen, f"seed{args.seed}"]
     label = "_".join("".join(c if c.isalnum() or c in "=.-" else "_" for c in word) for word in words if word)
     return folder / "sampled" / label / "samples.csv"
