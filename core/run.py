@@ -82,7 +82,7 @@ def _folder(fabric: Fabric, recipe: Recipe, resume: Path | None, say: Say) -> tu
 
 def _begin(recipe: Recipe, run_dir: Path, checkpoint: str, resumed: bool) -> None:
     """What must stand in the folder first of all: from here on a killed run can be resumed, also before data is prepared."""
-    clear_temporaries(run_dir)
+    clear_temporaries(run_dir, run_dir / "checkpoints")
     if not resumed:
         remember(recipe, run_dir)
     write_atomically(run_dir / "recipe.yaml", expand(recipe).encode())

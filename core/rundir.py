@@ -59,7 +59,8 @@ def is_held(run_dir: Path) -> bool:
         return True
 
 
-def clear_temporaries(run_dir: Path) -> None:
+def clear_temporaries(*folders: Path) -> None:
     """Remove what a killed process was still writing; only while the folder is held."""
-    for path in run_dir.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    for folder in folders:
+        for path in folder.glob(".*.tmp"):
+            path.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from crystalfw.core.errors import Interrupted
 from crystalfw.core.files import write_atomically
 from crystalfw.core.progress import duration
 from crystalfw.core.recipe import expand, load_recipe
-from crystalfw.core.rundir import exclusive, is_held
+from crystalfw.core.rundir import clear_temporaries, exclusive, is_held
 from crystalfw.core.signals import StopRequest
 
 _POLL_S = 0.2
@@ -80,6 +80,7 @@ def run_jobs(jobs: Sequence[Job], *, cores: int, threads: int, devices: Sequence
     folder = jobs[0].folder.parent
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):
+        clear_temporaries(*(job.folder for job in jobs))
         _run_jobs(jobs, cores=cores, threads=threads, devices=devices, say=say)
 
 

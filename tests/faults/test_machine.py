@@ -138,3 +138,26 @@ def test_ctrl_c_twice_leaves_at_once_and_loses_nothing(warm, bench, tmp_path):
     warm.run(["run", "--resume", str(run)])
     stage = STAGES["fit"]
     assert difference(stage.results(tmp_path / "whole"), stage.results(tmp_path / "cut")) == ""
+
+
+def test_what_a_killed_process_was_writing_is_removed(warm, bench, tmp_path):
+    warm.run([*bench.fit(tmp_path), *SHORT])
+    run = newest(tmp_path)
+    left = [run / ".metrics.json.7.tmp", run / "checkpoints" / ".last.pt.7.tmp"]
+    for path in left:
+        path.write_bytes(b"half")
+    warm.run(["run", "--resume", str(run)])
+    assert not any(path.exists() for path in left)
+
+
+def test_a_second_ablation_in_a_folder_refuses(warm, bench, tmp_path):
+    first = warm.start(STAGES["ablate"].command(bench, tmp_path), cwd=tmp_path)
+    end = time.monotonic() + 60
+    while "runs to do" not in first.output:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    second = warm.start(["ablate", str(bench.grid), "--out", str(tmp_path / "study")])
+    assert second.wait(60) == 2
+    assert "another process is working in this run folder" in second.output
+    first.send(signal.SIGTERM)
+    assert first.wait(120) == 1
