@@ -8,19 +8,24 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crystalfw.core.discovery import registry
 from crystalfw.core.schema import DataSection
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 _LIBRARIES = (
     "torch", "lightning-fabric", "e3nn", "torch-geometric", "pymatgen", "spglib", "vesin", "numba", "smact", "numpy", "scipy",
-    "pandas", "pluggy",
+    "pandas", "pluggy", "pyyaml", "entrypoints", "safetensors", "matplotlib",
 )  # fmt: skip
 _EXTRAS = {"ase": "ase", "parquet": "pyarrow", "relax": "chgnet", "dask": "distributed", "tensorboard": "tensorboard"}
 
@@ -49,6 +54,7 @@ def facts() -> Iterator[tuple[str, str]]:
     yield "platform", platform.platform()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield "cores", f"{cores} usable of {os.cpu_count()}"
+    yield "memory", _memory()
     for name in _LIBRARIES:
         yield name, _version(name)
     yield "devices", ", ".join(_devices())
@@ -59,6 +65,13 @@ def facts() -> Iterator[tuple[str, str]]:
     for extra, module in _EXTRAS.items():
         missing = f"missing; pip install 'crystalfw[{extra}]'"
         yield f"extra {extra}", f"{module} is installed" if find_spec(module) else missing
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB"
+    except (AttributeError, ValueError, OSError):  # Windows
+        return "not known"
 
 
 def _version(name: str) -> str:
@@ -91,7 +104,24 @@ def _check_cache() -> str:
     existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
     with tempfile.TemporaryFile(dir=existing):
         pass
-    return f"{folder} is writable"
+    return f"{folder} is writable, {shutil.disk_usage(existing).free / 1e9:.0f} GB free"
+
+
+def _check_requirements() -> str:
+    """Every library that crystalfw names must be there, in a version within its bounds."""
+    from packaging.requirements import Requirement
+
+    wanted = [Requirement(line) for line in requires("crystalfw") or ()]
+    wanted = [item for item in wanted if item.marker is None or item.marker.evaluate({"extra": ""})]
+    wrong = [f"{item} (here: {_version(item.name)})" for item in wanted if not _fits(item)]
+    assert not wrong, "; ".join(wrong)
+    return f"{len(wanted)} libraries within their bounds"
+
+
+def _fits(item: Requirement) -> bool:
+    found = _version(item.name)
+    # a local build such as 2.13.0+cpu counts as the version that it builds
+    return found != "not installed" and item.specifier.contains(found, prereleases=True)
 
 
 def _check_string() -> str:
@@ -124,4 +154,9 @@ def _check_network() -> str:
     return "one gradient of a small decoder is finite"
 
 
-_CHECKS = {"cache": _check_cache, "self-test strings": _check_string, "self-test network": _check_network}
+_CHECKS = {
+    "requirements": _check_requirements,
+    "cache": _check_cache,
+    "self-test strings": _check_string,
+    "self-test network": _check_network,
+}

@@ -118,3 +118,12 @@ def test_two_builds_give_the_same_bytes(source_tree, tmp_path):
         for k, tree in enumerate((source_tree, other))
     ]
     assert wheels[0] == wheels[1]
+
+
+def test_doctor_names_what_is_out_of_bounds(monkeypatch):
+    from crystalfw.core.commands import doctor
+
+    assert "within their bounds" in doctor._check_requirements()
+    monkeypatch.setattr(doctor, "_version", lambda name: {"numpy": "1.0", "torch": "not installed"}.get(name, "999"))
+    with pytest.raises(AssertionError, match=r"numpy.*\(here: 1.0\)"):
+        doctor._check_requirements()
