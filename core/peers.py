@@ -28,6 +28,8 @@ _LEAVING_S = 30.0
 """Time that ranks have to leave by themselves when one was stopped by a signal."""
 _PATIENCE_S = 60.0
 """Longest wait for the connections of a group that has just been launched."""
+_INTRODUCTION_S = 5.0
+"""Longest silence of one that has called."""
 _GRACE_S = 3.0
 """Time that a rank whose own collective failed leaves the watching thread to say why."""
 
@@ -68,30 +70,55 @@ def _say(peers: dict[int, socket.socket], word: bytes) -> None:
 
 
 def _connect(fabric: Fabric) -> dict[int, socket.socket]:
-    """Rank 0: a connection to every other rank; another rank: the one to rank 0."""
+    """Rank 0: a connection to every other rank; another rank: the one to rank 0. What cannot be reached is not watched."""
     address = os.environ.get("MASTER_ADDR", "127.0.0.1")
     token = fabric.broadcast(secrets.token_hex(16))
-    if not fabric.is_global_zero:
-        port = fabric.broadcast(0)
-        connection = socket.create_connection((address, port), timeout=_PATIENCE_S)
-        connection.sendall(f"{token} {fabric.global_rank:08d}".encode())
-        return {0: _kept_alive(connection)}
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     found: dict[int, socket.socket] = {}
-    with socket.socket(family) as listening:
+    try:
+        if fabric.is_global_zero:
+            _listen(fabric, address, token, found)
+        else:
+            found[0] = _call(fabric, address, token)
+    except OSError as error:  # connections that are there stay: to drop one would end its rank
+        print(
+            f"process {fabric.global_rank} cannot reach all others to watch them ({error}): it goes on, but if one of them "
+            "dies, it may wait for hours",
+            file=sys.stderr, flush=True,
+        )  # fmt: skip
+    return found
+
+
+def _call(fabric: Fabric, address: str, token: str) -> socket.socket:
+    port = fabric.broadcast(0)
+    connection = socket.create_connection((address, port), timeout=_PATIENCE_S)
+    connection.sendall(f"{token} {fabric.global_rank:08d}".encode())
+    return _kept_alive(connection)
+
+
+def _listen(fabric: Fabric, address: str, token: str, found: dict[int, socket.socket]) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as listening:
         listening.bind(("", 0))
         listening.listen(fabric.world_size)
         listening.settimeout(_PATIENCE_S)
         fabric.broadcast(listening.getsockname()[1])
         while len(found) < fabric.world_size - 1:
             connection, _ = listening.accept()
-            connection.settimeout(_PATIENCE_S)
-            said, _, rank = connection.recv(len(token) + 9, socket.MSG_WAITALL).decode(errors="replace").partition(" ")
-            if secrets.compare_digest(said, token):
-                found[int(rank)] = _kept_alive(connection)
-            else:  # a stranger who tried the port
+            rank = _introduced(connection, token)
+            if rank is None:  # a stranger who tried the port
                 connection.close()
-    return found
+            else:
+                found[rank] = _kept_alive(connection)
+
+
+def _introduced(connection: socket.socket, token: str) -> int | None:
+    """The rank that called, if it knows the word of this run."""
+    connection.settimeout(_INTRODUCTION_S)
+    try:
+        said = connection.recv(len(token) + 9, socket.MSG_WAITALL)
+    except OSError:
+        return None
+    word, _, rank = said.partition(b" ")
+    return int(rank) if secrets.compare_digest(word, token.encode()) and rank.isdigit() else None
 
 
 def _kept_alive(connection: socket.socket) -> socket.socket:
