@@ -95,17 +95,24 @@ def compare(results: Sequence[Result], baseline: int, measure: str) -> list[Diff
     return [_difference(cell, found, base, measure, strict) for cell, found in others.items()]
 
 
+def decision(difference: Difference, better: str) -> str:
+    """`better`, `worse`, `not shown`, or `too few seeds`: what the corrected interval allows to be said."""
+    if difference.strict_low is None or difference.strict_high is None or difference.seeds < _FEWEST_SEEDS:
+        return "too few seeds"
+    if difference.strict_low <= 0 <= difference.strict_high:
+        return "not shown"
+    return "better" if (difference.mean > 0) == (better == "higher") else "worse"
+
+
 def verdict(difference: Difference, cell: str, baseline: str, better: str) -> str:
     """The comparison in words."""
     name, seeds = difference.measure, f"{difference.seeds} seed{'s' if difference.seeds != 1 else ''}"
-    observed = f"{difference.mean:+.4g}"
-    if difference.strict_low is None or difference.strict_high is None or difference.seeds < _FEWEST_SEEDS:
+    observed, word = f"{difference.mean:+.4g}", decision(difference, better)
+    if word == "too few seeds" or difference.strict_low is None or difference.strict_high is None:
         return f"{name}: {cell} differs from {baseline} by {observed} in {seeds}; too few seeds to say more."
     interval = f"corrected interval {difference.strict_low:+.4g} to {difference.strict_high:+.4g}, {seeds}"
-    if difference.strict_low > 0 or difference.strict_high < 0:
-        improved = (difference.mean > 0) == (better == "higher")
+    if word != "not shown":
         size = min(abs(difference.strict_low), abs(difference.strict_high))
-        word = "better" if improved else "worse"
         return f"{name}: {cell} is {word} than {baseline}, by at least {size:.3g} ({observed}; {interval})."
     largest = max(abs(difference.strict_low), abs(difference.strict_high))
     return (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalfw.core.ablation.results import Result
+from crystalfw.core.ablation.statistics import decision
 from crystalfw.core.ablation.study import Study
 from crystalfw.core.logbook import read_metrics
 from crystalfw.core.report.charts import Interval, Line, intervals, line_chart
@@ -19,6 +20,7 @@ from crystalfw.core.report.sections import points
 
 _COLOURS = 6
 _LONGEST_TABLE = 2000
+_FEW_SENTENCES = 6
 _SHOWN_PER_CELL = 4
 
 
@@ -60,8 +62,26 @@ def _verdicts(study: Study) -> Markup:
         f"Every cell against {study.cells[study.grid.baseline].name}, paired by seed and, where there are per-sample outcomes, "
         "by sample. Words go by intervals corrected for the number of comparisons of a measure (Bonferroni)."
     )
-    words = tag("ul", *(tag("li", line) for line in study.verdicts)) if study.verdicts else tag("p", "Nothing to compare yet.")
-    return section("verdicts", "What the runs say", tiles, words, lead=lead)
+    if not study.verdicts:
+        return section("verdicts", "What the runs say", tiles, tag("p", "Nothing to compare yet."), lead=lead)
+    sentences = tag("ul", *(tag("li", line) for line in study.verdicts))
+    few = len(study.verdicts) <= _FEW_SENTENCES
+    words = details("In sentences, with intervals", sentences, open_=few)
+    return section("verdicts", "What the runs say", tiles, _decisions(study), words, lead=lead)
+
+
+def _decisions(study: Study) -> Markup:
+    """Measures down, cells across: the word and the difference."""
+    found = {(item.measure, item.cell): item for item in study.differences}
+    cells = sorted({cell for _, cell in found})
+    rows = []
+    for measure in study.means:
+        row = [f"{measure} ({study.grid.measures[measure]} is better)"]
+        for cell in cells:
+            item = found.get((measure, cell))
+            row.append("" if item is None else f"{decision(item, study.grid.measures[measure])} {item.mean:+.3g}")
+        rows.append(row)
+    return tag("div", table(["", *(study.cells[cell].name for cell in cells)], rows), style="margin-top: 1rem")
 
 
 def _means(study: Study) -> Markup:
