@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.errors import ConditionError
+from crystalfw.core.kernels import njit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Choice:
         return chosen_R
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _mix(x: np.uint64) -> np.uint64:
     """The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): every input bit reaches every output bit."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -70,7 +70,7 @@ def _mix(x: np.uint64) -> np.uint64:
     return x ^ (x >> np.uint64(31))
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _row_key(seed: np.uint64, index: int, step: int) -> np.uint64:
     golden = np.uint64(0x9E3779B97F4A7C15)
     key = _mix(seed + golden)
@@ -78,28 +78,28 @@ def _row_key(seed: np.uint64, index: int, step: int) -> np.uint64:
     return _mix(key ^ (np.uint64(step + 1) * golden))
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _bits(row_key: np.uint64, token: int) -> np.uint64:
     return _mix(row_key + np.uint64(token + 1) * np.uint64(0x9E3779B97F4A7C15))
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _uniform(bits: np.uint64) -> float:
     return (float(bits >> np.uint64(11)) + 0.5) * 2.0**-53
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def uniform(seed: np.uint64, index: int, step: int, token: int) -> float:
     """A number in (0, 1) for one token of one step of one sample."""
     return _uniform(_bits(_row_key(seed, index, step), token))
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _gumbel(bits: np.uint64) -> float:
     return -math.log(-math.log(_uniform(bits)))
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _gumbel_bound(bits: np.uint64) -> float:
     """No less than `_gumbel`, without logarithms: k leading ones mean 1 - u >= 2^-(k+1), and -log(-log u) <= -log(1 - u)."""
     ones = 1
@@ -109,7 +109,7 @@ def _gumbel_bound(bits: np.uint64) -> float:
     return 0.6931471805599454 * ones if ones < 53 else 40.0
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _threshold(scaled: NDArray[np.float64], top_k: int, top_p: float, min_p: float) -> float:
     """The smallest scaled logit that the filters keep."""
     ordered = np.sort(scaled)[::-1]
@@ -132,7 +132,7 @@ def _threshold(scaled: NDArray[np.float64], top_k: int, top_p: float, min_p: flo
     return least
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _draw(
     logits_RV: NDArray[np.float32],
     allowed_RV: NDArray[np.bool_],

@@ -14,10 +14,10 @@ from functools import cache
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crystalfw.core.kernels import njit
 from crystalfw.plugins.decoders.cache import KVCache
 
 Floats = NDArray[np.float32]

@@ -18,8 +18,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
+
+from crystalfw.core.kernels import njit
 
 MAX_DEGREE = 3
 """Highest l of the features that the loops are written out for."""

@@ -10,9 +10,9 @@ Shapes: N atoms, E edges.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from crystalfw.core.kernels import njit
 from crystalfw.plugins.representations.slices.reduction import determinant, inverse
 
 FloatArray = NDArray[np.float64]

@@ -9,9 +9,9 @@ Shapes: B bases.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from crystalfw.core.kernels import njit
 from crystalfw.plugins.representations.slices.reduction import reduce_cell
 
 FloatArray = NDArray[np.float64]

@@ -12,9 +12,9 @@ Shapes: N atoms, E edges, B bases, F frames.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from crystalfw.core.kernels import njit
 from crystalfw.plugins.representations.slices.barycentre import realise
 from crystalfw.plugins.representations.slices.bases import equal_bases
 from crystalfw.plugins.representations.slices.reduction import inverse

@@ -15,9 +15,9 @@ from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from crystalfw.core.kernels import njit
 from crystalfw.plugins.representations.slices.dialects import ELEMENTS
 
 Ints = NDArray[np.int64]

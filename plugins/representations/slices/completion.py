@@ -10,9 +10,9 @@ Shapes: N atoms, E bonds, K contacts.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from crystalfw.core.kernels import njit
 from crystalfw.plugins.representations.slices.bonds import half_pairs
 from crystalfw.plugins.representations.slices.cycles import NOTHING, add_edge, is_three_dimensional, net_of
 

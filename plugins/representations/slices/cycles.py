@@ -8,8 +8,9 @@ and the cycles' translations generate all of Z^3 (determinant 1).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from crystalfw.core.kernels import njit
 
 IntArray = NDArray[np.int64]
 

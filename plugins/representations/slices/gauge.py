@@ -13,8 +13,9 @@ import itertools
 from functools import cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from crystalfw.core.kernels import njit
 
 IntArray = NDArray[np.int64]
 

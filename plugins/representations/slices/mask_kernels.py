@@ -10,9 +10,9 @@ Shapes: R rows, V vocabulary, S states, N atoms, Z atomic numbers.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from crystalfw.core.kernels import njit
 from crystalfw.plugins.representations.slices.cycles import ENLARGES, MERGES, add_edge, index, new_net
 from crystalfw.plugins.representations.slices.dialects import (
     ATOMS,

@@ -6,8 +6,9 @@ Greedy algorithm in three dimensions (Semaev, CaLC 2001, LNCS 2146, 181; Nguyen 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from crystalfw.core.kernels import njit
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

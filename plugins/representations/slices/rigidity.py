@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from crystalfw.core.kernels import njit
 from crystalfw.plugins.representations.slices.bonds import half_pairs
 from crystalfw.plugins.representations.slices.encoding import BondedCrystal
 from crystalfw.plugins.representations.slices.graph import NO_LENGTH, QuotientGraph

@@ -11,8 +11,9 @@ Shapes: N atoms, E edges.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from crystalfw.core.kernels import njit
 
 IntArray = NDArray[np.int64]
 
@@ -71,6 +72,8 @@ def best_order(
     order, keys, spent = _first_leaf(root, twins, edges, labels, kinds)
     if not _is_new(_hash(keys), seen):
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    if len(_first_tie(root)) == 0:  # refinement alone has told all atoms apart
+        return order, keys
     stack = [root]
     while len(stack) > 0 and spent < MOST_REFINEMENTS:
         cells = stack.pop()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -142,3 +145,40 @@ def test_augmentation_reaches_many_descriptions() -> None:
     rng = np.random.default_rng(1)
     strings = {print_graph(random_equivalent(graph, rng)) for _ in range(200)}
     assert len(strings) > 100
+
+
+# Cs8Tl8O, 17 atoms: refinement alone tells apart what coincides in the realisation. Edges i, j, shift.
+TOLD_APART = [
+    (0, 2, 0, 0, -1), (0, 3, 0, 0, -1), (0, 4, -1, 0, 0), (0, 5, 0, 0, -1), (0, 6, 0, -1, 0), (0, 7, 0, 0, 0), (0, 9, 0, 0, -1),
+    (0, 10, 0, 0, -1), (0, 11, 0, 0, -1), (0, 12, 0, 0, 0), (0, 13, 0, -1, 0), (0, 15, -1, 0, 0), (1, 2, 0, 0, 0),
+    (1, 3, 0, 1, 0), (1, 4, 0, 0, 1), (1, 5, 1, 0, 0), (1, 6, 0, 0, 1), (1, 7, 0, 0, 1), (1, 9, 0, 1, 0), (1, 10, 0, 0, 0),
+    (1, 11, 1, 0, 0), (1, 12, 0, 0, 1), (1, 13, 0, 0, 1), (1, 15, 0, 0, 1), (2, 16, 0, 0, 0), (3, 16, 0, 0, 0),
+    (4, 16, 0, 0, 0), (5, 16, 0, 0, 0), (6, 16, 0, 0, 0), (7, 16, 0, 0, 0), (8, 12, 1, 0, 0), (8, 13, 0, 0, 0),
+    (8, 15, 0, 1, 0), (9, 10, -1, 0, 0), (9, 11, 0, -1, 0), (9, 12, 0, -1, 1), (9, 14, 0, 0, 0), (9, 15, -1, 0, 1),
+    (10, 11, 1, -1, 0), (10, 13, 0, -1, 1), (10, 14, 1, 0, 0), (10, 15, 0, 0, 1), (11, 12, 0, 0, 1), (11, 13, -1, 0, 1),
+    (11, 14, 0, 1, 0), (12, 13, -1, 0, 0), (12, 15, -1, 1, 0), (13, 15, 0, 1, 0),
+]  # fmt: skip
+
+
+def test_no_index_leaves_its_array() -> None:
+    """Compiled code reads beyond an array without a word; run as plain Python, it raises."""
+    program = (
+        "import sys, warnings, numpy as np\n"
+        "warnings.simplefilter('ignore', RuntimeWarning)  # hashes wrap around\n"
+        "from crystalfw.plugins.representations.slices.encoding import canonical_graph\n"
+        "from crystalfw.plugins.representations.slices.graph import QuotientGraph\n"
+        "edges = np.array(eval(sys.argv[1]))\n"
+        "numbers = np.array([55] * 8 + [81] * 8 + [8])\n"
+        "rng = np.random.default_rng(0)\n"
+        "for _ in range(3):\n"
+        "    order = rng.permutation(len(numbers))\n"
+        "    place = np.argsort(order)\n"
+        "    graph = QuotientGraph(numbers[order], place[edges[:, 0]], place[edges[:, 1]], edges[:, 2:])\n"
+        "    form = canonical_graph(graph)\n"
+        "    print(form.numbers.tolist(), form.i.tolist(), form.j.tolist(), form.shifts.tolist())\n"
+    )
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-c", program, repr(TOLD_APART)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(set(done.stdout.splitlines())) == 1
