@@ -9,6 +9,7 @@ Shapes: B rows, H heads, L capacity in tokens, T new tokens, K head width, F fre
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -58,7 +59,8 @@ class RaggedCache(KVCache):
             _attend_rows(*arguments, 0, rows)
         else:
             cuts = [rows * part // self._threads for part in range(self._threads + 1)]
-            parts = [_pool().submit(_attend_rows, *arguments, cuts[n], cuts[n + 1]) for n in range(self._threads)]
+            attend: Callable[..., None] = _attend_rows
+            parts = [_pool().submit(attend, *arguments, cuts[n], cuts[n + 1]) for n in range(self._threads)]
             for part in parts:
                 part.result()
         return torch.from_numpy(read).flatten(2)
