@@ -1,7 +1,6 @@
 """Round trip: which share of crystals comes back from its string, and why the others do not.
 
-Equality is pymatgen's StructureMatcher with primitive cells and volumes scaled, at the two tolerances of the field (ltol,
-stol, angle_tol): strict (0.2, 0.3, 5), pymatgen's default, and loose (0.3, 0.5, 10), CDVAE's.
+Equality is pymatgen's StructureMatcher at the two tolerances of the field (core/matcher.py).
 """
 
 from __future__ import annotations
@@ -9,10 +8,10 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.matcher import TOLERANCES, matcher
 from crystalfw.core.progress import Progress
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Crystals that are encoded and decoded together."""
-TOLERANCES = {"strict": (0.2, 0.3, 5.0), "loose": (0.3, 0.5, 10.0)}
 NO_MATCH = "decoded, but another crystal"
 
 
@@ -48,21 +46,10 @@ def _equal(one: Crystal, other: Crystal) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pymatgen warns for elements without electronegativity
         first, second = one.structure, other.structure
-        for name in TOLERANCES:
-            if _matcher(name).fit(first, second):
+        for name in ("strict", "loose"):
+            if matcher(name).fit(first, second):
                 return name
     return NO_MATCH
-
-
-@cache
-def _matcher(name: str) -> Any:
-    from pymatgen.analysis.structure_matcher import ElementComparator, StructureMatcher
-
-    ltol, stol, angle_tol = TOLERANCES[name]
-    return StructureMatcher(
-        ltol=ltol, stol=stol, angle_tol=angle_tol, primitive_cell=True, scale=True, attempt_supercell=False,
-        comparator=ElementComparator(),
-    )  # fmt: skip
 
 
 def summary(counts: Counter[str]) -> list[str]:

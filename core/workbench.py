@@ -16,9 +16,6 @@ from typing import IO, Any
 
 from crystalfw.core.executor import PROCESSES, map_ordered, open_executor, spreads, window, worker_count
 from crystalfw.core.progress import Progress
-from crystalfw.core.timelimit import TimeLimitExceeded, time_limit
-
-__all__ = ["TimeLimitExceeded", "Workbench", "time_limit"]
 
 _FEW = 64
 """Fewer open items than this are done in the calling process: starting workers would take longer."""

@@ -16,7 +16,8 @@ import numpy as np
 from crystalfw.core.crystal import Crystal, FloatArray
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.core.workbench import TimeLimitExceeded, Workbench, time_limit
+from crystalfw.core.timelimit import TimeLimitExceeded, time_limit
+from crystalfw.core.workbench import Workbench
 from crystalfw.plugins.metrics.fingerprints import composition_fingerprint, scaled, structure_fingerprint
 from crystalfw.plugins.metrics.geometry import Packed, digest, pack, share, unpack
 from crystalfw.plugins.metrics.validity import compositional_problems, structural_problem

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.workbench import TimeLimitExceeded, Workbench, time_limit
+from crystalfw.core.matcher import matcher
+from crystalfw.core.timelimit import TimeLimitExceeded, time_limit
+from crystalfw.core.workbench import Workbench
 from crystalfw.plugins.metrics.geometry import Packed, by_composition, digest, pack
-from crystalfw.plugins.metrics.matching import matcher, reduced
+from crystalfw.plugins.metrics.matching import reduced
 
 Key = Callable[[Crystal], str]
 

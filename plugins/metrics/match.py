@@ -15,8 +15,9 @@ from typing import Any
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Metric, Sample
+from crystalfw.core.matcher import TOLERANCES
 from crystalfw.plugins.metrics.geometry import by_composition, mean, reduced_composition, share
-from crystalfw.plugins.metrics.matching import TOLERANCES, Pair, PairResult, compare_pairs, tolerance_record
+from crystalfw.plugins.metrics.matching import Pair, PairResult, compare_pairs, tolerance_record
 from crystalfw.plugins.metrics.validity import compositional_problems, structural_problem
 
 _NO_MATCH = PairResult({"loose": None, "strict": None})

@@ -1,25 +1,23 @@
 """pymatgen's StructureMatcher on many pairs: in parallel, each pair under a time limit, every answer kept.
 
-Tolerances as the field uses them: `loose` (CDVAE, DiffCSP) and `strict` (pymatgen's default, MatterGen). A pair that runs
-out of time, or on which the matcher fails, counts as not matching and is counted by name.
+A pair that runs out of time, or on which the matcher fails, counts as not matching and is counted by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.workbench import TimeLimitExceeded, Workbench, time_limit
+from crystalfw.core.matcher import TOLERANCES, matcher
+from crystalfw.core.timelimit import TimeLimitExceeded, time_limit
+from crystalfw.core.workbench import Workbench
 from crystalfw.plugins.metrics.geometry import Packed, digest, pack, unpack
 
 if TYPE_CHECKING:
-    from pymatgen.analysis.structure_matcher import StructureMatcher
+    from pymatgen.core import Structure
 
-TOLERANCES: dict[str, tuple[float, float, float]] = {"loose": (0.3, 0.5, 10.0), "strict": (0.2, 0.3, 5.0)}
-"""Name -> (ltol, stol, angle_tol in degrees)."""
 Pair = tuple[Crystal, Crystal]
 
 
@@ -47,15 +45,6 @@ def compare_pairs(bench: Workbench, label: str, pairs: Sequence[Pair], limit: fl
     return [PairResult(dict(zip(("loose", "strict"), answer[:2], strict=True)), answer[2]) for answer in answers]
 
 
-@cache
-def matcher(tolerance: str) -> StructureMatcher:
-    """The matcher of a tolerance: primitive cells, volumes scaled, no supercells (pymatgen's and the field's setting)."""
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-
-    ltol, stol, angle_tol = TOLERANCES[tolerance]
-    return StructureMatcher(ltol=ltol, stol=stol, angle_tol=angle_tol, primitive_cell=True, scale=True)
-
-
 def _compare(item: tuple[Packed, Packed, float]) -> list[Any]:
     first, second, limit = item
     found: list[float | None] = [None, None]
@@ -78,6 +67,3 @@ def reduced(packed: Packed) -> Structure:
     """The Niggli-reduced primitive structure that the matcher compares; done once per crystal instead of once per pair."""
     return unpack(packed).get_reduced_structure(reduction_algo="niggli").get_primitive_structure()
 
-
-if TYPE_CHECKING:
-    from pymatgen.core import Structure

@@ -8,9 +8,10 @@ from typing import Any
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import Metric, Sample
+from crystalfw.core.matcher import TOLERANCES
 from crystalfw.plugins.metrics.equality import find_equal, group_equal
 from crystalfw.plugins.metrics.geometry import reduced_composition, share
-from crystalfw.plugins.metrics.matching import TOLERANCES, tolerance_record
+from crystalfw.plugins.metrics.matching import tolerance_record
 
 
 class Novelty(Metric):

@@ -19,7 +19,7 @@ import numpy as np
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.core.workbench import TimeLimitExceeded, time_limit
+from crystalfw.core.timelimit import TimeLimitExceeded, time_limit
 from crystalfw.plugins.metrics.equality import find_equal, group_equal
 from crystalfw.plugins.metrics.geometry import Packed, digest, pack, share, unpack
 from crystalfw.plugins.metrics.validity import structural_problem

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from crystalfw.core.workbench import TimeLimitExceeded, Workbench, time_limit
+from crystalfw.core.timelimit import TimeLimitExceeded, time_limit
+from crystalfw.core.workbench import Workbench
 
 
 def square(value: int) -> int:

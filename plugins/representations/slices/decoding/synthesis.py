@@ -15,21 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any
 
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import Decoded
+from crystalfw.core.matcher import matcher
 from crystalfw.plugins.representations.slices.bonds import half_pairs
 from crystalfw.plugins.representations.slices.decoding.decoder import DecoderConfig, decode_graphs
 from crystalfw.plugins.representations.slices.dialects import Dialect
 from crystalfw.plugins.representations.slices.encoding import BondedCrystal, EncodeError, canonical_graph, with_lengths
 from crystalfw.plugins.representations.slices.graph import NO_LENGTH, QuotientGraph, normalised
 from crystalfw.plugins.representations.slices.rigidity import Stiffening, stiffened, stiffening
-
-STRICT, LOOSE = (0.2, 0.3, 5.0), (0.3, 0.5, 10.0)
 
 
 @dataclass(frozen=True)
@@ -143,23 +140,8 @@ def compare(crystal: BondedCrystal, outcome: Decoded) -> Agreement:
         return NOTHING
     reference = Crystal(lattice=crystal.lattice, frac_coords=crystal.frac_coords, numbers=crystal.graph.numbers)
     structures = reference.structure, outcome.crystal.structure
-    for score, tolerances in ((2, STRICT), (1, LOOSE)):
-        found = _matcher(*tolerances).get_rms_dist(*structures)
+    for score, tolerance in ((2, "strict"), (1, "loose")):
+        found = matcher(tolerance).get_rms_dist(*structures)
         if found is not None:
             return Agreement(score, float(found[0]))
     return NOTHING
-
-
-@cache
-def _matcher(ltol: float, stol: float, angle_tol: float) -> Any:
-    from pymatgen.analysis.structure_matcher import ElementComparator, StructureMatcher
-
-    return StructureMatcher(
-        ltol=ltol,
-        stol=stol,
-        angle_tol=angle_tol,
-        primitive_cell=True,
-        scale=True,
-        attempt_supercell=False,
-        comparator=ElementComparator(),
-    )
