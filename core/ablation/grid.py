@@ -21,12 +21,12 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from crystalfw.core.errors import RecipeError
 from crystalfw.core.recipe.document import Mistakes, Node, Where, parse, read_document
+from crystalfw.core.recipe.load import installed_grids
 
 DEFAULT_MEASURES = {
     "val_loss": "lower",
@@ -101,7 +101,7 @@ def load_grid(path: str | Path, overrides: Sequence[str] = (), baseline: Sequenc
         given = dict(_setting(text) for text in overrides)
     except Mistakes as error:
         raise RecipeError([f"{where}: {what}" for where, what in error.found]) from error
-    return _Reader(path, root, given, [text.partition("=")[::2] for text in baseline]).grid()
+    return _Reader(path, root, given, dict(text.partition("=")[::2] for text in baseline)).grid()
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -117,17 +117,15 @@ def _find(path: str | Path) -> Path:
     given = Path(path)
     if given.is_file():
         return given
-    spec = find_spec("crystalfw.recipes")
-    folders = [Path(folder) / "ablations" for folder in (spec.submodule_search_locations or ())] if spec else []
-    installed = {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+    installed = installed_grids()
     if str(path) in installed:
         return installed[str(path)]
     raise RecipeError([f"{path}: no such grid file. Installed grids: {', '.join(installed) or 'none'}"])
 
 
 class _Reader:
-    def __init__(self, path: Path, root: Node, overrides: Mapping[str, Any], baseline: Sequence[tuple[str, str]] = ()) -> None:
-        self.path, self.overrides, self.baseline, self.mistakes = path, overrides, dict(baseline), list[str]()
+    def __init__(self, path: Path, root: Node, overrides: Mapping[str, Any], baseline: Mapping[str, str]) -> None:
+        self.path, self.overrides, self.baseline, self.mistakes = path, overrides, baseline, list[str]()
         content = root.plain()
         self.content: dict[str, Any] = content if isinstance(content, dict) else {}
         self.places = {key: str(node.where) for key, node in root.value.items()} if self.content else {}

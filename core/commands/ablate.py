@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threads < 1:
         raise CrystalfwError(f"--threads must be 1 or more; got {args.threads}")
     if args.show:
-        return _list(args.grid, args.overrides)
+        return _list(args.grid, args.overrides, args.baseline)
     out = Path(args.out) if args.out else Path("runs") / load_grid(args.grid).name
     devices = [device for device in args.devices.split(",") if device.strip()]
     study = run_ablation(
@@ -65,11 +65,11 @@ def run(args: argparse.Namespace) -> int:
     return 1 if study.failures else 0
 
 
-def _list(path: str, overrides: Sequence[str]) -> int:
+def _list(path: str, overrides: Sequence[str], baseline: Sequence[str]) -> int:
     from crystalfw.core.ablation.grid import load_grid
     from crystalfw.core.ablation.parameters import count_parameters, equalise
 
-    grid = load_grid(path, overrides)
+    grid = load_grid(path, overrides, baseline)
     cells = grid.cells if grid.equal_parameters is None else equalise(grid.base, grid.cells, grid.equal_parameters)
     print(f"{len(cells)} cells x {len(grid.seeds)} seeds from {grid.base}")
     for index, cell in enumerate(cells):

@@ -15,6 +15,9 @@ from crystalfw.core.recipe.merge import apply_override, read_with_bases
 from crystalfw.core.registry import Registry
 from crystalfw.core.schema import Recipe
 
+GRIDS = "ablations"
+"""Sub-folder of recipes/ that holds grids."""
+
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> Recipe:
     """Read a recipe, lay it over what it `extends`, apply overrides `a.b=c`, check every key and every option.
@@ -66,12 +69,21 @@ def find_recipe(path: str | Path) -> Path:
 
 def installed_recipes() -> dict[str, Path]:
     """Name -> file of the recipes that come with crystalfw; those in sub-folders as `folder/name`. Grids are no recipes."""
+    return {name: file for name, file in _installed().items() if file.parent.name != GRIDS}
+
+
+def installed_grids() -> dict[str, Path]:
+    """Name -> file of the grids for `crystalfw ablate` that come with crystalfw."""
+    return {file.stem: file for file in _installed().values() if file.parent.name == GRIDS}
+
+
+def _installed() -> dict[str, Path]:
+    """Every YAML file that comes with crystalfw, by its place below recipes/."""
     from importlib.util import find_spec
 
     spec = find_spec("crystalfw.recipes")
     folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
-    files = [(folder, file) for folder in folders for file in folder.rglob("*.yaml") if file.parent.name != "ablations"]
-    found = {file.relative_to(folder).with_suffix("").as_posix(): file for folder, file in files}
+    found = {file.relative_to(top).with_suffix("").as_posix(): file for top in folders for file in top.rglob("*.yaml")}
     return dict(sorted(found.items(), key=lambda pair: ("/" in pair[0], pair[0])))
 
 

@@ -21,6 +21,7 @@ from crystalfw.core.ablation.parameters import count_parameters, equalise
 from crystalfw.core.ablation.results import Result, figures_of
 from crystalfw.core.ablation.statistics import Difference, compare, paired_bootstrap, t_interval, verdict
 from crystalfw.core.ablation.study import summarise
+from crystalfw.core.cli import main
 from crystalfw.core.errors import RecipeError
 from tests.plugins.metrics.crystals import rock_salt
 
@@ -64,6 +65,12 @@ def test_another_baseline(grid_path):
     assert load_grid(grid_path, (), ["conditioning=cross attention", "model.memory=tokens"]).baseline == 2
     with pytest.raises(RecipeError, match=r"no cell has .*; cells: additive, pooled; cross attention, pooled"):
         load_grid(grid_path, (), ["conditioning=addition"])
+
+
+def test_the_list_of_cells_names_the_baseline_asked_for(grid_path, capsys):
+    assert main(["ablate", str(grid_path), "--list", "--baseline", "conditioning=cross attention"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "baseline" in line]
+    assert line.startswith("cross attention, pooled")
 
 
 def test_all_mistakes_of_a_grid_at_once(tmp_path):
