@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from crystalfw.core.errors import CheckpointError
-from crystalfw.core.files import write_atomically
+from crystalfw.core.files import temporary_name, write_atomically
 
 FORMAT = 1
 MAGIC = b"crystalfw-checkpoint"
@@ -40,7 +40,7 @@ def save(path: Path, payload: dict[str, Any], *, keep: Path | None = None) -> No
 
 def _keep(path: Path, keep: Path) -> None:
     """A second name for a file; at every moment there is a whole file under both names."""
-    temporary = keep.with_name(f".{keep.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(keep)
     temporary.unlink(missing_ok=True)
     try:
         os.link(path, temporary)

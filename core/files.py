@@ -6,9 +6,22 @@ import os
 from pathlib import Path
 
 
+def temporary_name(path: Path) -> Path:
+    """A name beside the path for what is not whole yet, one for each process; `rundir.clear_temporaries` knows it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def link_atomically(link: Path, target: str) -> None:
+    """Point a symbolic link to a name in its own folder, so that it never is missing in between."""
+    temporary = temporary_name(link)
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a crash leaves either the old or the new content, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
         with temporary.open("wb") as file:
             file.write(data)

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from crystalfw.core.files import link_atomically
 from crystalfw.core.recipe import expand
 from crystalfw.core.schema import Recipe
 
@@ -24,10 +25,7 @@ def remember(recipe: Recipe, run_dir: Path) -> None:
     """Note which folder this job made for the recipe; nothing outside of SLURM."""
     note = _note(recipe)
     if note is not None:
-        temporary = note.with_name(f"{note.name}.{os.getpid()}")
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(run_dir.name)
-        temporary.replace(note)
+        link_atomically(note, run_dir.name)
 
 
 def earlier(recipe: Recipe) -> Path | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from crystalfw.core.errors import CrystalfwError, DataError
+from crystalfw.core.files import link_atomically
 from crystalfw.core.schema import Recipe
 
 
@@ -28,10 +28,7 @@ def new_run_dir(recipe: Recipe) -> Path:
             raise DataError(f"{base}: cannot make a run folder there ({error.strerror}); set run_dir=FOLDER") from error
     link = base / recipe.name
     if link.is_symlink() or not link.exists():
-        temporary = base / f".{recipe.name}.{os.getpid()}.link"
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(run_dir.name)
-        temporary.replace(link)
+        link_atomically(link, run_dir.name)
     return run_dir
 
 
