@@ -18,29 +18,26 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data.work import check_sound, parsed
+from crystalfw.core.data.work import listed, read_sound
 from crystalfw.core.discovery import registry
-from crystalfw.core.errors import CrystalfwError, DataError, PluginError, Reject
+from crystalfw.core.errors import CrystalfwError, DataError, PluginError
 from crystalfw.core.executor import PROCESSES
 from crystalfw.core.interfaces import Metric, Rejected, Sample
 from crystalfw.core.progress import track
 from crystalfw.core.provenance import versions
 from crystalfw.core.registry import make_config
-from crystalfw.core.samples import is_sample_table, read_samples
+from crystalfw.core.samples import MOST_ATOMS, is_sample_table, read_samples
 from crystalfw.core.schema import ComponentSpec, EvaluateSection
-from crystalfw.core.textlines import printable
 from crystalfw.core.workbench import Workbench
 
 FORMAT = 1
-MOST_ATOMS = 2_000
-"""Foreign crystals with more atoms count as unreadable: comparing two of them takes minutes."""
 _STORE = "metrics.partial.jsonl"
 Crystals = str | Path | Sequence[Crystal] | None
 
@@ -245,18 +242,8 @@ def _read_source(path: Path, part: str | None) -> Iterator[Crystal | Rejected]:
     parts = source.parts()
     for name in (part,) if part in parts else parts:
         for record in source.records(name):
-            yield sound(parsed(source, record), record.file, record.row)
-
-
-def sound(item: Crystal | Rejected, file: str, row: int | None) -> Crystal | Rejected:
-    """The crystal where metrics can compute with it: finite, no flat cell, known elements."""
-    if isinstance(item, Rejected):
-        return replace(item, id=printable(item.id), reason=printable(item.reason))
-    try:
-        check_sound(item, most_atoms=MOST_ATOMS)
-    except Reject as error:
-        return Rejected(file, row, printable(item.id), error.reason)
-    return item
+            item = read_sound(source, record, most_atoms=MOST_ATOMS)
+            yield listed(item) if isinstance(item, Rejected) else item
 
 
 def _canonical_key() -> Callable[[Crystal], str] | None:

@@ -38,7 +38,7 @@ COLUMNS = (
 )  # fmt: skip
 STATUSES = ("ok", "parse", "graph", "decode", "finalize", "read", "repeat")
 MOST_ATOMS = 2_000
-"""Crystals of a table with more atoms count as unreadable."""
+"""Samples with more atoms count as unreadable: comparing two of them takes minutes."""
 _HEADER = ",".join(COLUMNS) + "\n"
 _STATUS_OF_REASON = {"parse": "parse", "unfinished": "parse", "grammar": "parse", "graph": "graph", "finalize": "finalize"}
 _LARGEST_FIELD = 64 * 1024 * 1024

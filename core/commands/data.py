@@ -95,20 +95,14 @@ class _Reader:
 
     def crystals(self) -> Iterator[tuple[str, Crystal]]:
         """(part, crystal); raises DataError where there is none at all."""
-        from crystalfw.core.data.work import check_sound, parsed
-        from crystalfw.core.errors import Reject
+        from crystalfw.core.data.work import read_sound
         from crystalfw.core.interfaces import Rejected
         from crystalfw.core.progress import Progress
 
         progress = Progress("read", None)
         for part in self.source.parts():
             for record in self.source.records(part):
-                item = parsed(self.source, record)
-                if not isinstance(item, Rejected):
-                    try:
-                        check_sound(item, most_atoms=self.max_atoms)
-                    except Reject as error:
-                        item = Rejected(record.file, record.row, item.id, error.reason)
+                item = read_sound(self.source, record, most_atoms=self.max_atoms)
                 if isinstance(item, Rejected):
                     self._set_aside(item)
                 else:

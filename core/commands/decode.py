@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from crystalfw.core.commands._rows import chunks, run_rows, summary
+from crystalfw.core.commands._workers import add_worker_arguments
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Representation
@@ -46,8 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--symmetrise", action="store_true", help="put every crystal onto its space group (spglib)")
     parser.add_argument("--relax", action="store_true", help="relax every crystal with CHGNet (pip install 'crystalfw[relax]')")
     parser.add_argument("--representation", default="slices", help="which representation (default slices)")
-    parser.add_argument("--workers", type=int, default=0, help="processes; 0 takes all cores")
-    parser.add_argument("--executor", default="processes", help="`processes`, `dask`, `dask:ADDRESS`, or a plugin's")
+    add_worker_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:

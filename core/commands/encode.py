@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from crystalfw.core.commands._rows import chunks, run_rows, summary
+from crystalfw.core.commands._workers import add_worker_arguments
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data.work import LONGEST_ID, check_sound, parsed
+from crystalfw.core.data.work import read_sound
 from crystalfw.core.discovery import registry
-from crystalfw.core.errors import Reject
 from crystalfw.core.interfaces import Record, Rejected, Representation, Source
 from crystalfw.core.rowfile import RowFile
 from crystalfw.core.textlines import printable
@@ -43,8 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-atoms", type=int, help="largest cell (default 64)")
     parser.add_argument("--part", help="of a data set with parts only this one: train, val or test")
     parser.add_argument("--representation", default="slices", help="which representation (default slices)")
-    parser.add_argument("--workers", type=int, default=0, help="processes; 0 takes all cores")
-    parser.add_argument("--executor", default="processes", help="`processes`, `dask`, `dask:ADDRESS`, or a plugin's")
+    add_worker_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,7 +87,7 @@ def _unpack(payload: bytes) -> tuple[Source, Representation]:
 def encode_records(payload: bytes, records: list[Record]) -> list[list[str]]:
     """One row for every record, in order."""
     source, representation = _unpack(payload)
-    items = [sound(source, record) for record in records]
+    items = [read_sound(source, record, most_atoms=MOST_ATOMS) for record in records]
     outcomes = iter(representation.encode([item for item in items if isinstance(item, Crystal)]))
     rows = []
     for record, item in zip(records, items, strict=True):
@@ -100,17 +99,6 @@ def encode_records(payload: bytes, records: list[Record]) -> list[list[str]]:
         why = "" if outcome.ok else _line(representation.reasons.get(outcome.reason, outcome.reason))
         rows.append([name, outcome.string, str(item.n_atoms), outcome.reason or "ok", why])
     return rows
-
-
-def sound(source: Source, record: Record) -> Crystal | Rejected:
-    """The crystal of a record, or why there is none that can be worked with."""
-    item = parsed(source, record)
-    if isinstance(item, Crystal):
-        try:
-            check_sound(item, most_atoms=MOST_ATOMS)
-        except Reject as error:
-            return Rejected(record.file, record.row, item.id[:LONGEST_ID], error.reason)
-    return item
 
 
 def _line(text: Any) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from crystalfw.core.commands._workers import add_worker_arguments
 from crystalfw.core.errors import DataError
 from crystalfw.core.schema import ComponentSpec, EvaluateSection
 
@@ -26,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="FOLDER", help="where metrics.json and report.html go; the samples' folder if not given"
     )
-    parser.add_argument("--workers", type=int, default=0, help="processes; 0 takes all cores")
-    parser.add_argument("--executor", default="processes", help="`processes`, `dask`, `dask:ADDRESS`, or a plugin's")
+    add_worker_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -121,7 +121,7 @@ def process(job: Job, part: str, first_row: int, records: Sequence[Record]) -> B
     parts = [PARTS.index(assign_part(part, crystal, job.cut)) for _, _, crystal in kept]
     return make_block(
         crystals=[crystal for _, _, crystal in kept], parts=parts, rows=[row for row, _, _ in kept], tokens=tokens,
-        neighbours=neighbours, rejected=[_written(item) for item in rejected], records=len(records),
+        neighbours=neighbours, rejected=[listed(item) for item in rejected], records=len(records),
     )  # fmt: skip
 
 
@@ -135,7 +135,19 @@ def parsed(source: Source, record: Record) -> Crystal | Rejected:
         return Rejected(record.file, record.row, "", f"parser failed: {type(error).__name__}: {error}")
 
 
-def _written(item: Rejected) -> Rejected:
+def read_sound(source: Source, record: Record, *, most_atoms: int) -> Crystal | Rejected:
+    """The crystal of a record, or why there is none that can be worked with."""
+    item = parsed(source, record)
+    if isinstance(item, Rejected):
+        return item
+    try:
+        check_sound(item, most_atoms=most_atoms)
+    except Reject as error:
+        return Rejected(record.file, record.row, item.id, error.reason)
+    return item
+
+
+def listed(item: Rejected) -> Rejected:
     """The item as it can be listed: ids and reasons quote files from strangers."""
     return Rejected(printable(item.file, 4096), item.row, printable(item.id), printable(item.reason))
 
