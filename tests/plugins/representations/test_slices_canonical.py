@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -163,11 +164,11 @@ TOLD_APART = [
 def test_no_index_leaves_its_array() -> None:
     """Compiled code reads beyond an array without a word; run as plain Python, it raises."""
     program = (
-        "import sys, warnings, numpy as np\n"
+        "import json, sys, warnings, numpy as np\n"
         "warnings.simplefilter('ignore', RuntimeWarning)  # hashes wrap around\n"
         "from crystalfw.plugins.representations.slices.encoding import canonical_graph\n"
         "from crystalfw.plugins.representations.slices.graph import QuotientGraph\n"
-        "edges = np.array(eval(sys.argv[1]))\n"
+        "edges = np.array(json.loads(sys.argv[1]))\n"
         "numbers = np.array([55] * 8 + [81] * 8 + [8])\n"
         "rng = np.random.default_rng(0)\n"
         "for _ in range(3):\n"
@@ -178,7 +179,7 @@ def test_no_index_leaves_its_array() -> None:
         "    print(form.numbers.tolist(), form.i.tolist(), form.j.tolist(), form.shifts.tolist())\n"
     )
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
-    command = [sys.executable, "-c", program, repr(TOLD_APART)]
+    command = [sys.executable, "-c", program, json.dumps(TOLD_APART)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(set(done.stdout.splitlines())) == 1
