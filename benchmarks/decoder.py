@@ -14,14 +14,13 @@ transformers is needed for the comparison only: pip install transformers.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from decoder_common import REPRESENTATION, VOCABULARY, decoder, fastest, hugging_face
+from decoder_common import REPRESENTATION, VOCABULARY, decoder, fastest, hugging_face, run_command
 from torch import Tensor
 
 from crystalfw.core.interfaces import Ports
@@ -193,15 +192,11 @@ COMMANDS = {f.__name__: f for f in (sample, steps, mask, batches, valid)}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--count", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 16, 64, 128])
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    COMMANDS[arguments.command](arguments)
+    run_command(parser, COMMANDS)
 
 
 if __name__ == "__main__":

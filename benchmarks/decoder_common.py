@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +146,12 @@ def their_loss(model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
         return loss
 
     return loss_of
+
+
+def run_command(parser: argparse.ArgumentParser, commands: Mapping[str, Callable[[argparse.Namespace], None]]) -> None:
+    """Run the command that the command line names, on one thread and without the network."""
+    parser.add_argument("command", choices=commands)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    commands[arguments.command](arguments)

@@ -12,7 +12,6 @@ transformers is needed for `train` and `yardstick`; a C++ compiler for the compi
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from decoder_common import (
     our_loss,
     padded,
     pools,
+    run_command,
     strings_of,
     their_loss,
     training_step,
@@ -153,7 +153,6 @@ COMMANDS = {f.__name__: f for f in (fit, train, yardstick, scaling, one)}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--crystals", type=int, default=4000)
@@ -162,10 +161,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--size", type=int, nargs=4)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    COMMANDS[arguments.command](arguments)
+    run_command(parser, COMMANDS)
 
 
 if __name__ == "__main__":
