@@ -1,6 +1,7 @@
 """The equivariant encoder, measured: its laws on real crystals, speed and memory beside e3nn, scaling, start-up.
 
   python benchmarks/encoder.py laws --data DATA --crystals 500   # every symmetry, float64, of each of two sets
+  python benchmarks/encoder.py predictions RUN --crystals 300    # the same of what a trained run predicts
   python benchmarks/encoder.py speed --data DATA --crystals 16   # forward + backward beside e3nn (and NequIP if installed)
   python benchmarks/encoder.py memory --data DATA --crystals 64  # peak memory of a step, each in a process of its own
   python benchmarks/encoder.py scaling --data DATA               # 1,000 to 50,000 atoms a batch
@@ -14,6 +15,7 @@ fastest taken: a shared machine only ever adds. Every command prints a Markdown 
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import subprocess
 import sys
@@ -29,6 +31,7 @@ import torch
 from crystalfw.core import Crystal, CrystalBatch, Memory
 from crystalfw.core.discovery import registry
 from crystalfw.core.testing import encoder_crystals as equivalent
+from crystalfw.core.trained import Trained
 
 HERE = Path(__file__).parent
 LARGE = {"multiplicities": (64, 32, 16)}
@@ -135,6 +138,29 @@ def encode(encoder: torch.nn.Module, items: list[Crystal]) -> Memory:
     """Memory in float64, without gradients."""
     with torch.no_grad():
         return encoder(CrystalBatch.from_crystals(items, torch.float64))
+
+
+def predictions(args: argparse.Namespace) -> None:
+    """The largest change of a trained run's predictions, by law: as users call it (float32), and the network in float64."""
+    model = Trained.load(args.run)
+    exact = copy.deepcopy(model.generator).double()
+    rng = np.random.default_rng(0)
+    items = crystals(args.data, "mp_20", args.crystals)
+    changed = [{law: other for law, (other, _) in equivalents(crystal, rng).items()} for crystal in items]
+
+    def network(given: list[Crystal]) -> dict[str, np.ndarray]:
+        with torch.inference_mode():
+            batch = CrystalBatch.from_crystals(given, torch.float64).with_edges(exact.encoder.cutoff or 0.0)
+            return {name: found.numpy() for name, found in exact.decoder.predict(exact.memory(batch)).items()}
+
+    rows = []
+    for name, predict in (("predict, float32", model.predict), ("network, float64", network)):
+        expected = predict(items)
+        found = {law: predict([other[law] for other in changed]) for law in changed[0]}
+        for column, values in expected.items():
+            worst = [f"{np.abs(other[column] - values).max():.1e}" for other in found.values()]
+            rows.append((name, column, len(items), f"{np.std(values):.2f}", *worst))
+    print(table(("by", "column", "crystals", "standard deviation", *changed[0]), *rows))
 
 
 # --- speed ----------------------------------------------------------------------------------------------------------
@@ -311,8 +337,9 @@ def neighbours(args: argparse.Namespace) -> None:
 def main() -> None:
     """Parse and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = {f.__name__: f for f in (laws, speed, memory, _memory, scaling, startup, neighbours)}
+    commands = {f.__name__: f for f in (laws, predictions, speed, memory, _memory, scaling, startup, neighbours)}
     parser.add_argument("command", choices=list(commands))
+    parser.add_argument("run", nargs="?", type=Path, help="run folder of a property predictor, for `predictions`")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with mp_20, mpts_52, ...")
     parser.add_argument("--crystals", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=7)

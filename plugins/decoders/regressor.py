@@ -75,7 +75,7 @@ class Regressor(Decoder):
 
     def predict(self, memory: Memory) -> dict[str, Tensor]:
         """Each target (B,) in its column's unit."""
-        values_BY = self.mlp(memory.pooled).float() * self.std_Y + self.mean_Y
+        values_BY = self.mlp(memory.pooled) * self.std_Y + self.mean_Y  # float32 or better: that of the statistics
         return dict(zip(self.targets, values_BY.unbind(1), strict=True))
 
     def loss(self, batch: TrainBatch, memory: Memory, ports: Ports) -> Loss:
