@@ -6,7 +6,6 @@ Exit codes: 0 done; 1 the work failed or was interrupted; 2 something in the req
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from crystalfw.core.errors import CrystalfwError, Interrupted
+from crystalfw.core.suggest import did_you_mean
 
 COMMANDS = {
     "run": "train, sample, evaluate and report, as a recipe says",
@@ -87,8 +87,7 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     command, *rest = arguments
     if command not in COMMANDS:
-        near = difflib.get_close_matches(command, COMMANDS, n=1, cutoff=0.5)
-        hint = f"Did you mean '{near[0]}'?" if near else f"Commands: {', '.join(COMMANDS)}."
+        hint = did_you_mean(command, COMMANDS, "Commands", cutoff=0.5)
         raise CrystalfwError(f"crystalfw has no command '{command}'. {hint}")
     return run_command(command, rest)
 

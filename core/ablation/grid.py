@@ -16,7 +16,6 @@ measures: {val_loss: lower, match.strict.n=1: higher}
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from typing import Any
 from crystalfw.core.errors import RecipeError
 from crystalfw.core.recipe.document import Mistakes, Node, Where, parse, read_document
 from crystalfw.core.recipe.load import installed_grids
+from crystalfw.core.suggest import did_you_mean
 
 DEFAULT_MEASURES = {
     "val_loss": "lower",
@@ -120,7 +120,7 @@ def _find(path: str | Path) -> Path:
     installed = installed_grids()
     if str(path) in installed:
         return installed[str(path)]
-    raise RecipeError([f"{path}: no such grid file. Installed grids: {', '.join(installed) or 'none'}"])
+    raise RecipeError([f"{path}: no such grid file. {did_you_mean(str(path), installed, 'Installed grids')}"])
 
 
 class _Reader:
@@ -237,9 +237,7 @@ class _Reader:
     def _keys(self, given: Mapping[str, Any], known: Sequence[str], prefix: str) -> None:
         for key in given:
             if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1)
-                hint = f"Did you mean '{near[0]}'?" if near else f"Keys: {', '.join(known)}."
-                self._say(f"{prefix}{key}", f"there is no such key. {hint}")
+                self._say(f"{prefix}{key}", f"there is no such key. {did_you_mean(str(key), known, 'Keys')}")
 
     def _mapping(self, where: str, value: Any) -> dict[str, Any]:
         if isinstance(value, dict):

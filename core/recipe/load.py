@@ -14,6 +14,7 @@ from crystalfw.core.recipe.document import Mistakes, Node, Where
 from crystalfw.core.recipe.merge import apply_override, read_with_bases
 from crystalfw.core.registry import Registry
 from crystalfw.core.schema import Recipe
+from crystalfw.core.suggest import did_you_mean
 
 GRIDS = "ablations"
 """Sub-folder of recipes/ that holds grids."""
@@ -64,7 +65,7 @@ def find_recipe(path: str | Path) -> Path:
     if given.is_dir() and (given / "recipe.yaml").is_file():
         return given / "recipe.yaml"
     reason = "is a folder without recipe.yaml" if given.is_dir() else "no such recipe"
-    raise RecipeError([f"{path}: {reason}.\n  Installed recipes: {', '.join(installed) or 'none'}."])
+    raise RecipeError([f"{path}: {reason}.\n  {did_you_mean(name, installed, 'Installed recipes')}"])
 
 
 def installed_recipes() -> dict[str, Path]:

@@ -66,4 +66,3 @@ def _compare(item: tuple[Packed, Packed, float]) -> list[Any]:
 def reduced(packed: Packed) -> Structure:
     """The Niggli-reduced primitive structure that the matcher compares; done once per crystal instead of once per pair."""
     return unpack(packed).get_reduced_structure(reduction_algo="niggli").get_primitive_structure()
-

@@ -58,6 +58,8 @@ def test_overview_and_version(capsys):
         (["qqqqqqqq"], "crystalfw has no command 'qqqqqqqq'. Commands: run, "),
         (["run"], "which recipe? Give a file, or one of:"),
         (["run", "nowhere.yaml"], "nowhere.yaml: no such recipe"),
+        (["run", "xatn"], "xatn: no such recipe.\n  Did you mean 'xattn'?"),
+        (["ablate", "reconstrction"], "no such grid file. Did you mean 'reconstruction'?"),
         (["run", "--resume", "nowhere"], "nowhere: no such run folder"),
         (["run", "--resume", ".", "fit.steps=3"], "--resume takes the recipe from the run folder"),
         (["describe", "encoder", "equivarient"], "Did you mean 'equivariant'"),

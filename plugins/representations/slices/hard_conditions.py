@@ -5,7 +5,6 @@ Shapes: Z atomic numbers.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.errors import ConditionError
+from crystalfw.core.suggest import did_you_mean
 from crystalfw.plugins.representations.slices.charge_balance import balanced, is_neutral
 from crystalfw.plugins.representations.slices.dialects import ELEMENTS
 
@@ -75,9 +75,7 @@ def read_conditions(asked: Mapping[str, Any], ids: Mapping[str, int], max_atoms:
     """Check the conditions of one string; raises ConditionError naming the one that is unknown or cannot be met."""
     for name in asked:
         if name not in CONDITIONS:
-            near = difflib.get_close_matches(name, CONDITIONS, n=1)
-            hint = f"Did you mean '{near[0]}'?" if near else f"There are {', '.join(CONDITIONS)}."
-            raise ConditionError(f"no hard condition called '{name}'. {hint}")
+            raise ConditionError(f"no hard condition called '{name}'. {did_you_mean(name, CONDITIONS, 'There are')}")
     text = ", ".join(f"{name}={value}" for name, value in asked.items())
     lower_Z, upper_Z = np.zeros(N_NUMBERS, dtype=np.int16), np.full(N_NUMBERS, UNBOUNDED, dtype=np.int16)
     upper_Z[0] = 0
