@@ -101,21 +101,27 @@ def load_encoder(generator: Generator, run: Path) -> None:
         raise CheckpointError(f"{run}: its encoder does not fit this recipe's model.encoder: {error}") from error
 
 
-def _prepare(fabric: Fabric, recipe: Recipe, parts: Parts, generator: Generator, say: Say) -> Dataset:
-    def do(progress: ReportProgress | None) -> Dataset:
-        return prepare(
-            recipe.data, parts.source, parts.prepare, parts.representation if generator.decoder.needs_tokens else None,
-            key=preparation_key(recipe), seed=recipe.seed,
-            cutoff=generator.encoder.cutoff if generator.uses_memory else None, progress=progress,
-        )  # fmt: skip
+def prepare_only(recipe: Recipe) -> Dataset:
+    """The data as the recipe's runs will find it in the cache; nothing is trained."""
+    parts = build_parts(recipe)
+    return _dataset(recipe, parts, build_generator(recipe, parts.representation), Progress("prepare", None).update)
 
+
+def _prepare(fabric: Fabric, recipe: Recipe, parts: Parts, generator: Generator, say: Say) -> Dataset:
     if fabric.is_global_zero:
-        progress = Progress("prepare", None)
-        do(progress.update)
+        _dataset(recipe, parts, generator, Progress("prepare", None).update)
     fabric.barrier()
-    dataset = do(None)
+    dataset = _dataset(recipe, parts, generator, None)
     say(dataset.summary())
     return dataset
+
+
+def _dataset(recipe: Recipe, parts: Parts, generator: Generator, progress: ReportProgress | None) -> Dataset:
+    return prepare(
+        recipe.data, parts.source, parts.prepare, parts.representation if generator.decoder.needs_tokens else None,
+        key=preparation_key(recipe), seed=recipe.seed,
+        cutoff=generator.encoder.cutoff if generator.uses_memory else None, progress=progress,
+    )  # fmt: skip
 
 
 def preparation_key(recipe: Recipe) -> str:

@@ -1,10 +1,11 @@
-"""Look at a data set before it is used, bring it into one table, divide it into parts.
+"""Look at a data set before it is used, bring it into one table, divide it into parts, prepare it ahead of a run.
 
   crystalfw data check mp_20                      what can be read, what not and why, which columns there are, and which
                                                   share of 200 random crystals comes back from its string
   crystalfw data import structures.zip set.csv.gz any source as one table with a cif column
   crystalfw data import structures/ set           the same, one table per part
   crystalfw data split set.csv.gz set --test 0.1  train, val, test by formula: a formula is never in two parts
+  crystalfw data prepare xattn data.path=mp_20    what a run of this recipe does first, alone: no GPU waits for it
 
 `check` exits with 1 where crystals were set aside, and every command with 2 where nothing can be read.
 """
@@ -19,7 +20,7 @@ import math
 import os
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
@@ -33,10 +34,13 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw data`."""
-    commands = parser.add_subparsers(dest="task", required=True, metavar="{check,import,split}")
+    commands = parser.add_subparsers(dest="task", required=True, metavar="{check,import,split,prepare}")
     check = commands.add_parser("check", help="read everything, say what is there and what is wrong")
     convert = commands.add_parser("import", help="write any source as a table")
     split = commands.add_parser("split", help="divide into train, val and test by formula")
+    ahead = commands.add_parser("prepare", help="prepare the data of a recipe; its runs find it in the cache")
+    ahead.add_argument("recipe", help="recipe file, or the name of an installed recipe")
+    ahead.add_argument("overrides", nargs="*", metavar="a.b=c", help="values that replace the recipe's; c is YAML")
     for command in (check, convert, split):
         command.add_argument("path", help="table, folder, zip or structure file; 'prototypes' for the built-in crystals")
         command.add_argument("--source", default="auto", help="source component; auto goes by the path")
@@ -53,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, import or split; the exit code."""
+    """Check, import, split or prepare; the exit code."""
+    if args.task == "prepare":
+        return _prepare(args.recipe, args.overrides)
     source = _source(args)
     with ExitStack() as stack:
         items = _Reader(source, args, stack)
@@ -66,6 +72,15 @@ def run(args: argparse.Namespace) -> int:
                 raise DataError("--validation and --test must be shares that leave something for training")
         _write_tables(items, Path(args.out), cut, stack)
         items.report()
+    return 0
+
+
+def _prepare(name: str, overrides: Sequence[str]) -> int:
+    from crystalfw.core.recipe import load_recipe
+    from crystalfw.core.setup import prepare_only
+
+    dataset = prepare_only(load_recipe(name, overrides))
+    print(f"{dataset.summary()}\n{dataset.folder}")
     return 0
 
 

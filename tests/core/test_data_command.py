@@ -97,3 +97,15 @@ def test_split_keeps_every_crystal_and_separates_formulas(tmp_path, capsys):
     assert not formulas["train"] & formulas["val"]
     assert main([*command[:4], "--test", "0.9", "--validation", "0.9"]) == 2
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_prepared_ahead_a_run_finds_its_data(folder, tmp_path, capsys):
+    cache = tmp_path / "cache"
+    keys = [f"data.path={folder}", f"data.cache={cache}", f"run_dir={tmp_path / 'runs'}", "fit.steps=1", "sample.n=1"]
+    assert main(["data", "prepare", "smoke", *keys]) == 0
+    *_, where = capsys.readouterr().out.splitlines()
+    files = {path: path.stat().st_mtime_ns for path in Path(where).rglob("*") if path.is_file()}
+    assert files
+    assert main(["run", "smoke", *keys]) == 0
+    assert {path: path.stat().st_mtime_ns for path in Path(where).rglob("*") if path.is_file()} == files
+    assert [path for path in Path(where).parent.iterdir() if path.is_dir()] == [Path(where)]
