@@ -41,8 +41,9 @@ def round_of(folder: Path, number: int) -> None:
 
 
 def private_mb(process: psutil.Process) -> float:
-    """Memory of its own: pages of mapped files, which the system can drop, not counted."""
-    return float(process.memory_full_info().uss) / 1e6
+    """Anonymous memory. Unique pages (USS) would also count those of libraries that no other process happens to map."""
+    info = process.memory_info()
+    return float(info.rss - info.shared) / 1e6
 
 
 def verdict(rows: list[dict[str, float]]) -> list[str]:
