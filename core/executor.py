@@ -10,10 +10,12 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, TypeVar
 
 from crystalfw.core.errors import CrystalfwError, PluginError
@@ -23,6 +25,8 @@ Result = TypeVar("Result")
 
 PROCESSES = "processes"
 """The executor that needs no plugin."""
+ALONE = 3.0
+"""Seconds that this process works alone: starting others takes as long."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -79,11 +83,7 @@ def open_executor(workers: int = 0, preload: Sequence[str] = (), name: str = PRO
     if count == 1:
         yield SerialExecutor()
         return
-    methods = multiprocessing.get_all_start_methods()
-    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if context.get_start_method() == "forkserver":
-        # imported once, then shared by all workers
-        context.set_forkserver_preload([name for name in preload if name != "__main__"])
+    context = _context(preload)
     with _single_threaded():
         pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker)
     try:
@@ -93,6 +93,24 @@ def open_executor(workers: int = 0, preload: Sequence[str] = (), name: str = PRO
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown(wait=True)
+
+
+def _context(preload: Sequence[str]) -> Any:
+    """How processes start; what is preloaded is imported once, then shared by all workers."""
+    methods = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload([name for name in preload if name != "__main__"])
+    return context
+
+
+def _expect_workers(preload: Sequence[str]) -> None:
+    """Let another process import what workers will need, while this one works on."""
+    if _context(preload).get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        with _single_threaded():
+            forkserver.ensure_running()
 
 
 @contextmanager
@@ -114,6 +132,36 @@ def _supplied(name: str, workers: int) -> Iterator[Executor]:
         executor.shutdown(wait=False, cancel_futures=True)
         raise
     executor.shutdown(wait=True)
+
+
+def spread(
+    alone: Callable[..., Result],
+    together: Callable[[], Callable[..., Result]],
+    calls: Iterable[tuple[Any, ...]],
+    *,
+    workers: int,
+    preload: Sequence[str] = (),
+    name: str = PROCESSES,
+) -> Generator[Result, None, None]:
+    """Results of the calls in order: for the first few seconds by `alone` in this process, then by workers.
+
+    `together()` is the function that workers get; it must be picklable, its results equal to those of `alone`.
+    """
+    waiting, began, expected = iter(calls), time.monotonic(), False
+    for call in waiting:
+        yield alone(*call)
+        passed = time.monotonic() - began
+        if not spreads(workers, name):
+            continue
+        if passed > ALONE:
+            break
+        if not expected and name == PROCESSES and passed > ALONE / 4:
+            _expect_workers(preload)
+            expected = True
+    following = next(waiting, None)
+    if following is not None:
+        with open_executor(workers, preload, name) as executor:
+            yield from map_ordered(executor, together(), chain([following], waiting), window=window(executor, workers))
 
 
 def map_ordered(

@@ -74,7 +74,7 @@ class Workbench:
 
     def _parallel(self, function: Callable[[Any], Any], items: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         if self._executor is None:
-            self._executor = self._stack.enter_context(open_executor(self.workers, name=self._name))
+            self._executor = self._stack.enter_context(open_executor(self.workers, [function.__module__], self._name))
         width = window(self._executor, self.workers)
         size = max(1, min(_LARGEST_CHUNK, len(items) // width))
         keys = list(items)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from crystalfw.core.errors import Interrupted
-from crystalfw.core.executor import PROCESSES, map_ordered, open_executor, spreads, window
+from crystalfw.core.executor import PROCESSES, spread
 from crystalfw.core.progress import Progress
 from crystalfw.core.rowfile import RowFile
 from crystalfw.core.signals import StopRequest
@@ -17,15 +16,17 @@ from crystalfw.core.signals import StopRequest
 Item = TypeVar("Item")
 Row = list[str]
 
-ALONE = 3.0
-"""Seconds that one process works before others are started: starting them takes as long."""
-
 
 def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Lists of `size` items, the last one shorter."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def modules(representation: object) -> list[str]:
+    """What workers of `encode` and `decode` import before they can begin."""
+    return [type(representation).__module__, "pymatgen.core", "spglib"]
 
 
 def run_rows(
@@ -37,6 +38,7 @@ def run_rows(
     status: int,
     workers: int,
     executor: str = PROCESSES,
+    preload: Sequence[str] = (),
     total: int | None = None,
     before: Callable[[list[Row]], None] | None = None,
 ) -> Counter[str]:
@@ -49,7 +51,7 @@ def run_rows(
     progress = Progress(label, total, start=out.done)
     done = out.skip
     with StopRequest() as stop:
-        for rows in _results(work, iter(calls), workers, executor):
+        for rows in spread(work, lambda: work, calls, workers=workers, preload=preload, name=executor):
             if before is not None:
                 before(rows)
             counts.update(row[status] for row in out.append(rows))
@@ -60,19 +62,6 @@ def run_rows(
                 raise Interrupted(f"stopped by {stop.requested} after {done} rows; the same command goes on from there")
     progress.close()
     return counts
-
-
-def _results(work: Callable[..., list[Row]], calls: Iterator[tuple[Any, ...]], workers: int, name: str) -> Iterator[list[Row]]:
-    """Results in order; more processes only for work that lasts."""
-    began = time.monotonic()
-    for call in calls:
-        yield work(*call)
-        if spreads(workers, name) and time.monotonic() - began > ALONE:
-            break
-    following = next(calls, None)
-    if following is not None:
-        with open_executor(workers, name=name) as executor:
-            yield from map_ordered(executor, work, chain([following], calls), window=window(executor, workers))
 
 
 def summary(counts: Counter[str]) -> str:

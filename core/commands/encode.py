@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from crystalfw.core.commands._rows import chunks, run_rows, summary
+from crystalfw.core.commands._rows import chunks, modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.work import read_sound
@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
 
     settings = {"dialect": args.dialect, "space_group": args.space_group or None, "max_atoms": args.max_atoms}
     options = {name: value for name, value in settings.items() if value is not None}
-    registry().create("representation", args.representation, options)  # says what is wrong before anything is read
+    representation = registry().create(
+        "representation", args.representation, options
+    )  # says what is wrong before anything is read
     source: Source = registry().create("source", source_name(args.input), path=args.input)
     parts = source.parts() if args.part is None else (_known(args.part, source),)
     request = {"input": source.fingerprint(), "parts": parts, "representation": args.representation, "options": options}
@@ -64,7 +66,15 @@ def run(args: argparse.Namespace) -> int:
         sizes = [source.size(part) for part in parts]
         total = None if None in sizes else sum(size or 0 for size in sizes)
         counts = run_rows(
-            "encode", out, encode_records, calls, status=3, workers=args.workers, executor=args.executor, total=total
+            "encode",
+            out,
+            encode_records,
+            calls,
+            status=3,
+            workers=args.workers,
+            executor=args.executor,
+            total=total,
+            preload=modules(representation),
         )
     print(f"{args.out}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
     return 0

@@ -12,10 +12,10 @@ import importlib.metadata
 import json
 import os
 import shutil
-import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,16 +27,13 @@ from crystalfw.core.data.block import PARTS, Block, load_block
 from crystalfw.core.data.store import FORMAT, MANIFEST, REJECTED, Dataset, PartWriter, crc32, open_dataset, seal
 from crystalfw.core.data.work import Done, Job, modules_of, pack, summary, work
 from crystalfw.core.errors import DataError
-from crystalfw.core.executor import map_ordered, open_executor, spreads, window
+from crystalfw.core.executor import spread
 from crystalfw.core.files import write_atomically
 from crystalfw.core.interfaces import Record, Representation, Source, Transform
 from crystalfw.core.schema import DataSection
 
 SHARD = 256
 """Source items per shard. Part of the format: results depend on it only through `max_crystals`."""
-
-ALONE = 4.0
-"""Seconds that the main process works alone before it starts others."""
 
 MOST_COLUMNS = 10_000
 """Property columns of a data set: every crystal has a place in each, so that files of many names would fill the disk."""
@@ -122,7 +119,7 @@ def _build(folder: Path, data: DataSection, job: Job, progress: ReportProgress |
     shards = building / "shards"
     _make_folder(shards)
     told = _Told(progress, data, job)
-    counts = {part: _do_shards(part, shards, data, job, told) for part in job.source.parts()}
+    counts = _do_shards(shards, data, job, told)
     paths = [shards / f"{part}-{k:08d}.npz" for part, count in counts.items() for k in range(count)]
     final = building / "store"
     shutil.rmtree(final, ignore_errors=True)
@@ -132,19 +129,32 @@ def _build(folder: Path, data: DataSection, job: Job, progress: ReportProgress |
     shutil.rmtree(building)
 
 
-def _do_shards(part: str, shards: Path, data: DataSection, job: Job, told: _Told) -> int:
-    """Make the shards of one part that are not there yet; the number of shards that count."""
-    records = job.source.records(part)
-    calls = ((part, k * SHARD, chunk, str(shards / f"{part}-{k:08d}.npz")) for k, chunk in enumerate(_chunks(records)))
-    kept = count = 0
-    with closing(_results(job, calls, data.workers, data.executor)) as results:
-        for size, done in results:
-            count += 1
-            kept += done.by_part[PARTS.index(part)]
+def _do_shards(shards: Path, data: DataSection, job: Job, told: _Told) -> dict[str, int]:
+    """Make the shards that are not there yet; for each part the number of shards that count."""
+    full = set[str]()
+
+    def calls() -> Iterator[tuple[Any, ...]]:
+        for part in job.source.parts():
+            for k, chunk in enumerate(_chunks(job.source.records(part))):
+                if part in full:
+                    break
+                yield part, k * SHARD, chunk, str(shards / f"{part}-{k:08d}.npz")
+
+    kept, counts = Counter[str](), dict.fromkeys(job.source.parts(), 0)
+    results = spread(
+        partial(_work_once, job), lambda: partial(_work_once, pack(job)), calls(),
+        workers=data.workers, preload=modules_of(job), name=data.executor,
+    )  # fmt: skip
+    with closing(results):
+        for part, size, done in results:
+            if part in full:  # was under way when the part became full
+                continue
+            counts[part] += 1
+            kept[part] += done.by_part[PARTS.index(part)]
             told.say(size, done.rejected)
-            if data.max_crystals is not None and kept >= data.max_crystals:
-                break
-    return count
+            if data.max_crystals is not None and kept[part] >= data.max_crystals:
+                full.add(part)
+    return counts
 
 
 class _Told:
@@ -164,27 +174,12 @@ class _Told:
             self._progress(self._items, f"{self._rejected:,} set aside" if self._rejected else "", self._total)
 
 
-def _results(job: Job, calls: Iterator[tuple[Any, ...]], workers: int, name: str) -> Generator[tuple[int, Done], None, None]:
-    """Results in order. Processes take seconds to start: what is done before they would be up is done here."""
-    began = time.monotonic()
-    for call in calls:
-        yield _work_once(job, *call)
-        if spreads(workers, name) and time.monotonic() - began > ALONE:
-            break
-    else:
-        return
-    payload = pack(job)
-    with open_executor(workers, modules_of(job), name) as executor:
-        width = window(executor, workers)
-        yield from map_ordered(executor, _work_once, ((payload, *call) for call in calls), window=width)
-
-
-def _work_once(job: Job | bytes, part: str, first_row: int, records: list[Record], path: str) -> tuple[int, Done]:
+def _work_once(job: Job | bytes, part: str, first_row: int, records: list[Record], path: str) -> tuple[str, int, Done]:
     """Do a shard unless its file is there and whole."""
     block = load_block(Path(path)) if os.path.exists(path) else None
     if block is not None and block.records == len(records):
-        return len(records), summary(block)
-    return len(records), work(job, part, first_row, records, path)
+        return part, len(records), summary(block)
+    return part, len(records), work(job, part, first_row, records, path)
 
 
 def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:

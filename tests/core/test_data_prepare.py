@@ -163,9 +163,8 @@ def test_a_sources_own_parts_are_kept(tmp_path):
 
 
 def test_processes_give_the_same_bytes(tmp_path, monkeypatch):
-    import importlib
 
-    monkeypatch.setattr(importlib.import_module("crystalfw.core.data.prepare"), "ALONE", 0.0)
+    monkeypatch.setattr("crystalfw.core.executor.ALONE", 0.0)
     serial = make(tmp_path / "serial", Synthetic(1000), cutoff=4.0)
     parallel = make(tmp_path / "parallel", Synthetic(1000), cutoff=4.0, workers=2)
     assert everything(serial) == everything(parallel)
@@ -329,13 +328,12 @@ def test_unsound_crystals_are_set_aside(case):
 
 
 def test_a_source_that_cannot_be_sent_to_processes_says_so(tmp_path, monkeypatch):
-    import importlib
 
     class Local(Synthetic):
         pass
 
     assert len(make(tmp_path / "alone", Local(300)))
-    monkeypatch.setattr(importlib.import_module("crystalfw.core.data.prepare"), "ALONE", 0.0)
+    monkeypatch.setattr("crystalfw.core.executor.ALONE", 0.0)
     with pytest.raises(PluginError, match=r"set data\.workers to 1"):
         make(tmp_path / "several", Local(600), workers=2)
 

@@ -61,7 +61,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_of_preparation(cluster, tmp_path, monkeypatch):
     module = sys.modules["crystalfw.core.data.prepare"]  # the package has a function of this name
-    monkeypatch.setattr(module, "ALONE", 0.0)
+    monkeypatch.setattr("crystalfw.core.executor.ALONE", 0.0)
     monkeypatch.setattr(module, "SHARD", 16)
     source = structures(tmp_path / "x.extxyz", 400)
     killed = []
@@ -80,7 +80,7 @@ def test_a_worker_killed_in_the_middle_of_preparation(cluster, tmp_path, monkeyp
 
 @pytest.mark.slow
 def test_decode_and_evaluate(cluster, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("crystalfw.core.commands._rows.ALONE", 0.0)
+    monkeypatch.setattr("crystalfw.core.executor.ALONE", 0.0)
     strings = [item.string for item in registry().create("representation", "slices").encode(small_crystals())]
     (tmp_path / "x.txt").write_text("\n".join(strings * 130))
     outputs = []

@@ -68,7 +68,7 @@ def length(text: str) -> int:
 
 
 def test_rows_and_evaluation(mine, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("crystalfw.core.commands._rows.ALONE", -1.0)
+    monkeypatch.setattr("crystalfw.core.executor.ALONE", -1.0)
     with RowFile(tmp_path / "x.csv", ("id", "status", "out"), {}) as out:
         calls = (("a" * k,) for k in range(1, 20))
         assert run_rows("x", out, doubled, calls, status=1, workers=1, executor="mine:tcp://here:1")["ok"] == 19
