@@ -1,6 +1,6 @@
 """Two processes against one, wall clock: prepare, encode, decode, evaluate, fit, each as a user would run it.
 
-    python benchmarks/processes.py DATA/mp_20 [--rows 1826] [--repeats 2] [--stages prepare,decode]
+    python benchmarks/processes.py DATA/mp_20 [--rows 6000] [--repeats 2] [--stages prepare,decode]
 
 Needs idle cores: the load before every run is printed. Start and imports count. Every stage runs once unrecorded first, with
 few rows where it can, so that compiled code is on disk; one thread per process throughout.
@@ -41,7 +41,7 @@ class Stages:
     def __init__(self, data: Path, folder: Path, rows: int) -> None:
         self.data, self.folder, self.rows = data, folder, rows
         self.table = folder / "some.csv"
-        with gzip.open(data / "test.csv.gz", "rt", newline="") as given, self.table.open("w", newline="") as kept:
+        with gzip.open(data / "train.csv.gz", "rt", newline="") as given, self.table.open("w", newline="") as kept:
             csv.writer(kept).writerows(itertools.islice(csv.reader(given), rows + 1))
         self.strings = folder / "strings.csv"
         crystalfw("encode", self.table, "-o", self.strings, "--workers", 1)
@@ -105,7 +105,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--rows", type=int, default=1826)
+    parser.add_argument("--rows", type=int, default=6000)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--stages", default="prepare,encode,decode,evaluate,fit")
     args = parser.parse_args()
