@@ -2,8 +2,8 @@
 
     python benchmarks/processes.py DATA/mp_20 [--rows 6000] [--repeats 2] [--stages prepare,decode]
 
-Needs idle cores: the load before every run is printed. Start and imports count. Every stage runs once unrecorded first, with
-few rows where it can, so that compiled code is on disk; one thread per process throughout.
+Needs idle cores: how busy they were before is printed. Start and imports count, so compiled code should be on disk: after a
+change of it the first run does not count. One thread per process. `fit` is in seconds per 100,000 tokens.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Stages:
         return _timed("evaluate", decoded, "--reference", self.table, *common)
 
     def fit(self, processes: int) -> float:
-        """Seconds per step of the same global batch, median over the later half of 160 steps."""
+        """Seconds per 100,000 tokens of the same global batch, over the later half of 160 steps."""
         runs = self.folder / "runs"
         shutil.rmtree(runs, ignore_errors=True)
         keys = {

@@ -53,9 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Decode; 0 also where some strings give no crystal: their rows say why."""
     options = {name: True for name in ("symmetrise", "relax") if getattr(args, name)}
-    representation = registry().create(
-        "representation", args.representation, options
-    )  # says what is wrong before anything is read
+    # says what is wrong before anything is read
+    representation = registry().create("representation", args.representation, options)
     path = Path(args.input)
     folder = Path(args.cif_dir) if args.cif_dir else None
     if folder is not None:
@@ -71,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
         before = out.done
         counts = run_rows(
             "decode", out, decode_strings, calls, status=1, workers=args.workers, executor=args.executor,
-            preload=modules(representation),
-            total=_count(path, args.column), before=None if folder is None else lambda rows: _write_cifs(rows, folder),
+            preload=modules(representation), total=_count(path, args.column),
+            before=None if folder is None else lambda rows: _write_cifs(rows, folder),
         )  # fmt: skip
     print(f"{args.out}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
     return 0

@@ -21,7 +21,7 @@ from typing import Any
 from crystalfw.core.commands._rows import chunks, modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data.work import read_sound
+from crystalfw.core.data.work import LONGEST_ID, read_sound
 from crystalfw.core.discovery import registry
 from crystalfw.core.interfaces import Record, Rejected, Representation, Source
 from crystalfw.core.rowfile import RowFile
@@ -52,9 +52,8 @@ def run(args: argparse.Namespace) -> int:
 
     settings = {"dialect": args.dialect, "space_group": args.space_group or None, "max_atoms": args.max_atoms}
     options = {name: value for name, value in settings.items() if value is not None}
-    representation = registry().create(
-        "representation", args.representation, options
-    )  # says what is wrong before anything is read
+    # says what is wrong before anything is read
+    representation = registry().create("representation", args.representation, options)
     source: Source = registry().create("source", source_name(args.input), path=args.input)
     parts = source.parts() if args.part is None else (_known(args.part, source),)
     request = {"input": source.fingerprint(), "parts": parts, "representation": args.representation, "options": options}
@@ -66,16 +65,9 @@ def run(args: argparse.Namespace) -> int:
         sizes = [source.size(part) for part in parts]
         total = None if None in sizes else sum(size or 0 for size in sizes)
         counts = run_rows(
-            "encode",
-            out,
-            encode_records,
-            calls,
-            status=3,
-            workers=args.workers,
-            executor=args.executor,
-            total=total,
-            preload=modules(representation),
-        )
+            "encode", out, encode_records, calls, status=3, workers=args.workers, executor=args.executor,
+            preload=modules(representation), total=total,
+        )  # fmt: skip
     print(f"{args.out}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
     return 0
 
@@ -101,7 +93,7 @@ def encode_records(payload: bytes, records: list[Record]) -> list[list[str]]:
     outcomes = iter(representation.encode([item for item in items if isinstance(item, Crystal)]))
     rows = []
     for record, item in zip(records, items, strict=True):
-        name = item.id or f"{Path(record.file).name}:{record.row}"
+        name = item.id[:LONGEST_ID] or f"{Path(record.file).name}:{record.row}"
         if isinstance(item, Rejected):
             rows.append([name, "", "", UNREADABLE, _line(item.reason)])
             continue

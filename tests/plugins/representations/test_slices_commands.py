@@ -15,6 +15,7 @@ from crystalfw.core.commands._rows import run_rows
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import Interrupted
 from crystalfw.core.rowfile import RowFile
+from crystalfw.core.testing.crystals import small_crystals
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -120,3 +121,12 @@ def test_wrong_requests_say_what_is_wrong(tmp_path: Path, crystals_csv: Path, ca
     assert "--part test: the input has train" in capsys.readouterr().err
     assert main(["decode", str(crystals_csv), "-o", out]) == 2
     assert "no column 'slices'; there are material_id, cif" in capsys.readouterr().err
+
+
+def test_an_absurd_id_is_cut_where_the_row_says_why(tmp_path):
+    with open(tmp_path / "long.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("id", "cif"), ("x" * 5000, small_crystals()[0].cif())])
+    assert main(["encode", str(tmp_path / "long.csv"), "-o", str(tmp_path / "out.csv"), "--workers", "1"]) == 0
+    with open(tmp_path / "out.csv", newline="") as file:
+        ((id, _, _, status, reason),) = list(csv.reader(file))[1:]
+    assert (id, status, reason) == ("x" * 1000, "unreadable", "absurd id: 5,000 characters")
