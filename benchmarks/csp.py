@@ -25,8 +25,9 @@ import numpy as np
 from pymatgen.core import Element
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.evaluation import evaluate, load_crystals
+from crystalfw.core.evaluation import evaluate
 from crystalfw.core.interfaces import Sample
+from crystalfw.core.populations import load_crystals
 from crystalfw.core.samples import read_samples, write_samples
 from crystalfw.core.schema import ComponentSpec
 

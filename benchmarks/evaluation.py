@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.evaluation import evaluate, load_crystals
+from crystalfw.core.evaluation import evaluate
 from crystalfw.core.interfaces import Sample
+from crystalfw.core.populations import load_crystals
 from crystalfw.core.samples import write_samples
 from crystalfw.core.schema import ComponentSpec
 

@@ -97,6 +97,10 @@ class Crystal:
             shapes = f"lattice {self.lattice.shape}, frac_coords {self.frac_coords.shape}, numbers {self.numbers.shape}"
             raise DataError(f"a crystal needs lattice (3, 3), frac_coords (N, 3), numbers (N,); got {shapes}")
 
+    def __getstate__(self) -> dict[str, Any]:
+        # views of dictionaries cannot be pickled, and crystals go to other processes and to disk
+        return {**vars(self), "properties": dict(self.properties), "arrays": dict(self.arrays)}
+
     @property
     def n_atoms(self) -> int:
         """Number of atoms in the cell."""

@@ -2,13 +2,14 @@
 
 A metric's `compute` gets this context:
 
-- `bench`: the Workbench (parallel, resumable map with progress);
+- `bench`: the Workbench (parallel, resumable map with progress, answers as a stream);
 - `train`: the training crystals that novelty is judged against; empty where none are known;
 - `key`: the representation's canonical key of a crystal, or None;
 - `run_dir`: the folder that the samples lie in, or None.
 
-Two names in its result have a meaning: `summary`, lines for the screen, and `outcomes`, measure -> sample or reference id
--> value, which goes to outcomes.csv.
+Samples and crystals that come from files lie on disk (core/spool.py): a metric reads them as often as it likes, but should
+not make a list of them. Two names in its result have a meaning: `summary`, lines for the screen, and `outcomes`, measure ->
+sample or reference id -> value (a mapping, or anything with `items()`), which goes to outcomes.csv.
 """
 
 from __future__ import annotations
@@ -17,29 +18,34 @@ import csv
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data.work import listed, read_sound
 from crystalfw.core.discovery import registry
-from crystalfw.core.errors import CrystalfwError, DataError, PluginError
+from crystalfw.core.errors import CrystalfwError, PluginError
 from crystalfw.core.executor import PROCESSES
-from crystalfw.core.interfaces import Metric, Rejected, Sample
-from crystalfw.core.progress import track
+from crystalfw.core.interfaces import Metric, Sample
+from crystalfw.core.populations import Crystals, load_crystals, load_samples, sample_path
 from crystalfw.core.provenance import versions
 from crystalfw.core.registry import make_config
-from crystalfw.core.samples import MOST_ATOMS, is_sample_table, read_samples
 from crystalfw.core.schema import ComponentSpec, EvaluateSection
 from crystalfw.core.workbench import Workbench
 
 FORMAT = 1
-_STORE = "metrics.partial.jsonl"
-Crystals = str | Path | Sequence[Crystal] | None
+_STORE = "metrics.partial"
+
+
+class Outcomes(Protocol):
+    """Id -> value, as pairs that need not be in memory."""
+
+    def items(self) -> Iterable[tuple[str, float]]:
+        """The pairs; may be asked for more than once."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Evaluated:
     seconds: float
     result: Mapping[str, Any]
     error: str = ""
-    outcomes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    outcomes: Mapping[str, Outcomes] = field(default_factory=dict)
     """Measure -> sample or reference id -> value; written to outcomes.csv, not to metrics.json."""
 
 
@@ -75,10 +81,10 @@ def evaluate(
     `match_by_id` takes the id of a sample as the id of its reference. A killed evaluation goes on where it was.
     """
     components = [_create(spec) for spec in metrics]
-    asked = load_samples(samples, match_by_id=match_by_id, quiet=quiet)
-    known = load_crystals(reference, "test", quiet=quiet)
-    train = load_crystals(training, "train", quiet=quiet)
     folder = Path(out) if out is not None else None
+    asked = load_samples(samples, match_by_id=match_by_id, quiet=quiet, folder=folder)
+    known = load_crystals(reference, "test", quiet=quiet, folder=folder)
+    train = load_crystals(training, "train", quiet=quiet, folder=folder)
     store = folder / _STORE if folder is not None else None
     context: dict[str, Any] = {"train": train, "key": _canonical_key(), "run_dir": _folder_of(samples)}
     results: dict[str, Evaluated] = {}
@@ -95,54 +101,6 @@ def evaluate(
         write_json(folder / "metrics.json", record)
         store.unlink(missing_ok=True)
     return record
-
-
-def load_samples(samples: str | Path | Sequence[Sample], *, match_by_id: bool = False, quiet: bool = True) -> list[Sample]:
-    """All samples asked for, failed ones included. Raises DataError where there are none."""
-    if isinstance(samples, (str, Path)):
-        path = sample_path(samples)
-        rows = read_samples(path) if is_sample_table(path) else foreign_samples(path)
-        found = list(rows if quiet else track(rows, f"reading {path.name}"))
-    else:
-        path, found = Path("samples"), list(samples)
-    if not found:
-        raise DataError(f"{path}: no samples there")
-    if match_by_id:
-        found = [_with_reference(sample) for sample in found]
-    return found
-
-
-def sample_path(path: str | Path) -> Path:
-    """The samples of a run folder, or the path itself; raises DataError for one that does not exist."""
-    path = Path(path)
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder")
-    return path / "samples.csv" if (path / "samples.csv").is_file() else path
-
-
-def load_crystals(crystals: Crystals, part: str, *, quiet: bool = True) -> list[Crystal]:
-    """Crystals from a path (of a source with several parts, the one asked for) or as given; rejected rows are counted."""
-    if crystals is None:
-        return []
-    if not isinstance(crystals, (str, Path)):
-        return list(crystals)
-    path = Path(crystals)
-    if not path.exists():
-        raise DataError(f"{path}: no such file or folder")
-    rows = _read_source(path, part)
-    found: list[Crystal] = []
-    rejected: list[Rejected] = []
-    for item in rows if quiet else track(rows, f"reading {path.name}"):
-        if isinstance(item, Rejected):
-            rejected.append(item)
-        else:
-            found.append(item)
-    if not found:
-        why = f" ({len(rejected)} rows cannot be read; the first: {rejected[0].reason})" if rejected else ""
-        raise DataError(f"{path}: no crystals there{why}")
-    if rejected:
-        print(f"{path}: {len(rejected)} of {len(rejected) + len(found)} rows set aside; the first: {rejected[0].reason}")
-    return found
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
@@ -221,31 +179,6 @@ def _write_outcomes(path: Path, results: Mapping[str, Evaluated]) -> None:
                 writer.writerows([name, measure, id, repr(float(value))] for id, value in values.items())
 
 
-def foreign_samples(path: Path) -> Iterator[Sample]:
-    """Crystals of somebody else's files as samples; a row that cannot be read is a failed sample, not a missing one."""
-    for number, item in enumerate(_read_source(path, None), start=1):
-        rejected = isinstance(item, Rejected)
-        yield Sample(
-            id=item.id or f"row-{number}",
-            seed=0,
-            string="",
-            status="read" if isinstance(item, Rejected) else "ok",
-            reason=item.reason if isinstance(item, Rejected) else "",
-            crystal=None if rejected else item,  # type: ignore[arg-type]
-        )
-
-
-def _read_source(path: Path, part: str | None) -> Iterator[Crystal | Rejected]:
-    from crystalfw.core.locate import source_name
-
-    source = registry().create("source", source_name(str(path)), path=str(path))
-    parts = source.parts()
-    for name in (part,) if part in parts else parts:
-        for record in source.records(name):
-            item = read_sound(source, record, most_atoms=MOST_ATOMS)
-            yield listed(item) if isinstance(item, Rejected) else item
-
-
 def _canonical_key() -> Callable[[Crystal], str] | None:
     """The canonical key that the representation `slices` offers, as its class or the module it is registered from."""
     try:
@@ -264,10 +197,6 @@ def _key_or_nothing(key: Callable[[Crystal], str], crystal: Crystal) -> str:
         return key(crystal)
     except CrystalfwError:
         return ""
-
-
-def _with_reference(sample: Sample) -> Sample:
-    return sample if sample.reference_id else Sample(**{**vars(sample), "reference_id": sample.id})
 
 
 def _folder_of(samples: str | Path | Sequence[Sample]) -> Path | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def temporary_name(path: Path) -> Path:
@@ -21,10 +24,17 @@ def link_atomically(link: Path, target: str) -> None:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a crash leaves either the old or the new content, never a part."""
+    with open_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write bytes to that takes the path's place when the block ends without an error, and is gone otherwise."""
     temporary = temporary_name(path)
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,13 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.data import Part
 from crystalfw.core.discovery import plugins
 from crystalfw.core.errors import Interrupted
-from crystalfw.core.files import write_atomically
+from crystalfw.core.files import open_atomically, write_atomically
 from crystalfw.core.prediction import Tally
 from crystalfw.core.progress import Progress
 from crystalfw.core.samples import COLUMNS, SampleWriter, read_rows, sample_id, write_cifs
 from crystalfw.core.setup import Say, Setup
 from crystalfw.core.signals import StopRequest
+from crystalfw.core.spool import Spool
 from crystalfw.core.trained import Request, Trained
 
 
@@ -105,18 +106,26 @@ def merge_tables(path: Path) -> None:
     shards = sorted(path.parent.glob(f"{path.stem}.rank*of*{path.suffix}"))
     if not shards:
         return
-    rows: dict[str, dict[str, str]] = {}
-    for table in (path, *shards):
-        if table.exists():
-            SampleWriter(table, resume=True).close()
-            rows |= {row["id"]: row for row in read_rows(table)}
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows[name] for name in sorted(rows))
-    write_atomically(path, text.getvalue().encode())
+    place: dict[str, int] = {}
+    rows = Spool(_rows_of([path, *shards], place), path.parent)
+    with open_atomically(path) as file:
+        writer = csv.DictWriter(codecs.getwriter("utf-8")(file), COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[place[name]] for name in sorted(place))
     for shard in shards:
         shard.unlink()
+
+
+def _rows_of(tables: Sequence[Path], place: dict[str, int]) -> Iterator[dict[str, str]]:
+    """The rows of all tables, and in `place` where among them the last row of each id is."""
+    count = 0
+    for table in tables:
+        if table.exists():
+            SampleWriter(table, resume=True).close()
+            for row in read_rows(table):
+                place[row["id"]] = count
+                count += 1
+                yield row
 
 
 def finish_samples(path: Path, say: Say) -> None:

@@ -1,33 +1,56 @@
 """What metrics share: a process pool, progress, a time limit per item, and a store of finished pieces.
 
-The store makes an evaluation resumable: every finished item is a line of JSON under a key that its content decides, so
-that a second start, or another metric that asks the same question, finds the answer there.
+The store makes an evaluation resumable: every answer is kept under a key that the question's content decides, so that a
+second start, or another metric that asks the same question, finds it there. Neither questions nor answers are held in
+memory: both are streams.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any, TypeVar
 
-from crystalfw.core.executor import PROCESSES, map_ordered, open_executor, spreads, window, worker_count
-from crystalfw.core.progress import Progress
+from crystalfw.core.answers import Answers
+from crystalfw.core.executor import ALONE, PROCESSES, chunks, map_ordered, open_executor, spreads, window, worker_count
+from crystalfw.core.progress import Progress, track
 
-_FEW = 64
-"""Fewer open items than this are done in the calling process: starting workers would take longer."""
+Value = TypeVar("Value")
+Question = tuple[str, Any]
+"""The key that identifies it, and the item that the function gets."""
 _LARGEST_CHUNK = 32
 """Items that a worker takes at once: few enough that a kill costs little."""
+_LOOKED_UP = 1_000
+"""Questions whose answers are looked for at once."""
+
+
+@dataclass
+class _Slot:
+    """A question, and the place for its answer."""
+
+    key: str
+    item: Any
+    open: bool
+    answer: Any = None
+
+    def take(self) -> bool:
+        """True for the first who asks, if it is open."""
+        taken, self.open = self.open, False
+        return taken
 
 
 class Workbench:
-    """Parallel, resumable map over items; results come back in the order of the items.
+    """Parallel, resumable map over questions; answers come back in the order of the questions.
 
-    `workers` 0 takes all cores; `executor` is who works (core/executor.py); `store` is a file of finished
-    pieces, None keeps them in memory only.
+    `workers` 0 takes all cores; `executor` is who works (core/executor.py); `store` is a file of finished pieces, None
+    takes a temporary one.
     """
 
     def __init__(self, *, workers: int = 1, executor: str = PROCESSES, store: Path | None = None, quiet: bool = False) -> None:
@@ -35,32 +58,44 @@ class Workbench:
         self.quiet = quiet
         self._stack = ExitStack()
         self._executor: Executor | None = None
-        self._known: dict[str, Any] = _read_store(store) if store is not None else {}
-        self._file: IO[str] | None = _open_store(store) if store is not None else None
+        self._alone = 0.0
+        self._answers = Answers(store)
+        self._once: dict[tuple[Hashable, ...], Any] = {}
 
-    def map(self, label: str, function: Callable[[Any], Any], items: Sequence[Any], keys: Sequence[str]) -> list[Any]:
-        """`[function(item) for item in items]`; `function` a module-level function, its results JSON values.
+    def map(
+        self, label: str, function: Callable[[Any], Any], questions: Iterable[Question], total: int | None = None
+    ) -> Iterator[Any]:
+        """`function(item)` for each question, as a stream; `function` a module-level function, its results JSON values.
 
-        `keys[i]` identifies the question: items with equal keys are computed once, and never again with the same store.
+        Questions with equal keys are computed once, and never again with the same store. The first seconds of work are done
+        in this process, because starting others takes as long.
         """
-        open_items = {key: item for key, item in zip(keys, items, strict=True) if key not in self._known}
-        progress = None if self.quiet or not open_items else Progress(label, len(open_items))
-        answers = self._parallel if spreads(self.workers, self._name) and len(open_items) >= _FEW else self._serial
-        for done, (key, value) in enumerate(answers(function, open_items), start=1):
-            self._remember(key, value)
+        progress = None if self.quiet else Progress(label, total)
+        done = 0
+        for done, slot in enumerate(self._answered(function, questions, total), start=1):
+            yield slot.answer
             if progress is not None:
                 progress.update(done)
-        if progress is not None:
+        if progress is not None and done:
             progress.close()
-        return [self._known[key] for key in keys]
+
+    def track(self, label: str, items: Iterable[Value], total: int | None = None) -> Iterator[Value]:
+        """The items, with progress on the screen unless quiet."""
+        return iter(items) if self.quiet or total == 0 else track(items, label, total)
+
+    def once(self, name: str, make: Callable[[], Value], *about: object) -> Value:
+        """What `make` gives, made once for these objects; for small results that several metrics need."""
+        key = (name, *map(id, about))
+        if key not in self._once:
+            self._once[key] = (about, make())  # held, so that no other object gets its id
+        found: Value = self._once[key][1]
+        return found
 
     def close(self) -> None:
         """Stop the workers and close the store."""
         self._executor = None
         self._stack.close()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._answers.close()
 
     def __enter__(self) -> Workbench:
         return self
@@ -68,49 +103,61 @@ class Workbench:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _serial(self, function: Callable[[Any], Any], items: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-        for key, item in items.items():
-            yield key, function(item)
+    def _answered(self, function: Callable[[Any], Any], questions: Iterable[Question], total: int | None) -> Iterator[_Slot]:
+        """Every question with its answer, in order: by this process for a while, then by others."""
+        flying: dict[str, _Slot] = {}
+        slots = self._asked(questions, flying)
+        for slot in slots:
+            if slot.open and spreads(self.workers, self._name) and self._alone > ALONE:
+                yield from self._parallel(function, chain([slot], slots), flying, total)
+                return
+            if slot.open:
+                began = time.monotonic()
+                self._land([slot], [function(slot.item)], flying)
+                self._alone += time.monotonic() - began
+            yield slot
 
-    def _parallel(self, function: Callable[[Any], Any], items: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    def _asked(self, questions: Iterable[Question], flying: dict[str, _Slot]) -> Iterator[_Slot]:
+        """Slots of the questions, answered where the store knows; questions that are equal share one while it is open."""
+        for batch in chunks(questions, _LOOKED_UP):
+            known = self._answers.find(key for key, _ in batch if key not in flying)
+            slots = []
+            for key, item in batch:
+                slot = flying.get(key) or _Slot(key, item, key not in known, known.get(key))
+                if slot.open:
+                    flying[key] = slot
+                slots.append(slot)
+            yield from slots
+
+    def _parallel(
+        self, function: Callable[[Any], Any], slots: Iterable[_Slot], flying: dict[str, _Slot], total: int | None
+    ) -> Iterator[_Slot]:
         if self._executor is None:
             self._executor = self._stack.enter_context(open_executor(self.workers, [function.__module__], self._name))
         width = window(self._executor, self.workers)
-        size = max(1, min(_LARGEST_CHUNK, len(items) // width))
-        keys = list(items)
-        chunks = [keys[start : start + size] for start in range(0, len(keys), size)]
-        calls = ((function, [items[key] for key in chunk]) for chunk in chunks)
-        for chunk, values in zip(chunks, map_ordered(self._executor, _run_chunk, calls, window=width), strict=True):
-            yield from zip(chunk, values, strict=True)
+        size = _LARGEST_CHUNK if total is None else max(1, min(_LARGEST_CHUNK, total // width))
+        waiting: deque[tuple[list[_Slot], list[_Slot]]] = deque()
 
-    def _remember(self, key: str, value: Any) -> None:
-        self._known[key] = value
-        if self._file is not None:
-            self._file.write(json.dumps([key, value]) + "\n")
-            self._file.flush()
+        def calls() -> Iterator[tuple[Any, ...]]:
+            for chunk in chunks(slots, size):
+                taken = [slot for slot in chunk if slot.take()]
+                waiting.append((chunk, taken))
+                yield function, [slot.item for slot in taken]
+
+        for values in map_ordered(self._executor, _run_chunk, calls(), window=width):
+            chunk, taken = waiting.popleft()
+            self._land(taken, values, flying)
+            yield from chunk
+
+    def _land(self, slots: Sequence[_Slot], answers: Sequence[Any], flying: dict[str, _Slot]) -> None:
+        self._remember((slot.key, answer) for slot, answer in zip(slots, answers, strict=True))
+        for slot, answer in zip(slots, answers, strict=True):
+            slot.item, slot.open, slot.answer = None, False, answer
+            del flying[slot.key]
+
+    def _remember(self, answers: Iterable[tuple[str, Any]]) -> None:
+        self._answers.put(answers)
 
 
 def _run_chunk(function: Callable[[Any], Any], items: list[Any]) -> list[Any]:
     return [function(item) for item in items]
-
-
-def _open_store(path: Path) -> IO[str]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-    file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by Workbench.close
-    if torn:
-        file.write("\n")
-    return file
-
-
-def _read_store(path: Path) -> dict[str, Any]:
-    """Finished pieces; a line that a kill tore is left out and computed again."""
-    known: dict[str, Any] = {}
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                key, value = json.loads(line)
-            except ValueError:
-                continue
-            known[key] = value
-    return known

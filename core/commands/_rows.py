@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from crystalfw.core.errors import Interrupted
 from crystalfw.core.executor import PROCESSES, spread
@@ -13,15 +12,7 @@ from crystalfw.core.progress import Progress
 from crystalfw.core.rowfile import RowFile
 from crystalfw.core.signals import StopRequest
 
-Item = TypeVar("Item")
 Row = list[str]
-
-
-def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of `size` items, the last one shorter."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
 
 
 def modules(representation: object) -> list[str]:

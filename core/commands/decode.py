@@ -23,10 +23,11 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from crystalfw.core.commands._rows import chunks, modules, run_rows, summary
+from crystalfw.core.commands._rows import modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import DataError
+from crystalfw.core.executor import chunks
 from crystalfw.core.interfaces import Representation
 from crystalfw.core.rowfile import RowFile
 from crystalfw.core.samples import safe_name

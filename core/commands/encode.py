@@ -18,11 +18,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from crystalfw.core.commands._rows import chunks, modules, run_rows, summary
+from crystalfw.core.commands._rows import modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.work import LONGEST_ID, read_sound
 from crystalfw.core.discovery import registry
+from crystalfw.core.executor import chunks
 from crystalfw.core.interfaces import Record, Rejected, Representation, Source
 from crystalfw.core.rowfile import RowFile
 from crystalfw.core.textlines import printable

@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the figures, write metrics.json and report.html; 1 where a metric could not be computed."""
-    from crystalfw.core.evaluation import evaluate, sample_path
+    from crystalfw.core.evaluation import evaluate
+    from crystalfw.core.populations import sample_path
     from crystalfw.core.report import write_report
 
     samples = sample_path(args.samples)

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from crystalfw.core.data.block import PARTS, Block, load_block
 from crystalfw.core.data.store import FORMAT, MANIFEST, REJECTED, Dataset, PartWriter, crc32, open_dataset, seal
 from crystalfw.core.data.work import Done, Job, modules_of, pack, summary, work
 from crystalfw.core.errors import DataError
-from crystalfw.core.executor import spread
+from crystalfw.core.executor import chunks, spread
 from crystalfw.core.files import write_atomically
 from crystalfw.core.interfaces import Record, Representation, Source, Transform
 from crystalfw.core.schema import DataSection
@@ -135,7 +134,7 @@ def _do_shards(shards: Path, data: DataSection, job: Job, told: _Told) -> dict[s
 
     def calls() -> Iterator[tuple[Any, ...]]:
         for part in job.source.parts():
-            for k, chunk in enumerate(_chunks(job.source.records(part))):
+            for k, chunk in enumerate(chunks(job.source.records(part), SHARD)):
                 if part in full:
                     break
                 yield part, k * SHARD, chunk, str(shards / f"{part}-{k:08d}.npz")
@@ -180,11 +179,6 @@ def _work_once(job: Job | bytes, part: str, first_row: int, records: list[Record
     if block is not None and block.records == len(records):
         return part, len(records), summary(block)
     return part, len(records), work(job, part, first_row, records, path)
-
-
-def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
-    while chunk := list(islice(records, SHARD)):
-        yield chunk
 
 
 class _Quota:

@@ -64,7 +64,7 @@ def _from_table(path: Path) -> Iterator[Pick]:
 
 
 def _from_files(path: Path) -> Iterator[Pick]:
-    from crystalfw.core.evaluation import foreign_samples
+    from crystalfw.core.populations import foreign_samples
 
     for sample in islice(foreign_samples(path), _LOOKED_AT):
         if sample.crystal is not None:

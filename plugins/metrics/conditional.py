@@ -21,9 +21,13 @@ from crystalfw.core.crystal import Crystal, FloatArray
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Metric, Sample
 from crystalfw.core.samples import space_group_number
+from crystalfw.core.spool import Picked
+from crystalfw.core.workbench import Workbench
 from crystalfw.plugins.metrics.geometry import share
+from crystalfw.plugins.metrics.population import PerSample, crystal_of, ids
 
 _SHOWN_PAIRS = 2000
+_SPACE_GROUP = ("spacegroup.number", "space_group")
 
 
 class Conditional(Metric):
@@ -45,13 +49,11 @@ class Conditional(Metric):
 
     def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
         """Raises DataError where no sample has a condition that can be judged."""
-        asked = [sample for sample in samples if sample.condition]
-        result: dict[str, Any] = {"asked": len(asked), "parity": {}, "columns": {}, "summary": [], "outcomes": {}}
-        self._composition(asked, result)
-        self._space_group(asked, result)
-        targets = sorted({name for sample in asked for name in sample.condition if _is_target(sample, name)})
+        result: dict[str, Any] = {"asked": 0, "parity": {}, "columns": {}, "summary": [], "outcomes": {}}
+        names = ids(context["bench"], samples)
+        targets = self._read_off(samples, names, result, context["bench"])
         if self.config.predictor is not None:
-            self._properties(asked, targets, result)
+            self._properties(samples, names, targets, result)
         else:
             result["not_judged"] = dict.fromkeys(targets, "option predictor is not set")
         if not result["columns"]:
@@ -63,90 +65,116 @@ class Conditional(Metric):
         }
         return result
 
-    def _composition(self, asked: Sequence[Sample], result: dict[str, Any]) -> None:
-        from pymatgen.core import Composition
+    def _read_off(self, samples: Sequence[Sample], names: Sequence[str], result: dict[str, Any], bench: Workbench) -> list[str]:
+        """Enter what the crystals themselves show; returns the properties that need a predictor."""
+        hits = {name: np.full(len(samples), np.nan) for name in ("composition", "space_group")}
+        targets = set[str]()
+        for k, sample in enumerate(bench.track("conditional", samples, len(samples))):
+            result["asked"] += bool(sample.condition)
+            targets.update(name for name in sample.condition if _is_target(sample, name))
+            if "composition" in sample.condition:
+                hits["composition"][k] = _has_composition(sample)
+            if any(name in sample.condition for name in _SPACE_GROUP):
+                hits["space_group"][k] = _has_space_group(sample, self.config.symprec)
+        for name, values in hits.items():
+            if np.isfinite(values).any():
+                self._record(result, name, PerSample(names, values))
+        return sorted(targets)
 
-        wanted = [sample for sample in asked if "composition" in sample.condition]
-        if not wanted:
-            return
-        obtained = [sample.crystal.formula if sample.crystal is not None else None for sample in wanted]
-        formulas = [str(Composition(sample.condition["composition"]).reduced_formula) for sample in wanted]
-        hits = {sample.id: one == other for sample, one, other in zip(wanted, obtained, formulas, strict=True)}
-        self._record(result, "composition", hits)
-
-    def _space_group(self, asked: Sequence[Sample], result: dict[str, Any]) -> None:
-        names = ("spacegroup.number", "space_group")
-        wanted = [(sample, next((name for name in names if name in sample.condition), "")) for sample in asked]
-        wanted = [(sample, name) for sample, name in wanted if name]
-        if not wanted:
-            return
-        hits = {}
-        for sample, name in wanted:
-            crystal, target = sample.crystal, int(sample.condition[name])
-            hits[sample.id] = crystal is not None and space_group_number(crystal, self.config.symprec) == target
-        self._record(result, "space_group", hits)
-
-    def _properties(self, asked: Sequence[Sample], targets: Sequence[str], result: dict[str, Any]) -> None:
+    def _properties(
+        self, samples: Sequence[Sample], names: Sequence[str], targets: Sequence[str], result: dict[str, Any]
+    ) -> None:
         from crystalfw.core.trained import Trained
 
         assert self.config.predictor is not None
         predictor = Trained.load(self.config.predictor)
         errors = _test_errors(Path(self.config.predictor))
-        made = [sample for sample in asked if sample.crystal is not None]
-        values = predictor.predict([sample.crystal for sample in made if sample.crystal is not None]) if made else {}
+        wanted = {name: np.full(len(samples), np.nan) for name in targets}
+        for k, sample in enumerate(samples):
+            for name in (name for name in sample.condition if _is_target(sample, name)):
+                wanted[name][k] = float(sample.condition[name])
+        made = np.flatnonzero([bool(sample.condition) and sample.crystal is not None for sample in samples])
+        found = predictor.predict(Picked(samples, made, crystal_of)) if len(made) else {}
+        values = {name: np.full(len(samples), np.nan) for name in found}
+        for name, predicted in found.items():
+            values[name][made] = predicted
         result["not_judged"] = {name: "the predictor does not predict it" for name in targets if name not in values}
         for name in (name for name in targets if name in values):
-            kept = [k for k, sample in enumerate(made) if _is_target(sample, name)]
-            target = np.array([float(made[k].condition[name]) for k in kept])
-            obtained = np.asarray(values[name], dtype=np.float64)[kept]
-            ids = [made[k].id for k in kept]
-            everyone = [sample.id for sample in asked if _is_target(sample, name)]
-            self._column(name, target, dict(zip(ids, obtained, strict=True)), everyone, errors.get(name, {}), result)
+            self._column(name, names, wanted[name], values[name], errors.get(name, {}), result)
 
     def _column(
         self,
         name: str,
-        target: FloatArray,
-        values: Mapping[str, float],
-        everyone: Sequence[str],
+        names: Sequence[str],
+        target_S: FloatArray,
+        value_S: FloatArray,
         error: Mapping[str, Any],
         result: dict[str, Any],
     ) -> None:
-        """`values`: sample id -> value obtained, in the order of `target`; `everyone`: the ids of all that were asked."""
+        """Enter a property: what was asked for and what was obtained, NaN where a sample has none."""
         if name not in self.config.tolerance and "mae" not in error:
             raise DataError(
                 f"conditional: {self.config.predictor} has no test error for '{name}' in its metrics.json; "
                 f"set tolerance: {{{name}: VALUE}}"
             )
         tolerance = float(self.config.tolerance.get(name, error.get("mae", math.nan)))
-        obtained, total = np.array(list(values.values()), dtype=np.float64), len(everyone)
-        distance, by_chance = np.abs(obtained - target), np.abs(obtained[:, None] - target[None])
-        near = dict(zip(values, (distance <= tolerance).tolist(), strict=True))
+        distance = np.abs(value_S - target_S)
+        judged = np.isfinite(distance)
+        target, obtained = target_S[judged], value_S[judged]
+        by_chance, hit_by_chance = dealt_out(target, obtained, tolerance)
+        count, total = len(target), int(np.isfinite(target_S).sum())
         figures = {
-            "mae": float(distance.mean()) if len(distance) else None,
-            "mae_by_chance": float(by_chance.mean()) if len(distance) else None,
-            "hit_by_chance": float((by_chance <= tolerance).mean() * len(distance) / total) if len(distance) else None,
+            "mae": float(distance[judged].mean()) if count else None,
+            "mae_by_chance": by_chance,
+            "hit_by_chance": None if hit_by_chance is None else hit_by_chance * count / total,
             "tolerance": tolerance,
             "predictor_test_error": dict(error),
         }
-        self._record(result, name, {id: near.get(id, False) for id in everyone}, figures)
-        result["outcomes"][f"columns.{name}.mae"] = dict(zip(values, distance.tolist(), strict=True))
-        pairs = np.stack([target, obtained], axis=1)[:_SHOWN_PAIRS]
+        hits = np.where(np.isfinite(target_S), np.nan_to_num(distance, nan=np.inf) <= tolerance, np.nan)
+        self._record(result, name, PerSample(names, hits), figures)
+        result["outcomes"][f"columns.{name}.mae"] = PerSample(names, distance)
         note = f"predicted by {self.config.predictor}, test MAE {error.get('mae', 'unknown')}"
-        result["parity"][name] = {"target": pairs[:, 0].tolist(), "obtained": pairs[:, 1].tolist(), "note": note}
+        shown = slice(None, _SHOWN_PAIRS)
+        result["parity"][name] = {"target": target[shown].tolist(), "obtained": obtained[shown].tolist(), "note": note}
 
-    def _record(
-        self, result: dict[str, Any], name: str, hits: Mapping[str, bool], figures: Mapping[str, Any] | None = None
-    ) -> None:
-        """Enter a column: sample id -> hit, every sample that was asked for it."""
-        figures, hit = dict(figures or {}), share(sum(hits.values()), len(hits))
-        result["outcomes"][f"columns.{name}.hit"] = {id: float(hit) for id, hit in hits.items()}
+    def _record(self, result: dict[str, Any], name: str, hits: PerSample, figures: Mapping[str, Any] | None = None) -> None:
+        """Enter a column: 1 or 0 for every sample that was asked for it."""
+        figures, hit = dict(figures or {}), share(int(hits.values.sum()), len(hits.values))
+        result["outcomes"][f"columns.{name}.hit"] = hits
         result["columns"][name] = {"hit": hit, **figures}
         line = f"{name}: hit {hit['count']} of {hit['of']}"
         if figures.get("mae") is not None:
             own = figures["predictor_test_error"].get("mae")
             line += f", MAE {figures['mae']:.3g} (by chance {figures['mae_by_chance']:.3g}; predictor's own {own or 'unknown'})"
         result["summary"].append(line)
+
+
+def dealt_out(target_S: FloatArray, obtained_S: FloatArray, tolerance: float) -> tuple[float | None, float | None]:
+    """Mean absolute error and hit rate over all pairs of a target and a value obtained; None without any.
+
+    By sorting and summing up, because the table of all pairs would not fit in memory.
+    """
+    count = len(target_S)
+    if not count:
+        return None, None
+    ordered = np.sort(target_S)
+    below = np.searchsorted(ordered, obtained_S)
+    sums = np.concatenate([[0.0], np.cumsum(ordered)])
+    distances = obtained_S * (2 * below - count) + sums[-1] - 2 * sums[below]
+    near = np.searchsorted(ordered, obtained_S + tolerance, "right") - np.searchsorted(ordered, obtained_S - tolerance, "left")
+    return float(distances.mean() / count), float(near.mean() / count)
+
+
+def _has_composition(sample: Sample) -> bool:
+    from pymatgen.core import Composition
+
+    wanted = str(Composition(sample.condition["composition"]).reduced_formula)
+    return sample.crystal is not None and sample.crystal.formula == wanted
+
+
+def _has_space_group(sample: Sample, symprec: float) -> bool:
+    wanted = next(int(sample.condition[name]) for name in _SPACE_GROUP if name in sample.condition)
+    return sample.crystal is not None and space_group_number(sample.crystal, symprec) == wanted
 
 
 def _is_target(sample: Sample, name: str) -> bool:

@@ -7,7 +7,8 @@ arXiv 2110.06197, after Ganea et al., arXiv 2106.07802.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +16,18 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal, FloatArray
 from crystalfw.core.errors import DataError
+from crystalfw.core.executor import chunks
 from crystalfw.core.interfaces import Metric, Sample
 from crystalfw.core.timelimit import TimeLimitExceeded, time_limit
 from crystalfw.core.workbench import Workbench
 from crystalfw.plugins.metrics.fingerprints import composition_fingerprint, scaled, structure_fingerprint
 from crystalfw.plugins.metrics.geometry import Packed, digest, pack, share, unpack
-from crystalfw.plugins.metrics.validity import compositional_problems, structural_problem
+from crystalfw.plugins.metrics.population import valid
 
 CUTOFFS = {"mp_20": (0.4, 10.0), "perov_5": (0.2, 4.0), "carbon_24": (0.2, 4.0)}
 """Name -> (structure, composition), the published cut-offs."""
+Fingerprints = tuple[FloatArray, FloatArray]
+"""Structure (S, 61) and scaled composition (S, 132)."""
 _BLOCK = 1024
 
 
@@ -50,20 +54,20 @@ class Coverage(Metric):
         """Raises DataError without reference crystals."""
         if not reference:
             raise DataError("coverage needs reference crystals (--reference)")
-        crystals = self._valid(samples, context["bench"])
-        structures, compositions, lost = self._fingerprints(crystals, context["bench"], "coverage: samples")
-        others, other_compositions, lost_there = self._fingerprints(reference, context["bench"], "coverage: reference")
-        structure_cut, composition_cut = CUTOFFS[self.config.cutoffs]
-        near = [_nearest(structures, others), _nearest(compositions, other_compositions)]
-        cuts = (structure_cut, composition_cut)
-        recalled = np.all([by_reference <= cut for (_, by_reference), cut in zip(near, cuts, strict=True)], axis=0)
-        precise = np.all([by_sample <= cut for (by_sample, _), cut in zip(near, cuts, strict=True)], axis=0)
-        recall, precision = share(int(recalled.sum()), len(reference)), share(int(precise.sum()), len(samples))
+        bench, cuts = context["bench"], CUTOFFS[self.config.cutoffs]
+        crystals = valid(bench, samples, self.config.oxidation_set)
+        theirs, lost_there = next(self._fingerprints(reference, bench, "coverage: reference", len(reference)))
+        near, lost, precise = _Near(theirs, cuts), Counter[str](), 0
+        for ours, reasons in self._fingerprints(crystals, bench, "coverage: samples", _BLOCK):
+            precise += near.add(ours)
+            lost += reasons
+        recall, precision = share(near.recalled, len(reference)), share(precise, len(samples))
+        structure_cut, composition_cut = cuts
         return {
             "recall": recall,
             "precision": precision,
             "valid_samples": len(crystals),
-            "without_fingerprint": {"samples": lost, "reference": lost_there},
+            "without_fingerprint": {"samples": dict(lost), "reference": dict(lost_there)},
             "summary": [
                 f"coverage recall: {recall['count']} of {recall['of']} reference crystals",
                 f"coverage precision: {precision['count']} of {precision['of']} samples",
@@ -75,26 +79,19 @@ class Coverage(Metric):
             },
         }
 
-    def _valid(self, samples: Sequence[Sample], bench: Workbench) -> list[Crystal]:
-        crystals = [sample.crystal for sample in samples if sample.status == "ok" and sample.crystal is not None]
-        crystals = [crystal for crystal in crystals if not structural_problem(crystal)]
-        problems = compositional_problems(crystals, self.config.oxidation_set)
-        return [crystal for crystal, problem in zip(crystals, problems, strict=True) if not problem]
-
     def _fingerprints(
-        self, crystals: Sequence[Crystal], bench: Workbench, label: str
-    ) -> tuple[FloatArray, FloatArray, dict[str, int]]:
-        """Structure (S, 61) and scaled composition (S, 132) fingerprints, NaN where there is none; the reasons counted."""
-        items = [(pack(crystal), self.config.time_limit) for crystal in crystals]
-        found = bench.map(label, _fingerprint, items, [f"ops-1:{self.config.time_limit:g}:{digest(c)}" for c in crystals])
-        lost: dict[str, int] = {}
-        structures, compositions = np.full((len(crystals), 61), np.nan), np.full((len(crystals), 132), np.nan)
-        for row, (structure, composition, problem) in enumerate(found):
-            if problem:
-                lost[problem] = lost.get(problem, 0) + 1
-            else:
-                structures[row], compositions[row] = structure, composition
-        return structures, scaled(compositions), lost
+        self, crystals: Sequence[Crystal], bench: Workbench, label: str, size: int
+    ) -> Iterator[tuple[Fingerprints, Counter[str]]]:
+        """Fingerprints of `size` crystals at a time, NaN where there are none, and the reasons counted."""
+        limit = self.config.time_limit
+        questions = ((f"ops-1:{limit:g}:{digest(crystal)}", (pack(crystal), limit)) for crystal in crystals)
+        for block in chunks(bench.map(label, _fingerprint, questions, len(crystals)), size):
+            structures, compositions = np.full((len(block), 61), np.nan), np.full((len(block), 132), np.nan)
+            for row, (structure, composition, problem) in enumerate(block):
+                if not problem:
+                    structures[row], compositions[row] = structure, composition
+            lost = Counter(problem for _, _, problem in block if problem)
+            yield (structures, scaled(compositions)), lost
 
 
 def _fingerprint(item: tuple[Packed, float]) -> list[Any]:
@@ -113,18 +110,26 @@ def _fingerprint(item: tuple[Packed, float]) -> list[Any]:
         return [None, None, type(error).__name__]
 
 
-def _nearest(ours_SK: FloatArray, theirs_RK: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Distance of every sample to its nearest reference (S,) and the other way (R,); infinite where there is none.
+class _Near:
+    """Which reference crystals have samples near them: samples come block by block, so that memory does not grow."""
 
-    In blocks, so that memory does not grow with samples times references.
-    """
-    from scipy.spatial.distance import cdist
+    def __init__(self, reference: Fingerprints, cuts: tuple[float, float]) -> None:
+        self._reference, self._cuts = reference, cuts
+        self._nearest = [np.full(len(side), np.inf) for side in reference]
 
-    by_sample, by_reference = np.full(len(ours_SK), np.inf), np.full(len(theirs_RK), np.inf)
-    if not len(ours_SK) or not len(theirs_RK):
-        return by_sample, by_reference
-    for start in range(0, len(ours_SK), _BLOCK):
-        distances = np.nan_to_num(cdist(ours_SK[start : start + _BLOCK], theirs_RK), nan=np.inf)
-        by_sample[start : start + _BLOCK] = distances.min(axis=1)
-        by_reference = np.minimum(by_reference, distances.min(axis=0))
-    return by_sample, by_reference
+    def add(self, samples: Fingerprints) -> int:
+        """How many of these samples have a reference crystal near them."""
+        from scipy.spatial.distance import cdist
+
+        near = np.ones(len(samples[0]), dtype=bool)
+        for side, (ours, theirs, cut) in enumerate(zip(samples, self._reference, self._cuts, strict=True)):
+            distances = np.nan_to_num(cdist(ours, theirs), nan=np.inf)
+            near &= distances.min(axis=1) <= cut
+            np.minimum(self._nearest[side], distances.min(axis=0), out=self._nearest[side])
+        return int(near.sum())
+
+    @property
+    def recalled(self) -> int:
+        """How many reference crystals have a sample near them."""
+        within = [nearest <= cut for nearest, cut in zip(self._nearest, self._cuts, strict=True)]
+        return int((within[0] & within[1]).sum())

@@ -12,7 +12,8 @@ import numpy as np
 from crystalfw.core.crystal import Crystal, FloatArray
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.plugins.metrics.validity import compositional_problems, structural_problem
+from crystalfw.core.workbench import Workbench
+from crystalfw.plugins.metrics.population import decoded, judge
 
 QUANTITIES = {
     "density": "g/cm3",
@@ -57,24 +58,23 @@ class Distributions(Metric):
 
     def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
         """Distances are None where one side is empty."""
-        crystals = self._population(samples, context)
-        ours, theirs = _table(crystals), _table(reference)
+        bench = context["bench"]
+        crystals = self._population(samples, bench)
+        ours, our_elements = _read(crystals, "distributions: samples", bench)
+        theirs, their_elements = _read(reference, "distributions: reference", bench)
         result: dict[str, Any] = {"asked": len(samples), "samples": len(crystals), "reference": len(reference)}
         result["distances"] = {name: _wasserstein(ours[name], theirs[name]) for name in QUANTITIES}
         result["histograms"] = {name: self._histogram(name, ours[name], theirs[name]) for name in QUANTITIES}
-        result["elements"] = {"samples": _element_shares(crystals), "reference": _element_shares(reference)}
+        result["elements"] = {"samples": our_elements, "reference": their_elements}
         result["protocol"] = {"population": self.config.population, "units": QUANTITIES, "distance": "Wasserstein-1"}
         known = {name: distance for name, distance in result["distances"].items() if distance is not None}
         result["summary"] = [f"Wasserstein {name}: {distance:.3f} ({QUANTITIES[name]})" for name, distance in known.items()]
         return result
 
-    def _population(self, samples: Sequence[Sample], context: Mapping[str, Any]) -> list[Crystal]:
-        crystals = [sample.crystal for sample in samples if sample.status == "ok" and sample.crystal is not None]
-        crystals = [crystal for crystal in crystals if not structural_problem(crystal)]
-        if self.config.population == "decoded":
-            return crystals
-        problems = compositional_problems(crystals, self.config.oxidation_set)
-        return [crystal for crystal, problem in zip(crystals, problems, strict=True) if not problem]
+    def _population(self, samples: Sequence[Sample], bench: Workbench) -> Sequence[Crystal]:
+        crystals, judged = decoded(bench, samples), judge(bench, samples, self.config.oxidation_set)
+        wanted = judged.valid if self.config.population == "valid" else judged.structural == 0
+        return crystals.keep(wanted[crystals.positions])
 
     def _histogram(self, name: str, ours: FloatArray, theirs: FloatArray) -> dict[str, Any]:
         """Shares per bin; bins span the middle 99 % of both sides, what lies outside is in the outer bins."""
@@ -92,20 +92,19 @@ class Distributions(Metric):
         return {"edges": edges.round(6).tolist(), **shares}
 
 
-def _table(crystals: Sequence[Crystal]) -> dict[str, FloatArray]:
-    rows = [quantities(crystal) for crystal in crystals]
-    return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in QUANTITIES}
+def _read(crystals: Sequence[Crystal], label: str, bench: Workbench) -> tuple[dict[str, FloatArray], dict[str, float]]:
+    """Every quantity of every crystal, and the share of crystals that contain each element."""
+    from pymatgen.core import Element
+
+    table, counts = np.empty((len(QUANTITIES), len(crystals))), Counter[int]()
+    for index, crystal in enumerate(bench.track(label, crystals, len(crystals))):
+        table[:, index] = list(quantities(crystal).values())
+        counts.update(set(crystal.numbers.tolist()))
+    shares = {Element.from_Z(number).symbol: round(count / len(crystals), 6) for number, count in sorted(counts.items())}
+    return dict(zip(QUANTITIES, table, strict=True)), shares
 
 
 def _wasserstein(ours: FloatArray, theirs: FloatArray) -> float | None:
     from scipy.stats import wasserstein_distance
 
     return float(wasserstein_distance(ours, theirs)) if len(ours) and len(theirs) else None
-
-
-def _element_shares(crystals: Sequence[Crystal]) -> dict[str, float]:
-    """Share of crystals that contain each element."""
-    from pymatgen.core import Element
-
-    counts = Counter(number for crystal in crystals for number in set(crystal.numbers.tolist()))
-    return {Element.from_Z(number).symbol: round(count / len(crystals), 6) for number, count in sorted(counts.items())}

@@ -7,25 +7,29 @@ that two crystals are equal; only StructureMatcher decides that they are not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crystalfw.core.crystal import Crystal
+import numpy as np
+
+from crystalfw.core.crystal import Crystal, IntArray
 from crystalfw.core.matcher import matcher
 from crystalfw.core.timelimit import TimeLimitExceeded, time_limit
-from crystalfw.core.workbench import Workbench
-from crystalfw.plugins.metrics.geometry import Packed, by_composition, digest, pack
+from crystalfw.core.workbench import Question, Workbench
+from crystalfw.plugins.metrics.geometry import Packed, digest, pack
 from crystalfw.plugins.metrics.matching import reduced
+from crystalfw.plugins.metrics.population import Groups, compositions
 
 Key = Callable[[Crystal], str]
 
 
 @dataclass
 class Equality:
-    """Outcome: per crystal the position of its equal (itself for the first of a group, or None), and how it was decided."""
+    """Outcome: which crystal each equals, and how that was decided."""
 
-    same_as: list[int | None]
+    same_as: IntArray
+    """(S,) position of the equal crystal: the crystal itself for the first of a group, -1 where there is none."""
     decided: Counter[str] = field(default_factory=Counter)
     """`key`, `matcher` (comparisons made), `timeout`, or the kind of error that the matcher raised."""
 
@@ -34,14 +38,20 @@ def group_equal(
     bench: Workbench, crystals: Sequence[Crystal], tolerance: str, limit: float, key: Key | None = None
 ) -> Equality:
     """For every crystal the first crystal of the set that it equals (itself when it is the first)."""
-    buckets = [bucket for bucket in by_composition(crystals).values() if len(bucket) > 1]
-    items = [([pack(crystals[i]) for i in bucket], _keys(crystals, bucket, key), tolerance, limit) for bucket in buckets]
-    names = [f"group-2:{tolerance}:{limit:g}:{bool(key)}:{digest(*(crystals[i] for i in bucket))}" for bucket in buckets]
-    result = Equality(list(range(len(crystals))))
-    for bucket, (same_as, decided) in zip(buckets, bench.map("unique: formulas", _group, items, names), strict=True):
+    groups = Groups(compositions(bench, crystals))
+    shared = np.flatnonzero(groups.sizes > 1).tolist()
+
+    def questions() -> Iterator[Question]:
+        for group in shared:
+            members = [crystals[i] for i in groups[group].tolist()]
+            name = f"group-2:{tolerance}:{limit:g}:{bool(key)}:{digest(*members)}"
+            yield name, ([pack(crystal) for crystal in members], key, tolerance, limit)
+
+    result = Equality(np.arange(len(crystals)))
+    answers = bench.map("unique: formulas", _group, questions(), len(shared))
+    for group, (same_as, decided) in zip(shared, answers, strict=True):
         result.decided.update(decided)
-        for position, first in zip(bucket, same_as, strict=True):
-            result.same_as[position] = bucket[first]
+        result.same_as[groups[group]] = groups[group][same_as]
     return result
 
 
@@ -53,34 +63,36 @@ def find_equal(
     limit: float,
     key: Key | None = None,
 ) -> Equality:
-    """For every crystal the first of the known crystals that it equals, or None."""
-    buckets, ours = by_composition(known), by_composition(crystals)
-    result = Equality([None] * len(crystals))
-    positions = [(i, buckets[formula]) for formula, members in ours.items() if formula in buckets for i in members]
-    items, names = [], []
-    for i, bucket in positions:
-        others = [known[j] for j in bucket]
-        keys = _keys([crystals[i], *others], range(len(others) + 1), key)
-        items.append((pack(crystals[i]), [pack(other) for other in others], keys, tolerance, limit))
-        names.append(f"find-1:{tolerance}:{limit:g}:{bool(key)}:{digest(crystals[i], *others)}")
-    for (i, bucket), (found, decided) in zip(positions, bench.map("novel: samples", _find, items, names), strict=True):
+    """For every crystal the first of the known crystals that it equals, or -1."""
+    groups, codes = Groups(compositions(bench, known)), compositions(bench, crystals)
+    group_of = groups.find(codes)
+    # by formula, so that its known crystals are read once
+    asked = np.flatnonzero(group_of >= 0)
+    asked = asked[np.argsort(group_of[asked], kind="stable")]
+
+    def questions() -> Iterator[Question]:
+        read, others = -1, list[Crystal]()
+        for i in asked.tolist():
+            if group_of[i] != read:
+                read, others = int(group_of[i]), [known[j] for j in groups[group_of[i]].tolist()]
+            crystal = crystals[i]
+            name = f"find-1:{tolerance}:{limit:g}:{bool(key)}:{digest(crystal, *others)}"
+            yield name, (pack(crystal), [pack(other) for other in others], key, tolerance, limit)
+
+    result = Equality(np.full(len(crystals), -1))
+    answers = bench.map("novel: samples", _find, questions(), len(asked))
+    for i, (found, decided) in zip(asked.tolist(), answers, strict=True):
         result.decided.update(decided)
-        result.same_as[i] = None if found is None else bucket[found]
+        result.same_as[i] = -1 if found is None else groups[group_of[i]][found]
     return result
 
 
-def _keys(crystals: Sequence[Crystal], positions: Sequence[int], key: Key | None) -> list[str]:
-    """Canonical keys; an empty one decides nothing."""
-    return [key(crystals[i]) if key is not None else "" for i in positions]
-
-
-def _group(item: tuple[list[Packed], list[str], str, float]) -> tuple[list[int], dict[str, int]]:
+def _group(item: tuple[list[Packed], Key | None, str, float]) -> tuple[list[int], dict[str, int]]:
     """Greedy groups in the order of the set, as pymatgen's group_structures: the first of each group, matched to the next."""
-    packed, keys, tolerance, limit = item
-    comparer = _Comparer(packed, keys, tolerance, limit)
+    comparer = _Comparer(*item)
     firsts: list[int] = []
     same_as = []
-    for index in range(len(packed)):
+    for index in range(len(item[0])):
         found = comparer.first_equal(index, firsts, turned=True)
         if found is None:
             firsts.append(index)
@@ -88,32 +100,33 @@ def _group(item: tuple[list[Packed], list[str], str, float]) -> tuple[list[int],
     return same_as, dict(comparer.decided)
 
 
-def _find(item: tuple[Packed, list[Packed], list[str], str, float]) -> tuple[int | None, dict[str, int]]:
-    sample, known, keys, tolerance, limit = item
-    comparer = _Comparer([sample, *known], keys, tolerance, limit)
+def _find(item: tuple[Packed, list[Packed], Key | None, str, float]) -> tuple[int | None, dict[str, int]]:
+    sample, known, key, tolerance, limit = item
+    comparer = _Comparer([sample, *known], key, tolerance, limit)
     found = comparer.first_equal(0, range(1, len(known) + 1))
     return (None if found is None else found - 1), dict(comparer.decided)
 
 
 class _Comparer:
-    """Compares crystals of one set by position; reduced structures are made once."""
+    """Compares crystals of one set by position; keys and reduced structures are made once."""
 
-    def __init__(self, packed: list[Packed], keys: list[str], tolerance: str, limit: float) -> None:
-        self.packed, self.keys, self.limit = packed, keys, limit
+    def __init__(self, packed: list[Packed], key: Key | None, tolerance: str, limit: float) -> None:
+        self.packed, self.key, self.limit = packed, key, limit
         self.matcher = matcher(tolerance)
         self.decided: Counter[str] = Counter()
         self._reduced: dict[int, Any] = {}
+        self._keys: dict[int, str] = {}
 
     def first_equal(self, index: int, candidates: Sequence[int], *, turned: bool = False) -> int | None:
         """The first candidate that equals `index`: by key over all, then by the matcher.
 
         `turned` asks the matcher for (candidate, index): near its tolerance the answer depends on the order.
         """
-        if self.keys[index]:
-            for other in candidates:
-                if self.keys[index] == self.keys[other]:
-                    self.decided["key"] += 1
-                    return other
+        own = self._key(index)
+        for other in candidates if own else ():
+            if own == self._key(other):
+                self.decided["key"] += 1
+                return other
         pairs = ((other, index) if turned else (index, other) for other in candidates)
         return next((other for other, pair in zip(candidates, pairs, strict=True) if self._equal(*pair)), None)
 
@@ -132,3 +145,12 @@ class _Comparer:
         if index not in self._reduced:
             self._reduced[index] = reduced(self.packed[index])
         return self._reduced[index]
+
+    def _key(self, index: int) -> str:
+        """The canonical key; empty, which decides nothing, where there is none."""
+        if self.key is None:
+            return ""
+        if index not in self._keys:
+            lattice, frac_coords, numbers = self.packed[index]
+            self._keys[index] = self.key(Crystal(lattice=lattice, frac_coords=frac_coords, numbers=numbers))
+        return self._keys[index]

@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from crystalfw.core.crystal import Crystal, FloatArray
+from crystalfw.core.crystal import Crystal, FloatArray, IntArray
 from crystalfw.core.errors import CrystalfwError, DataError
+from crystalfw.core.executor import chunks
 from crystalfw.core.interfaces import Metric, Sample
 from crystalfw.plugins.metrics.geometry import share
+from crystalfw.plugins.metrics.population import PerSample, crystal_of, ids, source_positions
 
 _BATCH = 64
+_BLOCK = 512
 
 
 class Fidelity(Metric):
@@ -36,38 +39,39 @@ class Fidelity(Metric):
 
     def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
         """Raises DataError where samples name no reference crystal, or where there is no model with a geometry encoder."""
-        position = {crystal.id: index for index, crystal in enumerate(reference) if crystal.id}
-        asked = [sample for sample in samples if sample.reference_id in position]
-        if not asked:
+        bench = context["bench"]
+        sources_S = source_positions(bench, samples, reference)
+        asked = np.flatnonzero(sources_S >= 0)
+        if not len(asked):
             raise DataError("fidelity: no sample names a reference crystal (column reference_id)")
-        trained = self._model(context)
-        made = [sample for sample in asked if sample.crystal is not None]
-        theirs, usable = _embed(trained, reference)
-        ours, _ = _embed(trained, [sample.crystal for sample in made if sample.crystal is not None])
-        sources = np.array([position[sample.reference_id] for sample in made], dtype=np.int64)
-        similarity = ours @ theirs.T
-        own = similarity[np.arange(len(made)), sources]
-        ranks = 1 + (np.where(usable, similarity, -np.inf) > own[:, None]).sum(axis=1)
-        exact = self._exact(trained, asked, reference, position)
-        found = np.isfinite(own)
+        trained, names = self._model(context), ids(bench, samples)
+        theirs = np.concatenate(
+            [_embed(trained, block) for block in chunks(bench.track("fidelity: reference", reference), _BLOCK)]
+        )
+        retrieval, exact = _Retrieval(theirs, len(samples)), np.full(len(samples), np.nan)
+        split = np.array_split(asked, range(_BLOCK, len(asked), _BLOCK))
+        for places in bench.track(f"fidelity: blocks of {_BLOCK} samples", split, len(split)):
+            block = [samples[k] for k in places.tolist()]
+            exact[places] = _exact(trained, block, [reference[k] for k in sources_S[places].tolist()])
+            has_crystal = np.array([sample.crystal is not None for sample in block])
+            made = places[has_crystal]
+            retrieval.add(made, _embed(trained, [crystal_of(block[k]) for k in np.flatnonzero(has_crystal)]), sources_S[made])
+        cosine_S, rank_S = retrieval.cosine, retrieval.rank
+        own, ranks = cosine_S[np.isfinite(cosine_S)], rank_S[np.isfinite(cosine_S)]
         result: dict[str, Any] = {
-            "cosine": _mean(own[found]),
-            "cosine_of_other_crystals": _mean(similarity[:, usable][found].mean(axis=1)) if found.any() else None,
-            "rank_median": float(np.median(ranks[found])) if found.any() else None,
-            "rank_mean_reciprocal": _mean(1 / ranks[found]),
-            "retrieved_first": share(int((ranks[found] == 1).sum()), len(asked)),
-            "retrieved_in_ten": share(int((ranks[found] <= 10).sum()), len(asked)),
-            "exact_string": share(sum(exact.values()), len(asked)),
-            "embedded": {"samples": int(found.sum()), "reference": int(usable.sum())},
+            "cosine": _mean(own),
+            "cosine_of_other_crystals": _mean(retrieval.others[np.isfinite(cosine_S)]),
+            "rank_median": float(np.median(ranks)) if len(ranks) else None,
+            "rank_mean_reciprocal": _mean(1 / ranks),
+            "retrieved_first": share(int((ranks == 1).sum()), len(asked)),
+            "retrieved_in_ten": share(int((ranks <= 10).sum()), len(asked)),
+            "exact_string": share(int(np.nansum(exact)), len(asked)),
+            "embedded": {"samples": len(own), "reference": int(retrieval.usable.sum())},
             "protocol": {"model": str(self.config.model or context.get("run_dir")), "denominator": "samples with a source"},
         }
-        cosines = {sample.id: float(value) for sample, value in zip(made, own, strict=True) if np.isfinite(value)}
-        first = {sample.id: bool(rank == 1) for sample, rank, known in zip(made, ranks, found, strict=True) if known}
-        result["outcomes"] = {
-            "cosine": cosines,
-            "exact_string": {id: float(same) for id, same in exact.items()},
-            "retrieved_first": {sample.id: float(first.get(sample.id, False)) for sample in asked},
-        }
+        first = np.where(sources_S >= 0, np.nan_to_num(rank_S, nan=0.0) == 1, np.nan)
+        outcomes = {"cosine": cosine_S, "exact_string": exact, "retrieved_first": first}
+        result["outcomes"] = {name: PerSample(names, values) for name, values in outcomes.items()}
         result["summary"] = [f"fidelity: cosine {result['cosine'] or 0:.4f}, source first for {share_text(result)}"]
         return result
 
@@ -82,19 +86,36 @@ class Fidelity(Metric):
             raise DataError(f"fidelity: the encoder of {folder} does not read geometry; there is nothing to embed again")
         return trained
 
-    def _exact(
-        self, trained: Any, asked: Sequence[Sample], reference: Sequence[Crystal], position: Mapping[str, int]
-    ) -> dict[str, bool]:
-        """Sample id -> is its string the source's?"""
-        sources = [_prepared(trained, reference[position[sample.reference_id]]) for sample in asked]
-        known = [(sample, source) for sample, source in zip(asked, sources, strict=True) if source is not None]
-        encoded = trained.parts.representation.encode([source for _, source in known])
-        same = {sample.id: one.ok and one.string == sample.string for one, (sample, _) in zip(encoded, known, strict=True)}
-        return {sample.id: same.get(sample.id, False) for sample in asked}
+
+class _Retrieval:
+    """Where the source of each sample stands among all reference crystals; samples come block by block."""
+
+    def __init__(self, reference_RC: FloatArray, count: int) -> None:
+        self._reference = reference_RC
+        self.usable = np.isfinite(reference_RC).all(axis=1)
+        self.cosine, self.rank, self.others = np.full((3, count), np.nan)
+        """(S,) similarity to the source, the source's rank, mean similarity to all reference crystals."""
+
+    def add(self, places: IntArray, embeddings: FloatArray, sources: IntArray) -> None:
+        """Embeddings (K, C) of the samples at `places`, whose sources are the reference crystals at `sources`."""
+        similarity = embeddings @ self._reference.T
+        own = similarity[np.arange(len(places)), sources]
+        found = np.isfinite(own)
+        ranks = 1 + (np.where(self.usable, similarity, -np.inf) > own[:, None]).sum(axis=1)
+        self.cosine[places], self.rank[places] = own, np.where(found, ranks, np.nan)
+        self.others[places[found]] = similarity[found][:, self.usable].mean(axis=1)
 
 
-def _embed(trained: Any, crystals: Sequence[Crystal]) -> tuple[FloatArray, Any]:
-    """Unit embeddings (S, C), NaN where a crystal cannot be encoded, and which ones could (S,)."""
+def _exact(trained: Any, samples: Sequence[Sample], sources: Sequence[Crystal]) -> list[bool]:
+    """Is the string of each sample its source's?"""
+    prepared = [_prepared(trained, source) for source in sources]
+    encoded = iter(trained.parts.representation.encode([source for source in prepared if source is not None]))
+    strings = [None if source is None else next(encoded) for source in prepared]
+    return [one is not None and one.ok and one.string == sample.string for one, sample in zip(strings, samples, strict=True)]
+
+
+def _embed(trained: Any, crystals: Sequence[Crystal]) -> FloatArray:
+    """Unit embeddings (S, C), NaN where a crystal cannot be encoded."""
     import torch
 
     from crystalfw.core.batch import CrystalBatch
@@ -111,7 +132,7 @@ def _embed(trained: Any, crystals: Sequence[Crystal]) -> tuple[FloatArray, Any]:
                 batch = batch.with_edges(encoder.cutoff)
             pooled = encoder(batch.to(trained.device)).pooled.cpu().numpy().astype(np.float64)
             vectors[rows] = pooled / np.linalg.norm(pooled, axis=1, keepdims=True).clip(1e-12)
-    return vectors, np.isfinite(vectors).all(axis=1)
+    return vectors
 
 
 def _prepared(trained: Any, crystal: Crystal) -> Crystal | None:

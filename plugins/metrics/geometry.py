@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -47,14 +46,6 @@ def reduced_composition(crystal: Crystal) -> tuple[tuple[int, int], ...]:
     numbers, counts = np.unique(crystal.numbers, return_counts=True)
     divisor = reduce(math.gcd, counts.tolist(), 0) or 1
     return tuple((int(number), int(count) // divisor) for number, count in zip(numbers, counts, strict=True))
-
-
-def by_composition(crystals: Iterable[Crystal]) -> dict[tuple[tuple[int, int], ...], list[int]]:
-    """Positions of crystals with equal reduced composition."""
-    buckets: dict[tuple[tuple[int, int], ...], list[int]] = defaultdict(list)
-    for index, crystal in enumerate(crystals):
-        buckets[reduced_composition(crystal)].append(index)
-    return dict(buckets)
 
 
 def wilson(count: int, total: int, z: float = 1.959964) -> tuple[float, float]:

@@ -7,20 +7,20 @@ enter with the tolerance's stol. RMSE is the mean over the matched of the displa
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from crystalfw.core.crystal import Crystal
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalfw.core.crystal import Crystal, FloatArray, IntArray
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Metric, Sample
 from crystalfw.core.matcher import TOLERANCES
-from crystalfw.plugins.metrics.geometry import by_composition, mean, reduced_composition, share
-from crystalfw.plugins.metrics.matching import Pair, PairResult, compare_pairs, tolerance_record
-from crystalfw.plugins.metrics.validity import compositional_problems, structural_problem
-
-_NO_MATCH = PairResult({"loose": None, "strict": None})
+from crystalfw.plugins.metrics.geometry import mean, share
+from crystalfw.plugins.metrics.matching import compare_pairs, tolerance_record
+from crystalfw.plugins.metrics.population import Groups, compositions, contents, crystal_of, decoded, judge, source_positions
 
 
 class Match(Metric):
@@ -51,7 +51,7 @@ class Match(Metric):
             "references": len(reference),
             "references_asked": len(work.asked),
             "samples_of_unknown_reference": work.unknown,
-            "samples_per_reference": max((len(group) for group in work.asked.values()), default=0),
+            "samples_per_reference": work.most,
         }
         for tolerance, (_, stol, _) in TOLERANCES.items():
             result[tolerance] = {**work.prediction(tolerance), "metre": work.metre(tolerance, stol)}
@@ -74,137 +74,133 @@ class _Work:
     def __init__(
         self, samples: Sequence[Sample], reference: Sequence[Crystal], config: Match.Config, context: Mapping[str, Any]
     ) -> None:
-        self.config, self.bench, self.reference = config, context["bench"], reference
-        self.crystals = [sample.crystal if sample.status == "ok" else None for sample in samples]
-        position = {crystal.id: index for index, crystal in enumerate(reference) if crystal.id}
-        self.asked: dict[int, list[int]] = defaultdict(list)
-        self.unknown = 0
-        for index, sample in enumerate(samples):
-            if sample.reference_id in position:
-                self.asked[position[sample.reference_id]].append(index)
-            elif sample.reference_id:
-                self.unknown += 1
-        self._twin = _first_equal(self.crystals)
-        self._results: dict[tuple[int, int], PairResult] = {}
-        self._compare([(index, target) for target, group in self.asked.items() for index in group], "match: pairs")
-        self._everyone = self._all_pairs()
-        self._valid: tuple[list[bool], list[bool]] | None = None
+        self.config, self.bench, self.samples, self.reference = config, context["bench"], samples, reference
+        sources = source_positions(self.bench, samples, reference)
+        self.unknown = int((sources == -2).sum())
+        crystals = decoded(self.bench, samples)
+        self._codes = np.zeros(len(samples), dtype=np.uint64)
+        self._codes[crystals.positions] = compositions(self.bench, crystals)
+        self._kinds = {"": 0}
+        named = np.flatnonzero(sources >= 0)
+        targets, first = np.unique(sources[named], return_index=True)
+        self.asked: IntArray = targets[np.argsort(first)]
+        """Positions of the reference crystals that samples were made for, in the order of the samples."""
+        self.named = _Pairs(named, sources[named])
+        self._compare(self.named, "match: pairs")
+        self.everyone = self._all_pairs()
+        if self.everyone is not None:
+            self._compare(self.everyone, "METRe: pairs")
+
+    @property
+    def most(self) -> int:
+        """The largest number of samples of a reference."""
+        return int(self.named.turn.max(initial=-1)) + 1
+
+    def counts(self) -> list[int]:
+        """The numbers of samples per reference to report."""
+        return sorted({n for n in (self.config.n or (1, self.most)) if 0 < n <= self.most})
 
     def prediction(self, tolerance: str) -> dict[str, Any]:
         """The figures for n = 1, k, ... samples a reference; empty where samples name no reference."""
-        return {f"n={n}": self._best_of(n, tolerance) for n in self._counts()}
+        return {f"n={n}": self._best_of(n, tolerance) for n in self.counts()}
 
     def _best_of(self, n: int, tolerance: str) -> dict[str, Any]:
-        ours, theirs = self._validity()
-        plain, valid = [], []
-        for target, group in self.asked.items():
-            found = [(index, self._rms(index, target, tolerance)) for index in group[:n]]
-            plain.append(_smallest([rms for _, rms in found]))
-            both = theirs[target] or n > 1
-            valid.append(_smallest([rms for index, rms in found if ours[index] and both]))
+        ours = judge(self.bench, self.samples, self.config.oxidation_set).valid[self.named.sample]
+        theirs = judge(self.bench, self.reference, self.config.oxidation_set).valid[self.named.target]
+        both = ours & (theirs | (n > 1))
+        plain, valid = (self._best(self.named, tolerance, keep) for keep in (self.named.turn < n, (self.named.turn < n) & both))
         return {
-            **_rate(plain, len(self.reference)),
-            "valid": _rate(valid, len(self.reference)),
+            **_rate(plain[self.asked], len(self.reference)),
+            "valid": _rate(valid[self.asked], len(self.reference)),
         }
+
+    def _best(self, pairs: _Pairs, tolerance: str, keep: NDArray[np.bool_]) -> FloatArray:
+        """(R,) smallest displacement of each reference crystal over the pairs that are kept; NaN without a match."""
+        best = np.full(len(self.reference), np.nan)
+        np.fmin.at(best, pairs.target[keep], pairs.rms[tolerance][keep])
+        return best
 
     def outcomes(self) -> dict[str, dict[str, float]]:
         """Per reference: was it matched by the best of its samples?"""
+        names = [self.reference[target].id for target in self.asked.tolist()]
         found: dict[str, dict[str, float]] = {}
         for tolerance in TOLERANCES:
-            for n in self._counts():
-                best = {t: _smallest([self._rms(i, t, tolerance) for i in group[:n]]) for t, group in self.asked.items()}
-                matched = {self.reference[target].id: float(rms is not None) for target, rms in best.items()}
-                found[f"{tolerance}.n={n}"] = matched
+            for n in self.counts():
+                matched = np.isfinite(self._best(self.named, tolerance, self.named.turn < n)[self.asked])
+                found[f"{tolerance}.n={n}"] = dict(zip(names, matched.astype(float).tolist(), strict=True))
         return found
-
-    def _counts(self) -> list[int]:
-        """The numbers of samples per reference to report."""
-        most = max((len(group) for group in self.asked.values()), default=0)
-        return sorted({n for n in (self.config.n or (1, most)) if 0 < n <= most})
 
     def metre(self, tolerance: str, stol: float) -> dict[str, Any]:
         """Each reference against every sample of its composition."""
-        if self._everyone is None:
+        if self.everyone is None:
             return {"left_out": f"more than {self.config.max_pairs} comparisons (option max_pairs)"}
-        if not self.reference:
+        if not len(self.reference):
             return {"left_out": "no reference crystals"}
-        best = [_smallest([self._rms(i, target, tolerance) for i in found]) for target, found in self._everyone.items()]
-        penalised = [stol if rms is None else rms for rms in best]
-        matched = [rms for rms in best if rms is not None]
+        best = self._best(self.everyone, tolerance, np.ones(len(self.everyone.sample), dtype=bool))[self._targets()]
+        matched = best[np.isfinite(best)].tolist()
+        penalised = np.where(np.isfinite(best), best, stol).tolist()
         return {**share(len(matched), len(best)), "rmse": mean(matched), "crmse": mean(penalised), "unmatched_enter_with": stol}
 
     def trouble(self) -> dict[str, int]:
-        """Pairs that ran out of time, or on which the matcher failed."""
-        counts: dict[str, int] = {"compared": len(self._results)}
-        for result in self._results.values():
-            if result.trouble:
-                counts[result.trouble] = counts.get(result.trouble, 0) + 1
-        return counts
+        """Comparisons made, and those that ran out of time or on which the matcher failed; equal samples count once."""
+        content = contents(self.bench, self.samples)
+        made = [pairs for pairs in (self.named, self.everyone) if pairs is not None]
+        kinds = np.concatenate([pairs.kind for pairs in made])
+        pairs = np.concatenate([content[pairs.sample] * len(self.reference) + pairs.target for pairs in made])
+        _, first = np.unique(pairs[kinds >= 0], return_index=True)
+        counts = np.bincount(kinds[kinds >= 0][first], minlength=len(self._kinds))
+        found = {name: int(counts[kind]) for name, kind in self._kinds.items() if name and counts[kind]}
+        return {"compared": len(first), **found}
 
-    def _all_pairs(self) -> dict[int, list[int]] | None:
-        """Reference -> samples of its composition; where samples name references, only those asked for."""
-        known = [index for index, crystal in enumerate(self.crystals) if crystal is not None]
-        buckets = by_composition(self.crystals[index] for index in known)  # type: ignore[misc]
-        targets = list(self.asked) or range(len(self.reference))
-        everyone = {k: [known[i] for i in buckets.get(reduced_composition(self.reference[k]), [])] for k in targets}
-        if sum(map(len, everyone.values())) > self.config.max_pairs:
+    def _targets(self) -> IntArray:
+        """The reference crystals of METRe: where samples name references, only those asked for."""
+        return self.asked if len(self.asked) else np.arange(len(self.reference))
+
+    def _all_pairs(self) -> _Pairs | None:
+        """Every reference crystal with the samples of its composition; None where they are too many."""
+        targets = self._targets()
+        groups = Groups(self._codes)
+        group_of = groups.find(compositions(self.bench, self.reference)[targets])
+        sizes = np.where(group_of >= 0, groups.sizes[group_of], 0) if len(groups) else np.zeros(len(targets), dtype=np.int64)
+        if sizes.sum() > self.config.max_pairs:
             return None
-        self._compare([(index, target) for target, found in everyone.items() for index in found], "METRe: pairs")
-        return everyone
+        members = [groups[group] for group in group_of.tolist() if group >= 0]
+        return _Pairs(np.concatenate([np.zeros(0, dtype=np.int64), *members]), np.repeat(targets, sizes))
 
-    def _compare(self, wanted: list[tuple[int, int]], label: str) -> None:
-        """Compare (sample, reference) positions that were not compared before; equal samples are compared once."""
-        positions, pairs, waiting = [], [], set[tuple[int, int]]()
-        for index, target in wanted:
-            crystal, other = self.crystals[index], self.reference[target]
-            position = (self._twin[index], target)
-            same = crystal is not None and reduced_composition(crystal) == reduced_composition(other)
-            if same and position not in self._results and position not in waiting:
-                waiting.add(position)
-                positions.append(position)
-                pairs.append(_pair(crystal, other))
-        self._results.update(zip(positions, compare_pairs(self.bench, label, pairs, self.config.time_limit), strict=True))
-
-    def _rms(self, index: int, target: int, tolerance: str) -> float | None:
-        return self._results.get((self._twin[index], target), _NO_MATCH).rms[tolerance]
-
-    def _validity(self) -> tuple[list[bool], list[bool]]:
-        if self._valid is None:
-            self._valid = self._judge(self.crystals), self._judge(self.reference)
-        return self._valid
-
-    def _judge(self, crystals: Sequence[Crystal | None]) -> list[bool]:
-        valid = [crystal is not None and not structural_problem(crystal) for crystal in crystals]
-        positions = [index for index, good in enumerate(valid) if good]
-        judged = [crystal for index in positions if (crystal := crystals[index]) is not None]
-        problems = compositional_problems(judged, self.config.oxidation_set)
-        for index, problem in zip(positions, problems, strict=True):
-            valid[index] = not problem
-        return valid
+    def _compare(self, pairs: _Pairs, label: str) -> None:
+        """Fill in the displacements; pairs of different composition do not match and are not compared."""
+        same = self._codes[pairs.sample] == compositions(self.bench, self.reference)[pairs.target]
+        wanted = np.flatnonzero(same)
+        crystals = (
+            (crystal_of(self.samples[index]), self.reference[target])
+            for index, target in zip(pairs.sample[wanted].tolist(), pairs.target[wanted].tolist(), strict=True)
+        )
+        answers = compare_pairs(self.bench, label, crystals, len(wanted), self.config.time_limit)
+        for place, answer in zip(wanted.tolist(), answers, strict=True):
+            pairs.kind[place] = self._kinds.setdefault(answer.trouble, len(self._kinds))
+            for tolerance, rms in answer.rms.items():
+                pairs.rms[tolerance][place] = np.nan if rms is None else rms
 
 
-def _first_equal(crystals: Sequence[Crystal | None]) -> list[int]:
-    """For each crystal the position of the first one that is equal to it, number by number."""
-    first: dict[tuple[bytes, bytes, bytes], int] = {}
-    found = []
-    for index, crystal in enumerate(crystals):
-        key = None if crystal is None else tuple(a.tobytes() for a in (crystal.numbers, crystal.lattice, crystal.frac_coords))
-        found.append(index if key is None else first.setdefault(key, index))  # type: ignore[arg-type]
-    return found
+class _Pairs:
+    """P pairs of a sample and a reference crystal, and what their comparison gave."""
+
+    def __init__(self, sample_P: IntArray, target_P: IntArray) -> None:
+        self.sample, self.target = sample_P, target_P
+        self.rms = {tolerance: np.full(len(sample_P), np.nan) for tolerance in TOLERANCES}
+        """Tolerance -> (P,) displacement normalised by (V / N)^(1/3); NaN where they do not match."""
+        self.kind = np.full(len(sample_P), -1, dtype=np.int16)
+        """(P,) what went wrong, 0 for nothing; -1 where nothing was compared."""
+        order = np.argsort(target_P, kind="stable")
+        starts = np.searchsorted(target_P[order], target_P[order])
+        self.turn = np.empty(len(sample_P), dtype=np.int64)
+        """(P,) how many samples of the same reference crystal come before."""
+        self.turn[order] = np.arange(len(sample_P)) - starts
 
 
-def _pair(crystal: Crystal | None, other: Crystal) -> Pair:
-    assert crystal is not None
-    return crystal, other
-
-
-def _smallest(values: Sequence[float | None]) -> float | None:
-    return min((value for value in values if value is not None), default=None)
-
-
-def _rate(best: Sequence[float | None], references: int) -> dict[str, Any]:
-    matched = [rms for rms in best if rms is not None]
-    return {**share(len(matched), len(best)), "rate_of_all": len(matched) / references, "rmse": mean(matched)}
+def _rate(best_R: FloatArray, references: int) -> dict[str, Any]:
+    matched = best_R[np.isfinite(best_R)].tolist()
+    return {**share(len(matched), len(best_R)), "rate_of_all": len(matched) / references, "rmse": mean(matched)}
 
 
 def _summary(result: Mapping[str, Any]) -> list[str]:

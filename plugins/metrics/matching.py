@@ -5,7 +5,7 @@ A pair that runs out of time, or on which the matcher fails, counts as not match
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +37,11 @@ class PairResult:
     """Empty, `timeout`, or the kind of error that the matcher raised."""
 
 
-def compare_pairs(bench: Workbench, label: str, pairs: Sequence[Pair], limit: float) -> list[PairResult]:
+def compare_pairs(bench: Workbench, label: str, pairs: Iterable[Pair], total: int, limit: float) -> Iterator[PairResult]:
     """get_rms_dist of every pair (first, second) at the loose and, where that matches, the strict tolerance."""
-    items = [(pack(first), pack(second), limit) for first, second in pairs]
-    keys = [f"rms-1:{limit:g}:{digest(first, second)}" for first, second in pairs]
-    answers = bench.map(label, _compare, items, keys)
-    return [PairResult(dict(zip(("loose", "strict"), answer[:2], strict=True)), answer[2]) for answer in answers]
+    questions = ((f"rms-1:{limit:g}:{digest(first, second)}", (pack(first), pack(second), limit)) for first, second in pairs)
+    for loose, strict, trouble in bench.map(label, _compare, questions, total):
+        yield PairResult({"loose": loose, "strict": strict}, trouble)
 
 
 def _compare(item: tuple[Packed, Packed, float]) -> list[Any]:

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import Metric, Sample
 from crystalfw.core.matcher import TOLERANCES
 from crystalfw.plugins.metrics.equality import find_equal, group_equal
-from crystalfw.plugins.metrics.geometry import reduced_composition, share
+from crystalfw.plugins.metrics.geometry import share
 from crystalfw.plugins.metrics.matching import tolerance_record
+from crystalfw.plugins.metrics.population import compositions, decoded
 
 
 class Novelty(Metric):
@@ -31,13 +34,13 @@ class Novelty(Metric):
 
     def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
         """Novel against `context["train"]`, or against the reference where no training crystals are known."""
-        crystals = [sample.crystal for sample in samples if sample.status == "ok" and sample.crystal is not None]
+        bench = context["bench"]
+        crystals = decoded(bench, samples)
         known = context.get("train") or reference
-        compositions = {reduced_composition(crystal) for crystal in known}
         result: dict[str, Any] = {tolerance: self._figures(crystals, known, tolerance, context) for tolerance in TOLERANCES}
         result["asked"] = len(samples)
-        new = sum(reduced_composition(crystal) not in compositions for crystal in crystals)
-        result["new_composition"] = share(new, len(crystals)) if known else None
+        new = np.isin(compositions(bench, crystals), compositions(bench, known), invert=True)
+        result["new_composition"] = share(int(new.sum()), len(crystals)) if len(known) else None
         strict = result["strict"]
         result["summary"] = [f"unique and novel (strict): {strict['unique_and_novel']['count']} of {len(crystals)} decoded"]
         result["protocol"] = {
@@ -54,12 +57,11 @@ class Novelty(Metric):
         key = context.get("key") if self.config.key else None
         groups = group_equal(context["bench"], crystals, tolerance, self.config.time_limit, key)
         seen = find_equal(context["bench"], crystals, known, tolerance, self.config.time_limit, key)
-        unique = [same == index for index, same in enumerate(groups.same_as)]
-        novel = [same is None for same in seen.same_as]
         total = len(crystals)
+        unique, novel = groups.same_as == np.arange(total), seen.same_as < 0
         return {
-            "unique": share(sum(unique), total),
-            "novel": share(sum(novel), total),
-            "unique_and_novel": share(sum(one and other for one, other in zip(unique, novel, strict=True)), total),
+            "unique": share(int(unique.sum()), total),
+            "novel": share(int(novel.sum()), total),
+            "unique_and_novel": share(int((unique & novel).sum()), total),
             "comparisons": {"unique": dict(groups.decided), "novel": dict(seen.decided)},
         }

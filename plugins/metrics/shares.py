@@ -6,17 +6,23 @@ counted with its reason.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import Metric, Sample
+from crystalfw.core.spool import Picked
+from crystalfw.core.workbench import Workbench
 from crystalfw.plugins.metrics.equality import find_equal, group_equal
 from crystalfw.plugins.metrics.geometry import share
 from crystalfw.plugins.metrics.matching import tolerance_record
-from crystalfw.plugins.metrics.validity import compositional_problems, protocol, structural_problem
+from crystalfw.plugins.metrics.population import PerSample, decoded, ids, judge
+from crystalfw.plugins.metrics.rules import protocol
 
 STAGES = ("parsed", "valid graph", "decoded", "structurally valid", "compositionally valid", "unique", "novel")
 _LISTED_REASONS = 12
@@ -45,75 +51,58 @@ class Shares(Metric):
 
     def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
         """`context["train"]` is what novelty is judged against; without it the reference is, and the result says so."""
-        failures: dict[str, Counter[str]] = defaultdict(Counter)
-        counts: dict[str, int] = {}
-        passed: dict[str, set[str]] = {}
-        crystals = self._decoded(samples, counts, failures)
-        crystals = self._valid(crystals, counts, failures, context, passed)
-        survivors, decided = self._distinct(crystals, counts, failures, reference, context, passed)
-        total = len(samples)
-        chain = [{"stage": stage, **share(counts[stage], total)} for stage in STAGES if stage in counts]
+        funnel = _Funnel(len(samples))
+        crystals = self._decoded(samples, funnel, context["bench"])
+        crystals = self._valid(samples, crystals, funnel, context["bench"])
+        survivors, decided = self._distinct(crystals, funnel, reference, context)
+        names, total = ids(context["bench"], samples), len(samples)
         return {
             "asked": total,
-            "chain": chain,
-            "failures": {stage: _listed(failures[stage]) for stage in STAGES if failures[stage]},
+            "chain": [{"stage": stage, **share(count, total)} for stage, count in funnel.counts.items()],
+            "failures": {stage: _listed(reasons) for stage, reasons in funnel.failures.items() if reasons},
             "comparisons": decided,
-            "examples": [crystal.id for crystal in survivors[:_EXAMPLES]],
+            "examples": [names[k] for k in survivors.positions[:_EXAMPLES].tolist()],
             "protocol": self._protocol(reference, context),
-            "outcomes": {stage: {s.id: float(s.id in ids) for s in samples} for stage, ids in passed.items()},
-            "summary": [
-                f"{stage}: {counts[stage]} of {total} ({counts[stage] / max(total, 1):.1%})"
-                for stage in STAGES
-                if stage in counts
-            ],
+            "outcomes": {stage: PerSample(names, passed) for stage, passed in funnel.passed.items()},
+            "summary": [f"{stage}: {n} of {total} ({n / max(total, 1):.1%})" for stage, n in funnel.counts.items()],
         }
 
-    def _decoded(self, samples: Sequence[Sample], counts: dict[str, int], failures: dict[str, Counter[str]]) -> list[Crystal]:
-        counts.update(dict.fromkeys(STAGES[:3], len(samples)))
-        crystals = []
-        for sample in samples:
-            if sample.status == "ok" and sample.crystal is not None:
-                crystals.append(replace(sample.crystal, id=sample.id))
-                continue
-            lost_at = {"parse": 0, "read": 0, "graph": 1}.get(sample.status, 2)
-            for stage in STAGES[lost_at:3]:
-                counts[stage] -= 1
-            failures[STAGES[lost_at]][_kind_of(sample)] += 1
+    def _decoded(self, samples: Sequence[Sample], funnel: _Funnel, bench: Workbench) -> Picked[Crystal]:
+        """The first three stages, which the table of samples decides."""
+        crystals = decoded(bench, samples)
+        lost = np.ones(len(samples), dtype=bool)
+        lost[crystals.positions] = False
+        lost_at = [Counter[str]() for _ in STAGES[:3]]
+        for k in np.flatnonzero(lost).tolist():
+            sample = samples[k]
+            lost_at[{"parse": 0, "read": 0, "graph": 1}.get(sample.status, 2)][_kind_of(sample)] += 1
+        remaining = len(samples)
+        for stage, reasons in zip(STAGES, lost_at, strict=False):
+            remaining -= sum(reasons.values())
+            funnel.counts[stage], funnel.failures[stage] = remaining, reasons
         return crystals
 
     def _valid(
-        self,
-        crystals: list[Crystal],
-        counts: dict[str, int],
-        failures: dict[str, Counter[str]],
-        context: Mapping[str, Any],
-        passed: dict[str, set[str]],
-    ) -> list[Crystal]:
-        problems = [structural_problem(crystal) for crystal in crystals]
-        crystals = _keep(STAGES[3], crystals, problems, counts, failures, passed)
-        config = self.config
-        problems = compositional_problems(crystals, config.oxidation_set)
-        return _keep(STAGES[4], crystals, problems, counts, failures, passed)
+        self, samples: Sequence[Sample], crystals: Picked[Crystal], funnel: _Funnel, bench: Workbench
+    ) -> Picked[Crystal]:
+        judged = judge(bench, samples, self.config.oxidation_set)
+        for stage, problems in ((STAGES[3], judged.structural), (STAGES[4], judged.compositional)):
+            own = problems[crystals.positions]
+            reasons = Counter({judged.reasons[code]: int((own == code).sum()) for code in np.unique(own[own > 0]).tolist()})
+            crystals = funnel.keep(stage, crystals, own == 0, reasons)
+        return crystals
 
     def _distinct(
-        self,
-        crystals: list[Crystal],
-        counts: dict[str, int],
-        failures: dict[str, Counter[str]],
-        reference: Sequence[Crystal],
-        context: Mapping[str, Any],
-        passed: dict[str, set[str]],
-    ) -> tuple[list[Crystal], dict[str, Any]]:
-        config, key = self.config, context.get("key") if self.config.key else None
-        groups = group_equal(context["bench"], crystals, config.tolerance, config.time_limit, key)
-        problems = ["" if same == index else "equals an earlier sample" for index, same in enumerate(groups.same_as)]
-        crystals = _keep(STAGES[5], crystals, problems, counts, failures, passed)
+        self, crystals: Picked[Crystal], funnel: _Funnel, reference: Sequence[Crystal], context: Mapping[str, Any]
+    ) -> tuple[Picked[Crystal], dict[str, Any]]:
+        config, key, bench = self.config, context.get("key") if self.config.key else None, context["bench"]
+        groups = group_equal(bench, crystals, config.tolerance, config.time_limit, key)
+        crystals = funnel.keep(STAGES[5], crystals, groups.same_as == np.arange(len(crystals)), "equals an earlier sample")
         decided = {"unique": dict(groups.decided)}
         known = context.get("train") or reference
-        if known:
-            seen = find_equal(context["bench"], crystals, known, config.tolerance, config.time_limit, key)
-            problems = ["" if same is None else "equals a known crystal" for same in seen.same_as]
-            crystals = _keep(STAGES[6], crystals, problems, counts, failures, passed)
+        if len(known):
+            seen = find_equal(bench, crystals, known, config.tolerance, config.time_limit, key)
+            crystals = funnel.keep(STAGES[6], crystals, seen.same_as < 0, "equals a known crystal")
             decided["novel"] = dict(seen.decided)
         return crystals, decided
 
@@ -130,19 +119,27 @@ class Shares(Metric):
         }
 
 
-def _keep(
-    stage: str,
-    crystals: list[Crystal],
-    problems: list[str],
-    counts: dict[str, int],
-    failures: dict[str, Counter[str]],
-    passed: dict[str, set[str]],
-) -> list[Crystal]:
-    kept = [crystal for crystal, problem in zip(crystals, problems, strict=True) if not problem]
-    counts[stage] = len(kept)
-    passed[stage] = {crystal.id for crystal in kept}
-    failures[stage].update(filter(None, problems))
-    return kept
+class _Funnel:
+    """What is left of all samples at each stage, and what was lost there."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self.counts: dict[str, int] = {}
+        self.failures: dict[str, Counter[str]] = {}
+        self.passed: dict[str, NDArray[np.bool_]] = {}
+        """Stage -> (S,) did the sample pass it?"""
+
+    def keep(
+        self, stage: str, crystals: Picked[Crystal], mask: NDArray[np.bool_], reasons: str | Counter[str]
+    ) -> Picked[Crystal]:
+        """Those that pass; `reasons` is why the others do not, counted where there are several."""
+        kept = crystals.keep(mask)
+        self.counts[stage] = len(kept)
+        lost = len(crystals) - len(kept)
+        self.failures[stage] = reasons if isinstance(reasons, Counter) else Counter({reasons: lost} if lost else {})
+        self.passed[stage] = np.zeros(self._total, dtype=bool)
+        self.passed[stage][kept.positions] = True
+        return kept
 
 
 def _kind_of(sample: Sample) -> str:

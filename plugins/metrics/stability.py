@@ -9,20 +9,26 @@ result says so. Only known crystals within a sample's chemical system are comput
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Metric, Sample
 from crystalfw.core.timelimit import TimeLimitExceeded, time_limit
+from crystalfw.core.workbench import Workbench
 from crystalfw.plugins.metrics.equality import find_equal, group_equal
 from crystalfw.plugins.metrics.geometry import Packed, digest, pack, share, unpack
-from crystalfw.plugins.metrics.validity import structural_problem
+from crystalfw.plugins.metrics.population import decoded, judge
+
+_ANY_SET = "smact14"
+"""Only structural validity is asked for, which no oxidation states decide."""
 
 
 class Stability(Metric):
@@ -51,42 +57,41 @@ class Stability(Metric):
     def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
         """Raises DataError where the potential is not installed or no crystals are known to make a hull of."""
         _require_potential()
-        known = [*(context.get("train") or ()), *reference]
-        if not known:
+        bench, train = context["bench"], context.get("train") or ()
+        if not len(train) and not len(reference):
             raise DataError("stability needs crystals to make a hull of: --reference or --train")
-        crystals = [sample.crystal for sample in samples if sample.status == "ok" and sample.crystal is not None]
-        crystals = [crystal for crystal in crystals if not structural_problem(crystal)]
-        relaxed = self._energies(crystals, True, context, "relaxing samples")
+        crystals = decoded(bench, samples)
+        crystals = crystals.keep(judge(bench, samples, _ANY_SET).structural[crystals.positions] == 0)
+        relaxed = self._energies(crystals, True, bench, "relaxing samples")
         systems = {frozenset(crystal.numbers.tolist()) for crystal in crystals}
-        members = [crystal for crystal in known if any(set(crystal.numbers.tolist()) <= system for system in systems)]
-        hull = self._energies(members, self.config.relax_hull, context, "hull energies")
+        members = [crystal for crystal in chain(train, reference) if _within(crystal, systems)]
+        hull = self._energies(members, self.config.relax_hull, bench, "hull energies")
         above = _above_hull(crystals, relaxed, members, hull)
-        return self._record(samples, crystals, relaxed, members, above, known, context)
+        new = self._unique_and_novel(crystals, train if len(train) else reference, bench)
+        return self._record(len(samples), relaxed, members, above, new)
 
-    def _energies(
-        self, crystals: Sequence[Crystal], relax: bool, context: Mapping[str, Any], label: str
-    ) -> list[dict[str, Any]]:
+    def _energies(self, crystals: Sequence[Crystal], relax: bool, bench: Workbench, label: str) -> list[dict[str, Any]]:
         """Per crystal: energy (eV/atom), volume change and root mean square displacement, or the problem."""
         settings = (self.config.steps if relax else 0, self.config.fmax, self.config.time_limit)
-        items = [(pack(crystal), settings) for crystal in crystals]
-        return context["bench"].map(label, _energy, items, [f"chgnet-1:{settings}:{digest(crystal)}" for crystal in crystals])
+        questions = ((f"chgnet-1:{settings}:{digest(crystal)}", (pack(crystal), settings)) for crystal in crystals)
+        return list(bench.map(label, _energy, questions, len(crystals)))
+
+    def _unique_and_novel(self, crystals: Sequence[Crystal], known: Sequence[Crystal], bench: Workbench) -> NDArray[np.bool_]:
+        groups = group_equal(bench, crystals, self.config.tolerance, self.config.time_limit)
+        seen = find_equal(bench, crystals, known, self.config.tolerance, self.config.time_limit)
+        return np.asarray((groups.same_as == np.arange(len(crystals))) & (seen.same_as < 0))
 
     def _record(
         self,
-        samples: Sequence[Sample],
-        crystals: list[Crystal],
+        total: int,
         relaxed: list[dict[str, Any]],
         members: list[Crystal],
         above: list[float | None],
-        known: list[Crystal],
-        context: Mapping[str, Any],
+        new: NDArray[np.bool_],
     ) -> dict[str, Any]:
-        total, config = len(samples), self.config
-        groups = group_equal(context["bench"], crystals, config.tolerance, config.time_limit)
-        seen = find_equal(context["bench"], crystals, context.get("train") or known, config.tolerance, config.time_limit)
-        new = [same == k and seen.same_as[k] is None for k, same in enumerate(groups.same_as)]
+        config = self.config
         stable = [value is not None and value <= config.threshold for value in above]
-        sun = share(sum(one and other for one, other in zip(stable, new, strict=True)), total)
+        sun = share(sum(one and other for one, other in zip(stable, new.tolist(), strict=True)), total)
         heights = [value for value in above if value is not None]
         problems = Counter(item["problem"] for item in relaxed if item["problem"])
         problems["no known crystals of an element"] = sum(
@@ -109,6 +114,12 @@ class Stability(Metric):
                 "displacement": "root mean square in angstrom, mean shift removed, change of the cell included",
             },
         }
+
+
+def _within(crystal: Crystal, systems: Collection[frozenset[int]]) -> bool:
+    """Is the crystal in one of the chemical systems?"""
+    elements = set(crystal.numbers.tolist())
+    return any(elements <= system for system in systems)
 
 
 def _above_hull(

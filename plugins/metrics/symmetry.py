@@ -7,17 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Metric, Sample
 from crystalfw.core.samples import space_group_number
 from crystalfw.core.workbench import Workbench
 from crystalfw.plugins.metrics.geometry import Packed, digest, pack, share
+from crystalfw.plugins.metrics.population import decoded, source_positions
 
 SYSTEMS = {
     "triclinic": 2, "monoclinic": 15, "orthorhombic": 74, "tetragonal": 142, "trigonal": 167, "hexagonal": 194, "cubic": 230,
 }  # fmt: skip
 """Crystal system -> its last space-group number."""
+_NONE = 0
 
 
 def crystal_system(number: int) -> str:
@@ -42,29 +47,26 @@ class Symmetry(Metric):
 
     def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
         """Per precision, over the samples that are crystals."""
-        known = {crystal.id: index for index, crystal in enumerate(reference) if crystal.id}
-        made = [sample for sample in samples if sample.status == "ok" and sample.crystal is not None]
-        crystals = [sample.crystal for sample in made if sample.crystal is not None]
+        bench = context["bench"]
+        crystals = decoded(bench, samples)
+        sources = source_positions(bench, samples, reference)[crystals.positions]
+        named = sources >= 0
         result: dict[str, Any] = {"asked": len(samples), "summary": []}
         for precision in self.config.symprec:
-            ours = _numbers(context["bench"], crystals, precision)
-            theirs = _numbers(context["bench"], reference, precision)
-            pairs = [
-                (number, theirs[known[sample.reference_id]])
-                for number, sample in zip(ours, made, strict=True)
-                if sample.reference_id in known
-            ]
-            agree = sum(one is not None and one == other for one, other in pairs)
-            figures = {"samples": _figures(ours), "reference": _figures(theirs), "same_as_reference": share(agree, len(pairs))}
+            ours, theirs = _numbers(bench, crystals, precision), _numbers(bench, reference, precision)
+            agree = (ours[named] == theirs[sources[named]]) & (ours[named] != _NONE)
+            same = share(int(agree.sum()), int(named.sum()))
+            figures = {"samples": _figures(ours), "reference": _figures(theirs), "same_as_reference": same}
             result[f"symprec={precision:g}"] = figures
             result["summary"].append(f"P1 at symprec {precision:g}: {figures['samples']['p1']['count']} of {len(ours)} samples")
         return {**result, "protocol": {"spglib": "space-group number at symprec in angstrom", "denominator": "decoded samples"}}
 
 
-def _numbers(bench: Workbench, crystals: Sequence[Crystal], precision: float) -> list[int | None]:
-    items = [(pack(crystal), precision) for crystal in crystals]
-    keys = [f"spg-1:{precision:g}:{digest(crystal)}" for crystal in crystals]
-    return bench.map(f"space groups at {precision:g}", _number, items, keys)
+def _numbers(bench: Workbench, crystals: Sequence[Crystal], precision: float) -> NDArray[np.int16]:
+    """(S,) space-group numbers, 0 where none is found."""
+    questions = ((f"spg-1:{precision:g}:{digest(crystal)}", (pack(crystal), precision)) for crystal in crystals)
+    answers = bench.map(f"space groups at {precision:g}", _number, questions, len(crystals))
+    return np.fromiter((number or _NONE for number in answers), dtype=np.int16, count=len(crystals))
 
 
 def _number(item: tuple[Packed, float]) -> int | None:
@@ -72,11 +74,15 @@ def _number(item: tuple[Packed, float]) -> int | None:
     return space_group_number(Crystal(lattice=lattice, frac_coords=frac_coords, numbers=numbers), precision)
 
 
-def _figures(numbers: Sequence[int | None]) -> dict[str, Any]:
-    systems = Counter(crystal_system(number) for number in numbers if number is not None)
+def _figures(numbers_S: NDArray[np.int16]) -> dict[str, Any]:
+    found, counts = np.unique(numbers_S[numbers_S != _NONE], return_counts=True)
+    systems = Counter[str]()
+    for number, count in zip(found.tolist(), counts.tolist(), strict=True):
+        systems[crystal_system(number)] += count
+    total = len(numbers_S)
     return {
-        "p1": share(sum(number == 1 for number in numbers), len(numbers)),
-        "not_found": sum(number is None for number in numbers),
-        "distinct_groups": len({number for number in numbers if number is not None}),
-        "systems": {system: round(systems[system] / len(numbers), 6) for system in SYSTEMS} if numbers else {},
+        "p1": share(int((numbers_S == 1).sum()), total),
+        "not_found": int((numbers_S == _NONE).sum()),
+        "distinct_groups": len(found),
+        "systems": {system: round(systems[system] / total, 6) for system in SYSTEMS} if total else {},
     }

@@ -9,8 +9,9 @@ import pytest
 
 from crystalfw.core.commands.evaluate import parse_metrics
 from crystalfw.core.errors import DataError, PluginError
-from crystalfw.core.evaluation import evaluate, load_samples
+from crystalfw.core.evaluation import evaluate
 from crystalfw.core.interfaces import Metric, NoOptions
+from crystalfw.core.populations import load_samples
 from crystalfw.core.registry import Registry
 from crystalfw.core.samples import write_cifs, write_samples
 from crystalfw.core.schema import ComponentSpec
@@ -38,7 +39,7 @@ def test_a_table_of_samples_against_a_table(tmp_path):
     reference = write_table(tmp_path / "test.csv", REFERENCE)
     record = evaluate(tmp_path / "samples.csv", reference, training=reference, out=tmp_path, workers=1, quiet=True)
     assert record == json.loads((tmp_path / "metrics.json").read_text())
-    assert not (tmp_path / "metrics.partial.jsonl").exists()
+    assert not (tmp_path / "metrics.partial").exists()
     assert set(record["metrics"]) == {"shares", "match", "distributions"}
     chain = {link["stage"]: link["count"] for link in record["metrics"]["shares"]["result"]["chain"]}
     assert (chain["parsed"], chain["unique"], chain["novel"]) == (3, 2, 0)
@@ -81,9 +82,10 @@ def test_evaluation_goes_on_where_it_was_killed(tmp_path, monkeypatch):
     seen = []
     remember = workbench.Workbench._remember
 
-    def until_the_fourth(self, key, value):
-        remember(self, key, value)
-        seen.append(key)
+    def until_the_fourth(self, answers):
+        answers = list(answers)
+        remember(self, answers)
+        seen.extend(key for key, _ in answers)
         if len(seen) == 4:
             raise KeyboardInterrupt
 

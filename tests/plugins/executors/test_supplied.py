@@ -68,13 +68,14 @@ def length(text: str) -> int:
 
 
 def test_rows_and_evaluation(mine, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("crystalfw.core.executor.ALONE", -1.0)
+    for module in ("executor", "workbench"):
+        monkeypatch.setattr(f"crystalfw.core.{module}.ALONE", -1.0)
     with RowFile(tmp_path / "x.csv", ("id", "status", "out"), {}) as out:
         calls = (("a" * k,) for k in range(1, 20))
         assert run_rows("x", out, doubled, calls, status=1, workers=1, executor="mine:tcp://here:1")["ok"] == 19
     assert (tmp_path / "x.csv").read_text().splitlines()[1:] == [f"{'a' * k},ok,{'aa' * k}" for k in range(1, 20)]
     with Workbench(executor="mine", quiet=True) as bench:
-        assert bench.map("x", length, ["a" * k for k in range(100)], [str(k) for k in range(100)]) == list(range(100))
+        assert list(bench.map("x", length, ((str(k), "a" * k) for k in range(100)), 100)) == list(range(100))
     assert mine.asked == [("tcp://here:1", 1), ("", 1)]
     assert all(pool.calls and pool.ended for pool in mine.pools)
 

@@ -13,13 +13,13 @@ from pymatgen.core import Element
 from smact.screening import smact_validity
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.plugins.metrics.shares import STAGES, Shares
-from crystalfw.plugins.metrics.validity import (
+from crystalfw.plugins.metrics.geometry import reduced_composition
+from crystalfw.plugins.metrics.rules import (
     compositional_problem,
-    compositional_problems,
     shortest_distance,
     structural_problem,
 )
+from crystalfw.plugins.metrics.shares import STAGES, Shares
 from tests.plugins.metrics.crystals import caesium_chloride, moved, perovskite, rock_salt, sample
 
 
@@ -108,8 +108,7 @@ def test_own_images_count_as_distances():
 )
 @pytest.mark.parametrize("oxidation_set", ["smact14", "icsd24"])
 def test_compositions(numbers, valid, oxidation_set):
-    (problem,) = compositional_problems([rock_salt(numbers=numbers)], oxidation_set)
-    assert (problem == "") == valid
+    assert (compositional_problem(reduced_composition(rock_salt(numbers=numbers)), oxidation_set) == "") == valid
 
 
 @settings(deadline=None, max_examples=150)

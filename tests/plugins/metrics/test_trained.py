@@ -61,7 +61,7 @@ def test_the_samples_own_string_is_exact(folder, context):
     ]
     result = Fidelity(Fidelity.Config(model=str(folder / "smoke"))).compute(samples, SALTS, context)
     assert (result["exact_string"]["count"], result["exact_string"]["of"]) == (2, 3)
-    assert result["outcomes"]["exact_string"] == {"0": 1.0, "1": 1.0, "2": 0.0}
+    assert dict(result["outcomes"]["exact_string"].items()) == {"0": 1.0, "1": 1.0, "2": 0.0}
 
 
 def test_conditional_error_stands_beside_the_predictors_own(folder, context):
@@ -76,7 +76,7 @@ def test_conditional_error_stands_beside_the_predictors_own(folder, context):
     pairs = result["parity"]["size"]
     assert column["mae"] == pytest.approx(np.mean(np.abs(np.subtract(pairs["target"], pairs["obtained"]))))
     assert column["mae_by_chance"] > 0
-    hits = result["outcomes"]["columns.size.hit"]
+    hits = dict(result["outcomes"]["columns.size.hit"].items())
     assert (sum(hits.values()), len(hits), hits["x"]) == (column["hit"]["count"], 37, 0.0)
 
 
@@ -94,7 +94,7 @@ def test_compositions_need_no_predictor(context):
         replace(sample("2", status="parse"), condition={"composition": "NaCl", "spacegroup.number": 225}),
     ]
     result = Conditional(Conditional.Config()).compute(samples, [], context)
-    assert result["outcomes"]["columns.composition.hit"] == {"0": 1.0, "1": 0.0, "2": 0.0}
+    assert dict(result["outcomes"]["columns.composition.hit"].items()) == {"0": 1.0, "1": 0.0, "2": 0.0}
     columns = result["columns"]
     assert (columns["composition"]["hit"]["count"], columns["composition"]["hit"]["of"]) == (1, 3)
     assert (columns["space_group"]["hit"]["count"], columns["space_group"]["hit"]["of"]) == (1, 3)
