@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import TextIO, TypeVar
 
 Item = TypeVar("Item")
+_BRIEF = 1.0
 _SPACING = 64
 """Marks of the pace lie at least this fraction of the elapsed time apart."""
 
@@ -64,9 +65,11 @@ class Progress:
             self._printed = now
             self._print(self._line(now, note, remaining))
 
-    def close(self, note: str = "") -> None:
-        """Print the final line."""
+    def close(self, note: str = "", *, brief: bool = False) -> None:
+        """Print the final line; with `brief` nothing, where the work was done before there was anything to say."""
         elapsed = time.monotonic() - self._began
+        if brief and self._printed == self._began and elapsed < _BRIEF:
+            return
         total = f"/{self.total}" if self.total is not None else ""
         self._print(f"{self.label} {self.done}{total} in {duration(elapsed)}{'  ' + note if note else ''}")
         if self._live:
@@ -101,4 +104,4 @@ def track(items: Iterable[Item], label: str, total: int | None = None) -> Iterat
     for count, item in enumerate(items, start=1):
         yield item
         progress.update(count)
-    progress.close()
+    progress.close(brief=True)

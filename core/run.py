@@ -23,7 +23,7 @@ from crystalfw.core.recipe import expand, load_recipe
 from crystalfw.core.requeue import REQUEUED_BY, earlier, remember, requeue
 from crystalfw.core.rundir import clear_temporaries, exclusive, new_run_dir
 from crystalfw.core.schema import Recipe
-from crystalfw.core.setup import Say, Setup, assemble, facts, make_fabric
+from crystalfw.core.setup import Say, Setup, assemble, facts, initialise, make_fabric
 from crystalfw.core.signals import Stopped, stopping_at_once
 
 HOW = ("fabric.", "fit.accumulate=", "data.workers=", "data.cache=")
@@ -43,7 +43,9 @@ def run_recipe(
     if dry_run:
         with tempfile.TemporaryDirectory() as scratch:
             small = replace(recipe.data, cache=scratch, max_crystals=64)
-            _dry_run(fabric, assemble(fabric, replace(recipe, data=small), say), Path(scratch), say)
+            setup = assemble(fabric, replace(recipe, data=small), say)
+            initialise(setup)
+            _dry_run(fabric, setup, Path(scratch), say)
         return None
     run_dir, resumed = _folder(fabric, recipe, resume, say)
     with watched_peers(fabric, run_dir), exclusive(run_dir) if fabric.is_global_zero else nullcontext():
@@ -120,8 +122,11 @@ def _run(fabric: Fabric, recipe: Recipe, run_dir: Path, resumed: bool, say: Say)
     if fabric.is_global_zero:
         _write_identity(setup, run_dir, fabric)
     last = run_dir / "checkpoints" / "last.pt"
+    going_on = resumed and last.exists()
+    if not going_on:
+        initialise(setup)
     plugins().notify("fit_start", run_dir=run_dir, recipe={"text": expand(recipe)}, resumed=resumed)
-    state = fit_setup(fabric, setup, run_dir).run(last if resumed and last.exists() else None)
+    state = fit_setup(fabric, setup, run_dir).run(last if going_on else None)
     say(f"fit: {state.finished} at step {state.step}, best validation loss {state.best_loss:.4f} at step {state.best_step}")
     outcome.after_fit(fabric, setup, run_dir, say)
 

@@ -106,6 +106,8 @@ class ModelSection:
     """True keeps the encoder's weights as loaded."""
     encoder_checkpoint: str | None = None
     """Run folder or checkpoint whose encoder weights are loaded."""
+    checkpoint: str | None = None
+    """Run folder or checkpoint of the same model, whose weights training starts from (fine-tuning)."""
 
 
 @dataclass(frozen=True, kw_only=True)

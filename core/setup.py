@@ -26,6 +26,7 @@ from crystalfw.core.progress import Progress
 from crystalfw.core.provenance import provenance
 from crystalfw.core.recipe import recipe_to_dict
 from crystalfw.core.schema import FabricSection, Recipe
+from crystalfw.core.trained import Trained
 
 Say = Callable[[str], None]
 
@@ -86,19 +87,35 @@ def assemble(fabric: Fabric, recipe: Recipe, say: Say) -> Setup:
         raise DataError(f"{origin}: no usable crystal in the train part; see {dataset.rejected_path}")
     generator.encoder.fit_statistics(dataset.parts["train"].columns)
     generator.decoder.fit_statistics(dataset.parts["train"].columns)
-    if recipe.model.encoder_checkpoint:
-        load_encoder(generator, Path(recipe.model.encoder_checkpoint))
     return Setup(recipe, parts, generator, dataset)
 
 
-def load_encoder(generator: Generator, run: Path) -> None:
-    """Take the encoder's weights from another run; raises CheckpointError where its shape differs."""
+def initialise(setup: Setup) -> None:
+    """Weights of other runs, where the recipe says that training starts from them. Raises CheckpointError."""
+    model = setup.recipe.model
+    if model.checkpoint:
+        _load_model(setup.generator, setup.parts, Path(model.checkpoint))
+    if model.encoder_checkpoint:
+        _load_encoder(setup.generator, Path(model.encoder_checkpoint))
+
+
+def _load_encoder(generator: Generator, run: Path) -> None:
     weights = checkpoint.load(checkpoint.find(run, "best"))["model"]
     own = {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
     try:
         generator.encoder.load_state_dict(own)
     except RuntimeError as error:
         raise CheckpointError(f"{run}: its encoder does not fit this recipe's model.encoder: {error}") from error
+
+
+def _load_model(generator: Generator, parts: Parts, run: Path) -> None:
+    trained = Trained.load(run)
+    if generator.decoder.needs_tokens and trained.parts.representation.vocabulary != parts.representation.vocabulary:
+        raise CheckpointError(f"{run}: its strings have another vocabulary than this recipe's (section representation)")
+    try:
+        generator.load_state_dict(trained.generator.state_dict())
+    except RuntimeError as error:
+        raise CheckpointError(f"{run}: its weights do not fit this recipe's section model: {error}") from error
 
 
 def prepare_only(recipe: Recipe) -> Dataset:

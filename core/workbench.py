@@ -71,13 +71,12 @@ class Workbench:
         in this process, because starting others takes as long.
         """
         progress = None if self.quiet else Progress(label, total)
-        done = 0
         for done, slot in enumerate(self._answered(function, questions, total), start=1):
             yield slot.answer
             if progress is not None:
                 progress.update(done)
-        if progress is not None and done:
-            progress.close()
+        if progress is not None:
+            progress.close(brief=True)
 
     def track(self, label: str, items: Iterable[Value], total: int | None = None) -> Iterator[Value]:
         """The items, with progress on the screen unless quiet."""

@@ -5,11 +5,15 @@ import json
 import signal
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from crystalfw.core.cli import main
+from crystalfw.core.errors import CheckpointError
 from crystalfw.core.logbook import read_metrics
+from crystalfw.core.setup import _load_model
 from crystalfw.core.trained import Request, Trained
 
 
@@ -151,3 +155,22 @@ def test_a_regressor_predicts(command, tmp_path):
     assert main(arguments) == 0
     errors = json.loads((tmp_path / "runs" / "regress" / "metrics.json").read_text())["prediction"]["gap"]
     assert errors["mae"] < errors["mae_of_the_median"]
+
+
+def test_training_starts_from_the_weights_of_another_run(finished, table, cache, tmp_path, capsys):
+    common = [f"data.path={table}", f"data.cache={cache}", f"run_dir={tmp_path}", "fit.steps=1", "fit.lr=1e-6", "sample.n=2"]
+    start = [*common, f"model.checkpoint={finished}"]
+    assert main(["run", "smoke", *start, "name=tuned"]) == 0
+    before, after = Trained.load(finished).generator.state_dict(), Trained.load(tmp_path / "tuned").generator.state_dict()
+    assert all(torch.allclose(after[name], value, atol=1e-4) for name, value in before.items())
+    assert main(["run", "smoke", *start, "model.decoder.dim=48"]) == 2
+    assert "do not fit this recipe's section model" in capsys.readouterr().err
+    assert main(["run", "smoke", *common, "model.checkpoint=nowhere", "--dry-run"]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_weights_for_other_tokens_are_refused(finished):
+    trained = Trained.load(finished)
+    other = SimpleNamespace(vocabulary=replace(trained.parts.representation.vocabulary, pad=3))
+    with pytest.raises(CheckpointError, match="another vocabulary"):
+        _load_model(trained.generator, replace(trained.parts, representation=other), finished)
