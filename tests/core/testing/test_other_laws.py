@@ -302,6 +302,11 @@ class Dice(Oxygen):
         return {"value": float(np.random.random()), "of": len(samples)}
 
 
+class WantsLists(Oxygen):
+    def compute(self, samples, reference, context):
+        return super().compute(samples + [], reference, context)
+
+
 class DropsFailures(Oxygen):
     def compute(self, samples, reference, context):
         return super().compute([s for s in samples if s.crystal is not None], reference, context)
@@ -346,7 +351,7 @@ BUGS = {
     "metric": {
         "json_values": [ReturnsArray],
         "empty": [DividesByZero],
-        "determinism": [Dice],
+        "determinism": [Dice, WantsLists],
         "failures_counted": [DropsFailures],
         "inputs_untouched": [Wraps],
     },
