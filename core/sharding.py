@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import ModelParallelStrategy
+from packaging.version import Version
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -23,15 +24,24 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
+from crystalfw.core.errors import CrystalfwError
 from crystalfw.core.generator import Generator
 
 PREFIX = "generator."
 """The fit wraps the generator in a module of its own; checkpoints name parameters without it."""
+CPU_SINCE = Version("2.7")
 _FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 def fsdp_strategy(processes: int) -> ModelParallelStrategy:
-    """Shard over all processes: each of the decoder's `blocks` by itself, the rest together."""
+    """Shard over all processes: each of the decoder's `blocks` by itself, the rest together.
+
+    Raises CrystalfwError on CPUs with torch 2.6, which cannot do that there.
+    """
+    if Version(torch.__version__) < CPU_SINCE and not torch.cuda.is_available():
+        raise CrystalfwError(
+            f"fabric.strategy: fsdp on CPUs needs torch {CPU_SINCE} (here: {torch.__version__}); install it, or take ddp"
+        )
     return ModelParallelStrategy(parallelize_fn=_shard, data_parallel_size=processes, tensor_parallel_size=1)
 
 

@@ -8,8 +8,9 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import IO, Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ class Spool(_Lazy[Item]):
             folder.mkdir(parents=True, exist_ok=True)
         self._ends = array("q", [0])
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - a sequence has no end of its own: see the next line
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, _discard, self._file)
         for item in items:
             self._ends.append(self._ends[-1] + self._file.write(pickle.dumps(item, pickle.HIGHEST_PROTOCOL)))
         self._file.flush()
@@ -63,6 +64,12 @@ class Spool(_Lazy[Item]):
         start, end = self._ends[index], self._ends[index + 1]
         item: Item = pickle.loads(_read(self._file.fileno(), start, end - start))  # noqa: S301 - written above
         return item
+
+
+def _discard(file: IO[bytes]) -> None:
+    # where the disk was full, closing tries once more to write; that was said already
+    with suppress(OSError):
+        file.close()
 
 
 def _read(descriptor: int, start: int, size: int) -> bytes:

@@ -24,9 +24,13 @@ def read_with_bases(path: Path, shown: str, seen: tuple[Path, ...] = ()) -> Node
         raise Mistakes((extends.where, "extends: expected the path of one recipe"))
     base = path.parent / extends.value
     chain = (*seen, path.resolve())
-    if base.resolve() in chain or len(chain) > MAX_EXTENDS:
+    try:
+        back, there = base.resolve() in chain, base.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # a name of 300 characters, of a zero byte, a circle of links
+        raise Mistakes((extends.where, f"extends: '{extends.value[:100]}' is no file name: {type(error).__name__}")) from error
+    if back or len(chain) > MAX_EXTENDS:
         raise Mistakes((extends.where, f"extends: '{extends.value}' leads back to this recipe, or too far"))
-    if not base.is_file():
+    if not there:
         raise Mistakes((extends.where, f"extends: no file '{extends.value}' beside this recipe"))
     below = read_with_bases(base, str(Path(shown).parent / extends.value), chain)
     return Node(_merge(below.value, node.value), node.where)

@@ -75,6 +75,7 @@ fit:
         ("extends: nowhere.yaml", "mine.yaml:1: extends: no file 'nowhere.yaml'"),
         ("extends: mine.yaml", "leads back to this recipe"),
         ("extends: [a, b]", "expected the path of one recipe"),
+        (f"extends: {'x' * 300}", "is no file name"),
         ("name: a/b", "becomes a folder"),
         ("name: 2024", "name: expected text, got 2024 (quote it if it is text)"),
         ("seed: true", "seed: expected an integer of at least 0, got true"),

@@ -39,6 +39,7 @@ def test_two_readers_do_not_disturb_each_other():
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux to count files")
 def test_a_spool_closes_its_file():
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     spools = [Spool([k]) for k in range(20)]
     assert len(os.listdir("/proc/self/fd")) == before + 20

@@ -10,11 +10,17 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from packaging.version import Version
 
 from crystalfw.core import checkpoint
 from crystalfw.core.logbook import read_metrics
+from crystalfw.core.sharding import CPU_SINCE
 
 from .stages import newest, unrounded
+
+NEEDS_SHARDING = pytest.mark.skipif(Version(torch.__version__) < CPU_SINCE, reason=f"torch shards on CPUs since {CPU_SINCE}")
+FSDP = pytest.param("fsdp", marks=NEEDS_SHARDING)
 
 UNEVEN = ["fit.batch_size=5", "fit.steps=10", "fit.validate_every=2", "fit.log_every=1", "sample.n=1", "evaluate.metrics=[]"]
 
@@ -82,7 +88,7 @@ def alone(warm, bench, tmp_path_factory):
     return out
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("strategy", ["ddp", FSDP])
 def test_two_ranks_and_a_batch_that_does_not_divide(warm, bench, alone, tmp_path, strategy):
     finish(start(warm, [*bench.fit(tmp_path), *UNEVEN, "fit.accumulate=2", f"fabric.strategy={strategy}"]))
     same(curves(alone), curves(tmp_path))
@@ -144,6 +150,7 @@ def test_a_rank_that_is_killed_ends_the_others_with_a_sentence(warm, bench, alon
     assert len(losses) == step + 2
 
 
+@NEEDS_SHARDING
 def test_a_checkpoint_of_a_sharded_run_goes_on_in_one_process_and_back(warm, bench, alone, tmp_path):
     ranks = start(warm, [*bench.fit(tmp_path), *UNEVEN, "fabric.strategy=fsdp", "fit.checkpoint_every=3"], SLOWED="0.2")
     run = wait_for_step(tmp_path, 4)
@@ -220,7 +227,7 @@ def test_slurm_requeues_a_run_that_has_not_begun_to_train(warm, bench, tmp_path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("strategy", ["ddp", FSDP])
 def test_four_ranks(warm, bench, alone, tmp_path, strategy):
     """Batches of 5 over 4 ranks: one crystal for most; validation batches of 3 leave a rank empty each."""
     finish(start(warm, [*bench.fit(tmp_path), *UNEVEN, f"fabric.strategy={strategy}"], ranks=4))

@@ -31,7 +31,15 @@ def licences():
 def test_no_copyleft_without_an_extra(licences):
     rows = licences.table(licences.closure("crystalfw"))
     assert len(rows) > 20
-    assert [row for row in rows if row[3] in ("strong", "unknown") and row[0] not in licences.NEVER_IMPORTED] == []
+    assert licences.refused(rows) == []
+
+
+def test_what_is_refused(licences):
+    rows = [
+        (name, "1", "", verdict)
+        for name, verdict in (("ase", "strong"), ("nvidia-x", "unknown"), ("b", "weak"), ("c", "strong"))
+    ]
+    assert [row[0] for row in licences.refused(rows)] == ["c"]
 
 
 @pytest.mark.parametrize(

@@ -304,7 +304,7 @@ class Dice(Oxygen):
 
 class WantsLists(Oxygen):
     def compute(self, samples, reference, context):
-        return super().compute(samples + [], reference, context)
+        return super().compute(samples + [], reference, context)  # noqa: RUF005 - the bug that is planted
 
 
 class DropsFailures(Oxygen):
