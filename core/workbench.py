@@ -72,10 +72,12 @@ class Workbench:
         """
         progress = None if self.quiet else Progress(label, total)
         for done, slot in enumerate(self._answered(function, questions, total), start=1):
-            yield slot.answer
             if progress is not None:
                 progress.update(done)
-        if progress is not None:
+                if done == total:  # who knows the total may not ask again
+                    progress.close(brief=True)
+            yield slot.answer
+        if progress is not None and progress.done != total:
             progress.close(brief=True)
 
     def track(self, label: str, items: Iterable[Value], total: int | None = None) -> Iterator[Value]:

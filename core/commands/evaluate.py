@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from crystalfw.core.commands._workers import add_worker_arguments
-from crystalfw.core.errors import DataError
+from crystalfw.core.errors import DataError, Interrupted
 from crystalfw.core.schema import ComponentSpec, EvaluateSection
 
 
@@ -38,16 +38,13 @@ def run(args: argparse.Namespace) -> int:
 
     samples = sample_path(args.samples)
     out = Path(args.out) if args.out else samples.parent
-    record = evaluate(
-        samples,
-        args.reference,
-        parse_metrics(args.metrics),
-        training=args.train,
-        out=out,
-        workers=args.workers,
-        executor=args.executor,
-        match_by_id=args.match_by_id,
-    )
+    try:
+        record = evaluate(
+            samples, args.reference, parse_metrics(args.metrics), training=args.train, out=out,
+            workers=args.workers, executor=args.executor, match_by_id=args.match_by_id,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        raise Interrupted("stopped by Ctrl-C; what is finished is kept, the same command goes on from there") from None
     for line in record["summary"]:
         print(line)
     for name, problem in record["failed"].items():

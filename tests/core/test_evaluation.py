@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from crystalfw.core.cli import main
 from crystalfw.core.commands.evaluate import parse_metrics
 from crystalfw.core.errors import DataError, PluginError
 from crystalfw.core.evaluation import evaluate
@@ -97,6 +98,18 @@ def test_evaluation_goes_on_where_it_was_killed(tmp_path, monkeypatch):
     assert {name: item["result"] for name, item in again["metrics"].items()} == {
         name: item["result"] for name, item in whole["metrics"].items()
     }
+
+
+def test_the_command_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    from crystalfw.core import workbench
+
+    def interrupt(self, answers):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workbench.Workbench, "_remember", interrupt)
+    write_samples(MADE, tmp_path / "samples.csv")
+    assert main(["evaluate", str(tmp_path / "samples.csv"), "--workers", "1", "--metrics", "shares"]) == 1
+    assert "the same command goes on from there" in capsys.readouterr().err
 
 
 def test_mistakes_are_named(tmp_path):

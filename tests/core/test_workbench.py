@@ -72,6 +72,18 @@ def test_questions_are_a_stream():
         assert len(read) <= 1000
 
 
+@pytest.mark.parametrize("total", [3, None])
+def test_the_last_line_is_printed_also_for_who_stops_asking(total, monkeypatch, capsys):
+    monkeypatch.setattr("crystalfw.core.progress._BRIEF", -1.0)
+    with Workbench() as bench:
+        answers = bench.map("squares", square, asked(range(3), range(3)), total)
+        assert [next(answers) for _ in range(3)] == [0, 1, 4]
+        if total is None:
+            assert next(answers, "end") == "end"
+    shown = capsys.readouterr().err
+    assert shown.count("squares 3") == 1
+
+
 def test_a_killed_evaluation_goes_on(tmp_path):
     log, store = tmp_path / "log", tmp_path / "store"
     items = [(k, str(log)) for k in range(5)]
