@@ -3,6 +3,8 @@
 # make lint   ruff and mypy        make docs   the site, offline        make clean   remove the environment and caches
 
 PYTHON ?= python3
+# test processes: each takes a gigabyte, and some tests start processes of their own
+TESTERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -15,10 +17,10 @@ demo: $(STAMP)
 	$(BIN)/crystalfw ablate recipes/ablations/demo.yaml --out runs/demo --threads 1
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal
 
 fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -m "not slow"
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
