@@ -24,9 +24,14 @@ def load_samples(
     samples: str | Path | Sequence[Sample], *, match_by_id: bool = False, quiet: bool = True, folder: Path | None = None
 ) -> Sequence[Sample]:
     """All samples asked for, failed ones included; those of a file are spooled, to `folder`. Raises DataError without any."""
-    found = samples if not isinstance(samples, (str, Path)) else Spool(_read_samples(sample_path(samples), quiet), folder)
+    found: Sequence[Sample]
+    if isinstance(samples, (str, Path)):
+        path = sample_path(samples)
+        found = Spool(_read_samples(path, quiet), folder)
+    else:
+        path, found = Path("samples"), samples
     if not len(found):
-        raise DataError(f"{sample_path(samples) if isinstance(samples, (str, Path)) else 'samples'}: no samples there")
+        raise DataError(f"{path}: no samples there")
     return Picked(found, np.arange(len(found)), _with_reference) if match_by_id else found
 
 

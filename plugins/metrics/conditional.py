@@ -90,10 +90,12 @@ class Conditional(Metric):
         predictor = Trained.load(self.config.predictor)
         errors = _test_errors(Path(self.config.predictor))
         wanted = {name: np.full(len(samples), np.nan) for name in targets}
+        judgeable = np.zeros(len(samples), dtype=bool)
         for k, sample in enumerate(samples):
+            judgeable[k] = bool(sample.condition) and sample.crystal is not None
             for name in (name for name in sample.condition if _is_target(sample, name)):
                 wanted[name][k] = float(sample.condition[name])
-        made = np.flatnonzero([bool(sample.condition) and sample.crystal is not None for sample in samples])
+        made = np.flatnonzero(judgeable)
         found = predictor.predict(Picked(samples, made, crystal_of)) if len(made) else {}
         values = {name: np.full(len(samples), np.nan) for name in found}
         for name, predicted in found.items():
