@@ -26,23 +26,23 @@ from pathlib import Path
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.discovery import registry
 from crystalfw.core.errors import DecodeError
+from crystalfw.core.recipe.options import create
 from crystalfw.plugins.representations import slices
-from crystalfw.plugins.representations.slices.augmentation import random_basis
-from crystalfw.plugins.representations.slices.bonds import econ_bonds
-from crystalfw.plugins.representations.slices.dialects import DIALECTS, LABELS, vocabulary
+from crystalfw.plugins.representations.slices.canonical.augmentation import random_basis
 from crystalfw.plugins.representations.slices.encoding import bonded, canonical_graph, with_lengths
-from crystalfw.plugins.representations.slices.graph import normalised
-from crystalfw.plugins.representations.slices.rigidity import stiffened, stiffening
+from crystalfw.plugins.representations.slices.graph.bonds import econ_bonds
+from crystalfw.plugins.representations.slices.graph.graph import normalised
+from crystalfw.plugins.representations.slices.lengths.rigidity import stiffened, stiffening
 from crystalfw.plugins.representations.slices.slices import read_net
+from crystalfw.plugins.representations.slices.text.dialects import DIALECTS, LABELS, vocabulary
 
 SETS = ("mp_20", "mpts_52", "perov_5", "carbon_24", "wbm_10k")
 
 
 def crystals(data: Path, name: str, part: str = "test") -> list[Crystal]:
     """All crystals of one part of a set."""
-    source = registry().create("source", "table", path=str(data / name / f"{part}.csv.gz"))
+    source = create("source", "table", path=str(data / name / f"{part}.csv.gz"))
     return [item for item in source.read("train") if isinstance(item, Crystal)]
 
 

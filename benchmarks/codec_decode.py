@@ -25,12 +25,12 @@ import numpy as np
 import torch
 
 from crystalfw.core import Crystal
-from crystalfw.core.cif import crystal_from_cif
+from crystalfw.core.geometry.cif import crystal_from_cif
 from crystalfw.plugins.representations.slices import Slices, parse, print_graph
-from crystalfw.plugins.representations.slices.decoding.synthesis import compare
-from crystalfw.plugins.representations.slices.dialects import FINE, N_STEPS
 from crystalfw.plugins.representations.slices.encoding import bonded
-from crystalfw.plugins.representations.slices.graph import QuotientGraph
+from crystalfw.plugins.representations.slices.graph.graph import QuotientGraph
+from crystalfw.plugins.representations.slices.lengths.synthesis import compare
+from crystalfw.plugins.representations.slices.text.dialects import FINE, N_STEPS
 
 ROUND_TRIPS = [
     ("mp_20", "test", "plain"),

@@ -18,8 +18,8 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from crystalfw.core import Crystal
 from crystalfw.plugins.representations.slices import Slices
-from crystalfw.plugins.representations.slices.decoding.synthesis import STRICT, compare
 from crystalfw.plugins.representations.slices.encoding import bonded
+from crystalfw.plugins.representations.slices.lengths.synthesis import STRICT, compare
 
 plt.switch_backend("Agg")
 COLOURS = {"plain": "#8c8c8c", "rigid": "#c44e52", "metric": "#4c72b0"}

@@ -25,11 +25,11 @@ import numpy as np
 from pymatgen.core import Element
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.evaluation import evaluate
-from crystalfw.core.interfaces import Sample
-from crystalfw.core.populations import load_crystals
-from crystalfw.core.samples import read_samples, write_samples
-from crystalfw.core.schema import ComponentSpec
+from crystalfw.core.evaluate.evaluation import evaluate
+from crystalfw.core.evaluate.inputs import load_crystals
+from crystalfw.core.recipe.schema import ComponentSpec
+from crystalfw.core.records import Sample
+from crystalfw.core.sample.table import read_samples, write_samples
 
 ANIONS = frozenset({7, 8, 9, 16})
 """What stands at X in Perov-5: N, O, F, S."""

@@ -24,8 +24,8 @@ from decoder_common import REPRESENTATION, VOCABULARY, decoder, fastest, hugging
 from torch import Tensor
 
 from crystalfw.core.interfaces import Ports
-from crystalfw.core.sampling import sample_strings
-from crystalfw.core.schema import SampleSection
+from crystalfw.core.recipe.schema import SampleSection
+from crystalfw.core.sample.engine import sample_strings
 from crystalfw.plugins.decoders.gpt import GPT
 from crystalfw.plugins.representations.slices.slices import read_net
 
@@ -100,7 +100,7 @@ def steps(arguments: argparse.Namespace) -> None:
 @torch.inference_mode()
 def _run_steps(model: GPT, rows: int, count: int, parts: dict[str, float] | None = None) -> None:
     """The engine's step without stops: decoder, mask, draw, advance."""
-    from crystalfw.core.choice import Choice
+    from crystalfw.core.sample.draw import Choice
 
     parts = {} if parts is None else parts
     width = max(rows, 8)

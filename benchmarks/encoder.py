@@ -29,9 +29,9 @@ import numpy as np
 import torch
 
 from crystalfw.core import Crystal, CrystalBatch, Memory
-from crystalfw.core.discovery import registry
-from crystalfw.core.testing import encoder_crystals as equivalent
-from crystalfw.core.trained import Trained
+from crystalfw.core.recipe.options import create
+from crystalfw.core.sample.trained import Trained
+from crystalfw.core.testing import crystals as equivalent
 
 HERE = Path(__file__).parent
 LARGE = {"multiplicities": (64, 32, 16)}
@@ -41,7 +41,7 @@ Step = Callable[[], None]
 
 def crystals(data: Path, name: str, count: int) -> list[Crystal]:
     """The first crystals of a set's test part."""
-    source = registry().create("source", "table", path=str(data / name / "test.csv.gz"))
+    source = create("source", "table", path=str(data / name / "test.csv.gz"))
     return list(islice((item for item in source.read("train") if isinstance(item, Crystal)), count))
 
 
@@ -112,7 +112,7 @@ def niggli(crystal: Crystal) -> Crystal:
 def laws(args: argparse.Namespace) -> None:
     """The largest deviation of tokens and pooled vector, of one encoder in float64, by law and set."""
     torch.manual_seed(0)
-    encoder = registry().create("encoder", "equivariant", {}).double().eval()
+    encoder = create("encoder", "equivariant", {}).double().eval()
     rng = np.random.default_rng(0)
     rows = []
     for name in ("mp_20", "mpts_52"):
@@ -172,7 +172,7 @@ def speed(args: argparse.Namespace) -> None:
 
     batch = CrystalBatch.from_crystals(crystals(args.data, "mp_20", args.crystals)).with_edges(5.0)
     torch.manual_seed(0)
-    encoder = registry().create("encoder", "equivariant", LARGE)
+    encoder = create("encoder", "equivariant", LARGE)
     twin = Twin(encoder)
     given = inputs(batch)
     expected = encoder(batch).pooled.detach()
@@ -180,7 +180,7 @@ def speed(args: argparse.Namespace) -> None:
     print(f"{batch.size} crystals, {len(batch.numbers)} atoms, {len(given[1])} edges; e3nn's twin differs by {difference:.0e}")
     steps = {"crystalfw, kernel auto": training_step(lambda: encoder(batch).pooled, encoder)}
     for kernel in ("torch", "e3nn"):
-        other = registry().create("encoder", "equivariant", {**LARGE, "kernel": kernel})
+        other = create("encoder", "equivariant", {**LARGE, "kernel": kernel})
         steps[f"crystalfw, kernel {kernel}"] = training_step(lambda other=other: other(batch).pooled, other)
     exact = _every_pair_its_own(encoder)
     steps["crystalfw, auto, no shared distances"] = training_step(lambda: exact(batch), encoder)
@@ -233,7 +233,7 @@ def _memory(args: argparse.Namespace) -> None:
 
     items = crystals(args.data, "mp_20", args.crystals)
     small, large = (CrystalBatch.from_crystals(part).with_edges(5.0) for part in (items[:4], items))
-    encoder = registry().create("encoder", "equivariant", LARGE)
+    encoder = create("encoder", "equivariant", LARGE)
     twin = Twin(encoder)
     model: torch.nn.Module = encoder
     call: Callable[[CrystalBatch], torch.Tensor] = lambda batch: encoder(batch).pooled  # noqa: E731
@@ -257,10 +257,10 @@ def _resident(key: str) -> int:
 
 def scaling(args: argparse.Namespace) -> None:
     """CPU seconds of a step by the number of atoms, and the exponent of a power law through them, in blocks and whole."""
-    from crystalfw.plugins.encoders import blocks
+    from crystalfw.plugins.encoders.layers import blocks
 
     items = crystals(args.data, "mp_20", 300)
-    encoder = registry().create("encoder", "equivariant", {})
+    encoder = create("encoder", "equivariant", {})
     rows, batches = [], {}
     for wanted in (1000, 3000, 10_000, 50_000):
         chosen: list[Crystal] = []
@@ -300,7 +300,7 @@ def startup(args: argparse.Namespace) -> None:
         "import time, torch; torch.set_num_threads(1); import numba; from crystalfw.core import Crystal, CrystalBatch;"
         "from crystalfw.core.discovery import registry;"
         "b = CrystalBatch.from_crystals([Crystal(lattice=[[3,0,0],[0,3,0],[0,0,3]], frac_coords=[[0,0,0]], numbers=[6])]);"
-        "e = registry().create('encoder', 'equivariant', {'kernel': 'KERNEL'}); w, c = time.time(), time.process_time();"
+        "e = create('encoder', 'equivariant', {'kernel': 'KERNEL'}); w, c = time.time(), time.process_time();"
         "e(b).pooled.sum().backward(); print(time.time() - w, time.process_time() - c)"
     )
     print(table(("kernel", "", "wall s", "CPU s")))
@@ -315,7 +315,7 @@ def startup(args: argparse.Namespace) -> None:
 
 def neighbours(args: argparse.Namespace) -> None:
     """Crystals per CPU second, and whether the pairs are the same."""
-    from crystalfw.core.neighbours import neighbour_arrays
+    from crystalfw.core.geometry.neighbours import neighbour_arrays
 
     items = crystals(args.data, "mp_20", args.crystals)
     structures = [crystal.structure for crystal in items]

@@ -13,10 +13,10 @@ from e3nn import o3
 from torch import Tensor, nn
 
 from crystalfw.core import CrystalBatch
-from crystalfw.core.neighbours import edge_vectors
+from crystalfw.core.batch import edge_vectors
 from crystalfw.plugins.encoders.equivariant import Equivariant
-from crystalfw.plugins.encoders.interaction import BlockLinear, Interaction
-from crystalfw.plugins.encoders.radial import RadialNetwork, radial_functions
+from crystalfw.plugins.encoders.layers.interaction import BlockLinear, Interaction
+from crystalfw.plugins.encoders.layers.radial import RadialNetwork, radial_functions
 
 Inputs = tuple[Tensor, ...]
 

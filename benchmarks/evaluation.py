@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.evaluation import evaluate
-from crystalfw.core.interfaces import Sample
-from crystalfw.core.populations import load_crystals
-from crystalfw.core.samples import write_samples
-from crystalfw.core.schema import ComponentSpec
+from crystalfw.core.evaluate.evaluation import evaluate
+from crystalfw.core.evaluate.inputs import load_crystals
+from crystalfw.core.recipe.schema import ComponentSpec
+from crystalfw.core.records import Sample
+from crystalfw.core.sample.table import write_samples
 
 
 def disturbed(crystals: list[Crystal], count: int, seed: int = 0) -> Iterator[Sample]:

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from crystalfw.core.recipe import load_recipe
-from crystalfw.core.run import run_recipe
+from crystalfw.core.run.run import run_recipe
 
 
 def first_rows(source: Path, target: Path, rows: int) -> None:

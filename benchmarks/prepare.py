@@ -20,12 +20,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import psutil
 
-from crystalfw.core.assembly import source_name
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data import Loader, prepare
-from crystalfw.core.discovery import registry
-from crystalfw.core.interfaces import Record, Rejected, Source
-from crystalfw.core.schema import DataSection
+from crystalfw.core.interfaces import Source
+from crystalfw.core.model.assembly import source_name
+from crystalfw.core.recipe.options import create
+from crystalfw.core.recipe.schema import DataSection
+from crystalfw.core.records import Record, Rejected
 
 CUTOFF = 5.0
 
@@ -46,7 +47,7 @@ class Synthetic(Source):
         return map(self.parse, self.records(part))
 
     def records(self, part: str) -> Iterator[Record]:
-        base = list(registry().create("source", "prototypes", path=None).read("train"))
+        base = list(create("source", "prototypes", path=None).read("train"))
         for k in range(self.count):
             yield Record("synthetic", k + 1, (k, base[k % len(base)]))
 
@@ -96,10 +97,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--batches", type=int, default=300)
     args = parser.parse_args()
-    found = registry()
-    source = Synthetic(args.synthetic) if args.synthetic else found.create("source", source_name(args.path), path=args.path)
-    transforms = [found.create("transform", name) for name in ("standardize", "normalize_positions")]
-    representation = found.create("representation", "slices")
+    source = Synthetic(args.synthetic) if args.synthetic else create("source", source_name(args.path), path=args.path)
+    transforms = [create("transform", name) for name in ("standardize", "normalize_positions")]
+    representation = create("representation", "slices")
     with tempfile.TemporaryDirectory() as cache:
         data = DataSection(cache=cache, workers=args.workers)
         options = {"key": "benchmark", "seed": 0, "cutoff": CUTOFF}

@@ -29,7 +29,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 def crystalfw(*arguments: object) -> None:
     """One command of crystalfw, in a process of its own."""
-    command = [sys.executable, "-m", "crystalfw.core.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "crystalfw", *map(str, arguments)]
     done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])

@@ -26,13 +26,13 @@ from typing import Any
 
 from prepare import Synthetic, Watch
 
-from crystalfw.core.assembly import build_generator, build_parts
 from crystalfw.core.crystal import Crystal, lattice_to_parameters
 from crystalfw.core.data import Dataset
 from crystalfw.core.data import prepare as prepare_data
-from crystalfw.core.progress import Progress
-from crystalfw.core.samples import COLUMNS
-from crystalfw.core.schema import ComponentSpec, DataSection, FabricSection, FitSection, ModelSection, Recipe
+from crystalfw.core.model.assembly import build_generator, build_parts
+from crystalfw.core.recipe.schema import ComponentSpec, DataSection, FabricSection, FitSection, ModelSection, Recipe
+from crystalfw.core.sample.table import COLUMNS
+from crystalfw.core.system.progress import Progress
 
 BATCH = 64
 SHARE_OF_EPOCH = 1.0
@@ -72,8 +72,8 @@ def prepare(folder: Path, count: int) -> dict[str, Any]:
 
 
 def train(folder: Path, count: int) -> dict[str, Any]:
-    from crystalfw.core.fit import Fit
-    from crystalfw.core.setup import make_fabric
+    from crystalfw.core.model.fit import Fit
+    from crystalfw.core.run.setup import make_fabric
 
     recipe = recipe_of(folder, count)
     parts = build_parts(recipe)
@@ -99,7 +99,7 @@ def train(folder: Path, count: int) -> dict[str, Any]:
 
 def evaluate(folder: Path, count: int) -> dict[str, Any]:
     """The table of samples is written by `table_of` before the clock starts."""
-    from crystalfw.core.evaluation import evaluate as evaluate_samples
+    from crystalfw.core.evaluate.evaluation import evaluate as evaluate_samples
 
     record = evaluate_samples(
         folder / f"samples-{count}.csv", None, [ComponentSpec(name=name) for name in METRICS], out=folder / "out", workers=1

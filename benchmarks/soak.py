@@ -19,10 +19,10 @@ from statistics import median
 
 import psutil
 
-from crystalfw.core.evaluation import evaluate
+from crystalfw.core.evaluate.evaluation import evaluate
 from crystalfw.core.recipe import load_recipe
-from crystalfw.core.run import run_recipe
-from crystalfw.core.schema import ComponentSpec
+from crystalfw.core.recipe.schema import ComponentSpec
+from crystalfw.core.run.run import run_recipe
 
 COLUMNS = ("round", "minutes", "private_mb", "files", "threads", "children")
 METRICS = tuple(ComponentSpec(name=name) for name in ("shares", "match", "distributions", "coverage"))

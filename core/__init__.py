@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from crystalfw.core.errors import Reject as Reject
     from crystalfw.core.hookspecs import hookimpl as hookimpl
     from crystalfw.core.interfaces import Conditioning as Conditioning
-    from crystalfw.core.interfaces import Decoded as Decoded
     from crystalfw.core.interfaces import Decoder as Decoder
-    from crystalfw.core.interfaces import Encoded as Encoded
     from crystalfw.core.interfaces import Encoder as Encoder
     from crystalfw.core.interfaces import GrammarState as GrammarState
-    from crystalfw.core.interfaces import Loss as Loss
     from crystalfw.core.interfaces import Metric as Metric
     from crystalfw.core.interfaces import Ports as Ports
-    from crystalfw.core.interfaces import Rejected as Rejected
     from crystalfw.core.interfaces import Representation as Representation
     from crystalfw.core.interfaces import SequenceDecoder as SequenceDecoder
     from crystalfw.core.interfaces import Source as Source
     from crystalfw.core.interfaces import Transform as Transform
-    from crystalfw.core.interfaces import Vocabulary as Vocabulary
+    from crystalfw.core.records import Decoded as Decoded
+    from crystalfw.core.records import Encoded as Encoded
+    from crystalfw.core.records import Loss as Loss
+    from crystalfw.core.records import Rejected as Rejected
+    from crystalfw.core.records import Vocabulary as Vocabulary
 
 _WHERE = {
     "crystal": ["Crystal"],

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.errors import DataError
+from crystalfw.core.geometry.neighbours import MAX_EDGES, new_list, search_pairs
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -110,7 +112,7 @@ class CrystalBatch(_Movable):
         """This batch with its periodic neighbour pairs within `cutoff` angstrom; kept when already there."""
         if self.edges is not None and self.edges.cutoff == cutoff:
             return self
-        from crystalfw.core.neighbours import neighbour_edges
+        pass
 
         return replace(self, edges=neighbour_edges(self, cutoff))
 
@@ -160,3 +162,42 @@ class TrainBatch(_Movable):
     """(B,) position of each crystal in its data set: seeds its random stream, int64."""
     hidden: Mapping[str, Tensor] = field(default_factory=dict)
     """What a decoder hid of the crystals (`Decoder.hide`), for its loss to ask for."""
+
+
+def masked_mean(tokens_BMC: Tensor, mask_BM: Tensor) -> Tensor:
+    """(B, C) mean of the unmasked tokens."""
+    weight_BM1 = mask_BM[..., None].to(tokens_BMC.dtype)
+    return (torch.where(mask_BM[..., None], tokens_BMC, 0.0) * weight_BM1).sum(1) / weight_BM1.sum(1).clamp_min(1)
+
+
+def neighbour_edges(batch: CrystalBatch, cutoff: float) -> Edges:
+    """The neighbour pairs of every crystal of the batch, in the order of crystals, on the batch's device.
+
+    The search runs on the CPU; indices carry no gradient, vectors computed from them do. Raises DataError as
+    `neighbour_arrays` does, where a crystal has no lattice, and where the whole batch exceeds MAX_EDGES.
+    """
+    lattices = batch.lattice.detach().to("cpu", torch.float64).numpy()
+    frac_coords = batch.frac_coords.detach().to("cpu", torch.float64).numpy()
+    search, start, total, found = new_list(cutoff), 0, 0, []
+    for index, n_atoms in enumerate(batch.n_atoms.tolist()):
+        name = f"crystal {index} of the batch"
+        source, target, shift = search_pairs(search, lattices[index], frac_coords[start : start + n_atoms], cutoff, name)
+        found.append((source + start, target + start, shift))
+        start, total = start + n_atoms, total + len(source)
+        if total > MAX_EDGES:
+            raise DataError(
+                f"a batch of {batch.size} crystals has more than {MAX_EDGES:,} neighbour pairs within {cutoff:g} "
+                "angstrom; use smaller batches or a smaller cutoff"
+            )
+    sources, targets, shifts = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    device = batch.frac_coords.device
+    source_E, target_E, shift_E3 = (torch.from_numpy(array).to(device) for array in (sources, targets, shifts))
+    return Edges(source_E, target_E, shift_E3, cutoff)
+
+
+def edge_vectors(batch: CrystalBatch, edges: Edges) -> torch.Tensor:
+    """(E, 3) vectors from target to source in angstrom, differentiable with respect to positions and lattices."""
+    lattice_E33 = batch.lattice[batch.crystal_index[edges.target]]
+    frac_E3 = batch.frac_coords[edges.source] - batch.frac_coords[edges.target] + edges.shift
+    # not einsum or matmul: a fixed order of three products keeps the last digits independent of the batch
+    return (frac_E3[:, :, None] * lattice_E33).sum(1)

@@ -1,5 +1,10 @@
 """The errors that users meet: one base class, a few children, each with a message that names the place and the remedy."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class CrystalfwError(Exception):
     """Base of every error meant for a user; the command line prints it without a traceback and exits with 2."""
@@ -53,3 +58,10 @@ class Reject(Exception):  # noqa: N818 - an outcome that is counted, not a mista
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, cutoff: float = 0.6) -> str:
+    """`Did you mean 'x'?` where a known name is near, else `otherwise: a, b, c.`"""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
+    return f"Did you mean '{near[0]}'?" if near else f"{otherwise}: {', '.join(names) or 'none'}."

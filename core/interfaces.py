@@ -31,19 +31,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crystalfw.core.batch import CrystalBatch, Memory, TrainBatch
+from crystalfw.core.batch import masked_mean as masked_mean
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.errors import ConditionError
-from crystalfw.core.ports import Ports as Ports
-from crystalfw.core.ports import select_rows as select_rows
+from crystalfw.core.records import Decoded as Decoded
+from crystalfw.core.records import Encoded as Encoded
+from crystalfw.core.records import Loss as Loss
+from crystalfw.core.records import Record as Record
+from crystalfw.core.records import Rejected as Rejected
+from crystalfw.core.records import Sample as Sample
+from crystalfw.core.records import Vocabulary as Vocabulary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,16 +115,58 @@ class Conditioning(nn.Module, Component, ABC):
         return None
 
 
-@dataclass(frozen=True)
-class Loss:
-    """A sum and its weight, not a mean: ranks and accumulation steps then add up to the same number exactly."""
+class Ports:
+    """A conditioning bound to one batch's memory, as decoders see it: identity where no strategy fills the port."""
 
-    total: Tensor
-    """() sum of the per-item losses, differentiable."""
-    weight: Tensor
-    """() number of items (tokens, targets) that the sum runs over."""
-    parts: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    """Further (sum, weight) pairs for the log, detached; e.g. per-column absolute errors."""
+    def __init__(self, conditioning: Conditioning | None, prepared: Any) -> None:
+        self.conditioning, self.prepared = conditioning, prepared
+        self._port = conditioning.port if conditioning is not None else "none"
+
+    @property
+    def has_prefix(self) -> bool:
+        """True where the strategy puts tokens in front of the string."""
+        return self._port == "prefix"
+
+    @classmethod
+    def bind(cls, conditioning: Conditioning | None, memory: Memory) -> Ports:
+        """Prepare the memory once and bind it."""
+        return cls(conditioning, None if conditioning is None else conditioning.prepare(memory))
+
+    def select(self, index: Tensor) -> Ports:
+        """The same ports for the rows `index` (R,) of the batch."""
+        return Ports(self.conditioning, select_rows(self.prepared, index))
+
+    def input(self, h_BTD: Tensor) -> Tensor:
+        """The embedded tokens, conditioned where the strategy fills `input`."""
+        return self.conditioning(h_BTD, self.prepared) if self.conditioning and self._port == "input" else h_BTD
+
+    def prefix(self, h_BTD: Tensor) -> Tensor | None:
+        """(B, P, D) tokens to put in front, or None."""
+        return self.conditioning(h_BTD, self.prepared) if self.conditioning and self._port == "prefix" else None
+
+    def prefix_mask(self) -> Tensor | None:
+        """(B, P) bool, True where a prefix token is real; None where all are."""
+        return self.conditioning.prefix_mask(self.prepared) if self.conditioning and self._port == "prefix" else None
+
+    def layer(self, h_BTD: Tensor, layer: int) -> Tensor:
+        """h plus the residual of block `layer` where the strategy fills `layer`."""
+        if self.conditioning and self._port == "layer":
+            return h_BTD + self.conditioning(h_BTD, self.prepared, layer)
+        return h_BTD
+
+
+def select_rows(tree: Any, index: Tensor) -> Any:
+    """Index the leading dimension of every tensor in a Tensor / Memory / list / tuple / dict tree."""
+    if isinstance(tree, Tensor):
+        return tree[index]
+    if isinstance(tree, Memory):
+        return tree.select(index)
+    if isinstance(tree, Mapping):
+        return {key: select_rows(value, index) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(select_rows(value, index) for value in tree)
+    assert tree is None, f"Conditioning.prepare returned {type(tree).__name__}, which rows cannot be picked from"
+    return None
 
 
 class Decoder(nn.Module, Component, ABC):
@@ -195,48 +241,6 @@ class Transform(Component, ABC):
         """The transformed crystal; a new object. Raises Reject(reason) for one that must be set aside."""
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """The tokens of a representation, in a fixed order: ids never depend on the data set."""
-
-    tokens: tuple[str, ...]
-    pad: int = 0
-    begin: int = 1
-    end: int = 2
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Outcome of encoding one crystal: a string, or a reason from the representation's documented list."""
-
-    string: str = ""
-    reason: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """True where there is a string."""
-        return not self.reason
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """Outcome of decoding one string: a crystal with quality figures, or a reason."""
-
-    crystal: Crystal | None = None
-    reason: str = ""
-    message: str = ""
-    quality: Mapping[str, float] = field(default_factory=dict)
-    """E.g. residual (mean relative bond-length error), shortest_distance (angstrom)."""
-
-    @property
-    def ok(self) -> bool:
-        """True where there is a crystal."""
-        return self.crystal is not None
-
-
 class GrammarState(ABC):
     """Which tokens keep each of R strings completable: advanced token by token, rows independent."""
 
@@ -298,25 +302,6 @@ class Representation(Component, ABC):
         return string
 
 
-@dataclass(frozen=True)
-class Rejected:
-    """A row that a source could not turn into a crystal: counted and listed, never dropped."""
-
-    file: str
-    row: int | None
-    id: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Record:
-    """One item of a source before it is parsed: cheap to make, picklable, and it knows where it stands."""
-
-    file: str
-    row: int | None
-    content: Any
-
-
 class Source(Component, ABC):
     """Where crystals come from. Constructor: `__init__(self, config, *, path)` with path a str or None.
 
@@ -351,23 +336,6 @@ class Source(Component, ABC):
         """Changes whenever what `read` yields would change: keys the cache."""
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One generated crystal, or the reason why there is none: a row of samples.csv."""
-
-    id: str
-    seed: int
-    string: str
-    status: str
-    reason: str
-    crystal: Crystal | None
-    condition: Mapping[str, Any] = field(default_factory=dict)
-    reference_id: str = ""
-    """Id of the crystal that the condition came from, when it came from one."""
-    log_prob: float | None = None
-    """Natural logarithm of the probability that the model gave the string, when the sampler kept it."""
-
-
 class Metric(Component, ABC):
     """Samples -> named numbers. Constructor: `__init__(self, config)`."""
 
@@ -376,18 +344,3 @@ class Metric(Component, ABC):
     @abstractmethod
     def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
         """Named results, each a JSON value; the protocol (tolerances, counts) among them."""
-
-
-def require_condition(requires: frozenset[str], asked: Sequence[str]) -> None:
-    """Raise ConditionError for a condition that a model with these `requires` was not trained with."""
-    for name in asked:
-        satisfied = name in requires or (name == "composition" and "geometry" in requires)
-        if not satisfied:
-            known = ", ".join(sorted(requires)) or "nothing (it is unconditional)"
-            raise ConditionError(f"the model was not trained for the condition '{name}'; it takes {known}")
-
-
-def masked_mean(tokens_BMC: Tensor, mask_BM: Tensor) -> Tensor:
-    """(B, C) mean of the unmasked tokens."""
-    weight_BM1 = mask_BM[..., None].to(tokens_BMC.dtype)
-    return (torch.where(mask_BM[..., None], tokens_BMC, 0.0) * weight_BM1).sum(1) / weight_BM1.sum(1).clamp_min(1)

@@ -6,9 +6,8 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 from crystalfw.core.errors import PluginError
 
@@ -113,11 +112,6 @@ class Registry:
             )
         return found[0]
 
-    def create(self, kind: str, name: str, options: dict[str, Any] | None = None, **dimensions: Any) -> Any:
-        """Make an instance: options go into its Config, dimensions to the constructor."""
-        component = self.get(kind, name).load()
-        return component(make_config(component, options or {}, f"{kind} '{name}'"), **dimensions)
-
     def _unknown(self, kind: str, name: str, override: str | None) -> str:
         offered = {entry.name: entry for entry in self.entries(kind)}
         near = difflib.get_close_matches(name, offered, n=1, cutoff=0.6)
@@ -134,20 +128,3 @@ class Registry:
         for origin, cause in self.failures.items():
             message += f" Not loaded: {origin} ({cause})."
         return message
-
-
-def make_config(component: type, options: dict[str, Any], where: str) -> Any:
-    """The component's Config from plain options, checked and coerced as in a recipe.
-
-    Raises PluginError with every unknown, missing or ill-typed option.
-    """
-    from crystalfw.core.recipe.convert import INVALID, Reader
-    from crystalfw.core.recipe.document import Where, wrap
-
-    config_type: Any = component.Config  # type: ignore[attr-defined]
-    assert is_dataclass(config_type)
-    reader = Reader(None)
-    config = reader.read(config_type, wrap(options, Where(where)), where)
-    if config is INVALID:
-        raise PluginError("\n".join(message for _, message in reader.mistakes))
-    return config

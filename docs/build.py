@@ -18,11 +18,11 @@ from string import Template
 
 import yaml
 
-from crystalfw.core import cli
+from crystalfw.core.commands import cli
 from crystalfw.core.discovery import registry
-from crystalfw.core.fielddocs import FieldDoc, field_docs
+from crystalfw.core.recipe.field_docs import FieldDoc, field_docs
+from crystalfw.core.recipe.schema import Recipe
 from crystalfw.core.registry import KINDS
-from crystalfw.core.schema import Recipe
 from crystalfw.core.testing import laws_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -116,7 +116,7 @@ def guide(kind: str) -> str:
 
 
 def recipe_reference() -> str:
-    """Every section and key of a recipe, from core/schema.py."""
+    """Every section and key of a recipe, from core/recipe/schema.py."""
     parts = ["# Recipe\n", option_table(field_docs(Recipe))]
     for option in field_docs(Recipe):
         section = type(getattr(Recipe(), option.name))

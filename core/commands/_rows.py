@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from crystalfw.core.data.executor import PROCESSES, spread
 from crystalfw.core.errors import Interrupted
-from crystalfw.core.executor import PROCESSES, spread
-from crystalfw.core.progress import Progress
-from crystalfw.core.rowfile import RowFile
-from crystalfw.core.signals import StopRequest
+from crystalfw.core.system.progress import Progress
+from crystalfw.core.system.resumable_csv import RowFile
+from crystalfw.core.system.signals import StopRequest
 
 Row = list[str]
 

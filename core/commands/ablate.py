@@ -7,7 +7,7 @@
   crystalfw ablate GRID.yaml --list               the cells, their overrides and parameters; nothing is run
 
 The same command goes on after an interruption; finished runs are not repeated. The format of GRID.yaml stands at the top of
-crystalfw.core.ablation.grid, examples in recipes/ablations; those are also found by name (crystalfw ablate demo).
+crystalfw.core.run.ablation.grid, examples in recipes/ablations; those are also found by name (crystalfw ablate demo).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the ablation and print the verdicts; 1 where a run failed."""
-    from crystalfw.core.ablation import load_grid, run_ablation
-    from crystalfw.core.executor import worker_count
+    from crystalfw.core.data.executor import worker_count
+    from crystalfw.core.run.ablation import load_grid, run_ablation
 
     if args.threads < 1:
         raise CrystalfwError(f"--threads must be 1 or more; got {args.threads}")
@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(path: str, overrides: Sequence[str], baseline: Sequence[str]) -> int:
-    from crystalfw.core.ablation.grid import load_grid
-    from crystalfw.core.ablation.parameters import count_parameters, equalise
+    from crystalfw.core.run.ablation.grid import load_grid
+    from crystalfw.core.run.ablation.parameters import count_parameters, equalise
 
     grid = load_grid(path, overrides, baseline)
     cells = grid.cells if grid.equal_parameters is None else equalise(grid.base, grid.cells, grid.equal_parameters)

@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 
 from crystalfw.core.errors import CrystalfwError, RecipeError
-from crystalfw.core.registry import KINDS, make_config
+from crystalfw.core.recipe.options import make_config
+from crystalfw.core.registry import KINDS
 
 _SIGNS = {"ok": "ok", "failed": "BROKEN", "expected": "expected", "skipped": "-"}
 

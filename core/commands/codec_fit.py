@@ -13,10 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from crystalfw.core.cif import crystal_from_cif
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import DataError, PluginError
+from crystalfw.core.geometry.cif import crystal_from_cif
 
 TRAIN_FILES = ("train.csv.gz", "train.csv", "unlabelled.csv.gz", "unlabelled.csv")
 VALIDATION_FILES = ("val.csv.gz", "val.csv")

@@ -25,13 +25,13 @@ from typing import IO
 
 from crystalfw.core.commands._rows import modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
-from crystalfw.core.discovery import registry
+from crystalfw.core.data.executor import chunks
 from crystalfw.core.errors import DataError
-from crystalfw.core.executor import chunks
 from crystalfw.core.interfaces import Representation
-from crystalfw.core.rowfile import RowFile
-from crystalfw.core.samples import safe_name
-from crystalfw.core.textlines import bounded_lines
+from crystalfw.core.recipe.options import create
+from crystalfw.core.sample.export import safe_name
+from crystalfw.core.system.bounded_text import bounded_lines
+from crystalfw.core.system.resumable_csv import RowFile
 
 COLUMNS = ("id", "status", "reason", "residual", "cif")
 EMPTY = "empty"
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Decode; 0 also where some strings give no crystal: their rows say why."""
     options = {name: True for name in ("symmetrise", "relax") if getattr(args, name)}
     # says what is wrong before anything is read
-    representation = registry().create("representation", args.representation, options)
+    representation = create("representation", args.representation, options)
     path = Path(args.input)
     folder = Path(args.cif_dir) if args.cif_dir else None
     if folder is not None:
@@ -123,7 +123,7 @@ def _digest(path: Path) -> str:
 @lru_cache(maxsize=2)
 def _representation(packed: str) -> Representation:
     name, options = json.loads(packed)
-    representation: Representation = registry().create("representation", name, options)
+    representation: Representation = create("representation", name, options)
     return representation
 
 

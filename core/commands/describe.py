@@ -9,7 +9,7 @@ from typing import Any
 
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import PluginError
-from crystalfw.core.fielddocs import FieldDoc, field_docs
+from crystalfw.core.recipe.field_docs import FieldDoc, field_docs
 from crystalfw.core.registry import KINDS, Entry
 
 

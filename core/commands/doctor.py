@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crystalfw.core.discovery import registry
-from crystalfw.core.schema import DataSection
+from crystalfw.core.recipe.options import create
+from crystalfw.core.recipe.schema import DataSection
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -131,7 +132,7 @@ def _check_string() -> str:
     half = [[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]
     rows = [[0.0, 2.82, 2.82], [2.82, 0.0, 2.82], [2.82, 2.82, 0.0]]
     salt = Crystal(lattice=rows, frac_coords=half, numbers=[11, 17])  # type: ignore[arg-type]
-    slices = registry().create("representation", "slices")
+    slices = create("representation", "slices")
     encoded = slices.encode([salt])[0]
     assert encoded.ok, encoded.reason
     decoded = slices.decode([encoded.string])[0]
@@ -144,10 +145,11 @@ def _check_network() -> str:
     """One gradient of a tiny conditioned decoder must be finite."""
     import torch
 
-    from crystalfw.core.interfaces import Ports, Vocabulary
+    from crystalfw.core.interfaces import Ports
+    from crystalfw.core.records import Vocabulary
 
     vocabulary = Vocabulary(tokens=("pad", "begin", "end", "a"))
-    decoder = registry().create("decoder", "gpt", {"n_layers": 1, "dim": 16}, encoder_dim=8, vocabulary=vocabulary)
+    decoder = create("decoder", "gpt", {"n_layers": 1, "dim": 16}, encoder_dim=8, vocabulary=vocabulary)
     loss = decoder(torch.tensor([[1, 3, 3]]), Ports(None, None)).logsumexp(-1).sum()
     loss.backward()
     assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in decoder.parameters())

@@ -21,12 +21,13 @@ from typing import Any
 from crystalfw.core.commands._rows import modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data.work import LONGEST_ID, read_sound
-from crystalfw.core.discovery import registry
-from crystalfw.core.executor import chunks
-from crystalfw.core.interfaces import Record, Rejected, Representation, Source
-from crystalfw.core.rowfile import RowFile
-from crystalfw.core.textlines import printable
+from crystalfw.core.data.executor import chunks
+from crystalfw.core.data.reading import LONGEST_ID, read_sound
+from crystalfw.core.interfaces import Representation, Source
+from crystalfw.core.recipe.options import create
+from crystalfw.core.records import Record, Rejected
+from crystalfw.core.system.bounded_text import printable
+from crystalfw.core.system.resumable_csv import RowFile
 
 COLUMNS = ("id", "slices", "n_atoms", "status", "reason")
 UNREADABLE = "unreadable"
@@ -49,13 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode; 0 also where some crystals have no string: their rows say why."""
-    from crystalfw.core.locate import source_name
+    from crystalfw.core.recipe.auto_source import source_name
 
     settings = {"dialect": args.dialect, "space_group": args.space_group or None, "max_atoms": args.max_atoms}
     options = {name: value for name, value in settings.items() if value is not None}
     # says what is wrong before anything is read
-    representation = registry().create("representation", args.representation, options)
-    source: Source = registry().create("source", source_name(args.input), path=args.input)
+    representation = create("representation", args.representation, options)
+    source: Source = create("source", source_name(args.input), path=args.input)
     parts = source.parts() if args.part is None else (_known(args.part, source),)
     request = {"input": source.fingerprint(), "parts": parts, "representation": args.representation, "options": options}
     with RowFile(args.out, COLUMNS, json.loads(json.dumps(request)), block=_CHUNK) as out:
@@ -84,7 +85,7 @@ def _known(part: str, source: Source) -> str:
 @lru_cache(maxsize=2)
 def _unpack(payload: bytes) -> tuple[Source, Representation]:
     source, name, options = pickle.loads(payload)  # noqa: S301 - written by our own parent process
-    return source, registry().create("representation", name, options)
+    return source, create("representation", name, options)
 
 
 def encode_records(payload: bytes, records: list[Record]) -> list[list[str]]:

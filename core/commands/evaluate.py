@@ -13,7 +13,7 @@ from pathlib import Path
 
 from crystalfw.core.commands._workers import add_worker_arguments
 from crystalfw.core.errors import DataError, Interrupted
-from crystalfw.core.schema import ComponentSpec, EvaluateSection
+from crystalfw.core.recipe.schema import ComponentSpec, EvaluateSection
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the figures, write metrics.json and report.html; 1 where a metric could not be computed."""
-    from crystalfw.core.evaluation import evaluate
-    from crystalfw.core.populations import sample_path
-    from crystalfw.core.report import write_report
+    from crystalfw.core.evaluate.evaluation import evaluate
+    from crystalfw.core.evaluate.inputs import sample_path
+    from crystalfw.core.evaluate.report import write_report
 
     samples = sample_path(args.samples)
     out = Path(args.out) if args.out else samples.parent

@@ -71,6 +71,6 @@ def write_package(name: str, kind: str, into: Path) -> Path:
         tests / f"test_{name}.py": "test.py",
     }.items():
         target.parent.mkdir(parents=True, exist_ok=True)
-        text = files("crystalfw.core.scaffold").joinpath(f"{template}.txt").read_text(encoding="utf-8")
+        text = files("crystalfw.core.commands.scaffold").joinpath(f"{template}.txt").read_text(encoding="utf-8")
         target.write_text(Template(text).substitute(words), encoding="utf-8")
     return folder

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.show:
         print(expand(recipe), end="")
         return 0
-    from crystalfw.core.run import run_recipe
+    from crystalfw.core.run.run import run_recipe
 
     run_recipe(recipe, dry_run=args.dry_run)
     return 0
@@ -66,7 +66,7 @@ def _resume(args: argparse.Namespace) -> int:
         raise CheckpointError(f"{run_dir}: no such run folder")
     if args.dry_run or args.run_dir:
         raise CrystalfwError("--resume goes on in the run folder as it is; leave out --dry-run and --run-dir")
-    from crystalfw.core.run import resume_run
+    from crystalfw.core.run.run import resume_run
 
     overrides = [args.recipe, *args.overrides] if args.recipe else []
     resume_run(run_dir, checkpoint=args.checkpoint, overrides=overrides)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from crystalfw.core.errors import ConditionError, CrystalfwError
 
 if TYPE_CHECKING:
-    from crystalfw.core.trained import Trained
+    from crystalfw.core.sample.trained import Trained
 
 _SETTINGS = {
     "candidates": int, "beam": int, "keep": int,
@@ -32,8 +32,8 @@ _SETTINGS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw sample`."""
-    from crystalfw.core.fielddocs import field_sentences
-    from crystalfw.core.schema import SampleSection
+    from crystalfw.core.recipe.field_docs import field_sentences
+    from crystalfw.core.recipe.schema import SampleSection
 
     sentences = field_sentences(SampleSection)
     parser.add_argument("run", help="run folder or checkpoint file")
@@ -54,9 +54,10 @@ def run(args: argparse.Namespace) -> int:
     conditions = read_conditions(args.condition)
     if args.n is not None and args.n < 1:
         raise CrystalfwError(f"--n {args.n}: ask for at least one crystal")
-    from crystalfw.core.checkpoint import find
-    from crystalfw.core.outcome import finish_samples, sample_to_table
-    from crystalfw.core.trained import Request, Trained, rows
+    from crystalfw.core.model.checkpoint import find
+    from crystalfw.core.sample.request import Request, rows
+    from crystalfw.core.sample.trained import Trained
+    from crystalfw.core.sample.writing import finish_samples, sample_to_table
 
     trained = Trained.load(args.run, which=args.checkpoint, device=args.device)
     settings: dict[str, Any] = {name: getattr(args, name) for name in _SETTINGS if getattr(args, name) is not None}
@@ -102,7 +103,7 @@ def checked_settings(trained: Trained, settings: dict[str, Any]) -> Any:
     """The model's own sample section with these settings, each checked as in a recipe."""
     from crystalfw.core.recipe.convert import INVALID, Reader
     from crystalfw.core.recipe.document import Where, wrap
-    from crystalfw.core.schema import SampleSection
+    from crystalfw.core.recipe.schema import SampleSection
 
     reader = Reader(None)
     section = reader.read(SampleSection, wrap({**dataclasses.asdict(trained.recipe.sample), **settings}, Where("sample")), "")

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.files import write_atomically
-from crystalfw.core.interfaces import Rejected
+from crystalfw.core.records import Rejected
+from crystalfw.core.system.files import write_atomically
 
 PARTS = ("train", "val", "test")
 

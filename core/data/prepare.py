@@ -23,13 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.data.block import PARTS, Block, load_block
+from crystalfw.core.data.executor import chunks, spread
 from crystalfw.core.data.store import FORMAT, MANIFEST, REJECTED, Dataset, PartWriter, crc32, open_dataset, seal
 from crystalfw.core.data.work import Done, Job, modules_of, pack, summary, work
 from crystalfw.core.errors import DataError
-from crystalfw.core.executor import chunks, spread
-from crystalfw.core.files import write_atomically
-from crystalfw.core.interfaces import Record, Representation, Source, Transform
-from crystalfw.core.schema import DataSection
+from crystalfw.core.interfaces import Representation, Source, Transform
+from crystalfw.core.recipe.schema import DataSection
+from crystalfw.core.records import Record
+from crystalfw.core.system.files import write_atomically
 
 SHARD = 256
 """Source items per shard. Part of the format: results depend on it only through `max_crystals`."""

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from crystalfw.core.errors import CrystalfwError
 from crystalfw.core.recipe.document import Node, Where, wrap
 from crystalfw.core.recipe.merge import overlay
+from crystalfw.core.recipe.schema import Bounds, ComponentSpec, Kind, Recipe
 from crystalfw.core.registry import Registry
-from crystalfw.core.schema import Bounds, ComponentSpec, Kind, Recipe
 
 INVALID: Any = object()
 """Stands for a value about which a mistake has been recorded."""
@@ -149,7 +149,7 @@ class Reader:
         if config is INVALID:
             return INVALID
         complete = {item.name: getattr(config, item.name) for item in dataclasses.fields(config) if item.init}
-        return ComponentSpec(name=name.value, options=complete, override=override, where=str(name.where))
+        return ComponentSpec(name=name.value, options=complete, override=override, where=str(name.where), config=config)
 
     def _load(self, kind: str, name: Node, override: Any, path: str) -> Any:
         if self.registry is None:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from crystalfw.core.recipe.document import Dumper
-from crystalfw.core.schema import ComponentSpec, Recipe
+from crystalfw.core.recipe.schema import ComponentSpec, Recipe
 
 
 def expand(recipe: Recipe) -> str:

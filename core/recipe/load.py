@@ -7,14 +7,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from crystalfw.core.errors import RecipeError
-from crystalfw.core.locate import source_name
+from crystalfw.core.errors import RecipeError, did_you_mean
+from crystalfw.core.recipe.auto_source import source_name
 from crystalfw.core.recipe.convert import Reader
 from crystalfw.core.recipe.document import Mistakes, Node, Where
 from crystalfw.core.recipe.merge import apply_override, read_with_bases
+from crystalfw.core.recipe.schema import Recipe
 from crystalfw.core.registry import Registry
-from crystalfw.core.schema import Recipe
-from crystalfw.core.suggest import did_you_mean
 
 GRIDS = "ablations"
 """Sub-folder of recipes/ that holds grids."""

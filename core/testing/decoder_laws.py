@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crystalfw.core.batch import CrystalBatch, Memory, TokenBatch, TrainBatch
-from crystalfw.core.interfaces import Conditioning, Decoder, Loss, Ports, SequenceDecoder, Vocabulary, masked_mean
+from crystalfw.core.batch import CrystalBatch, Memory, TokenBatch, TrainBatch, masked_mean
+from crystalfw.core.interfaces import Conditioning, Decoder, Ports, SequenceDecoder
+from crystalfw.core.records import Loss, Vocabulary
 from crystalfw.core.testing import crystals as ops
 from crystalfw.core.testing.compare import (
     check_gradients,

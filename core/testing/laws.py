@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import Any
 
 from crystalfw.core.errors import CrystalfwError
-from crystalfw.core.registry import KINDS, make_config
+from crystalfw.core.recipe.options import make_config
+from crystalfw.core.registry import KINDS
 
 
 class Broken(Exception):  # noqa: N818 - a finding

@@ -10,11 +10,12 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
-from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.core.spool import Spool
+from crystalfw.core.evaluate.workbench import Workbench
+from crystalfw.core.interfaces import Metric
+from crystalfw.core.records import Sample
+from crystalfw.core.system.sequences import Spool
 from crystalfw.core.testing import crystals as ops
 from crystalfw.core.testing.laws import Broken, Subject, law
-from crystalfw.core.workbench import Workbench
 
 
 def make(subject: Subject) -> Metric:
@@ -47,7 +48,7 @@ def samples(*, failed: bool = True) -> list[Sample]:
 
 
 def compute(metric: Metric, chosen: Sequence[Sample], reference: Sequence[Crystal] | None = None) -> Mapping[str, Any]:
-    """The results against the small crystals, in the context that evaluation gives (core/evaluation.py)."""
+    """The results against the small crystals, in the context that evaluation gives (core/evaluate/evaluation.py)."""
     known = ops.small_crystals() if reference is None else reference
     with Workbench(workers=1, quiet=True) as bench:
         context = {"bench": bench, "train": ops.small_crystals()[:1], "key": None, "run_dir": None}

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from crystalfw.core.errors import DecodeError
-from crystalfw.core.interfaces import Decoded, Encoded, Representation
+from crystalfw.core.interfaces import Representation
+from crystalfw.core.records import Decoded, Encoded
 from crystalfw.core.testing import crystals as ops
 from crystalfw.core.testing.laws import Broken, Subject, law
 

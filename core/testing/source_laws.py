@@ -10,7 +10,8 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
-from crystalfw.core.interfaces import Rejected, Source
+from crystalfw.core.interfaces import Source
+from crystalfw.core.records import Rejected
 from crystalfw.core.testing.laws import Broken, NotApplicable, Subject, law
 
 SOME = 32

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from scipy.spatial.transform import Rotation
 
 from crystalfw.core import Crystal, CrystalBatch
-from crystalfw.core.discovery import registry
+from crystalfw.core.recipe.options import create
 
 COLOURS = {38: "#3b9b57", 22: "#4a7bd0", 8: "#d64b3a"}
 NAMES = {38: "Sr", 22: "Ti", 8: "O"}
@@ -72,7 +72,7 @@ def draw_crystal(axes: Axes, crystal: Crystal, title: str) -> None:
 def main() -> None:
     """Encode, draw, save."""
     torch.manual_seed(0)
-    encoder = registry().create("encoder", "equivariant", {"dim": 24}).double().eval()
+    encoder = create("encoder", "equivariant", {"dim": 24}).double().eval()
     told = descriptions()
     figure, rows = plt.subplots(2, len(told), figsize=(11, 4.3), height_ratios=[1.25, 1], layout="constrained")
     with torch.no_grad():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from crystalfw.core.report import write_report
+from crystalfw.core.evaluate.report import write_report
 
 WIDTH, HEIGHT, SCALE = 1200, 5000, 0.6
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from crystalfw.core.attention import IMPLEMENTATIONS, attend
 from crystalfw.core.batch import Memory
 from crystalfw.core.errors import PluginError
 from crystalfw.core.interfaces import Conditioning
+from crystalfw.core.model.attention import IMPLEMENTATIONS, attend
 
 
 class CrossAttention(Conditioning):

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from crystalfw.core.attention import IMPLEMENTATIONS, attend, attend_causal
 from crystalfw.core.errors import DataError, PluginError
-from crystalfw.core.interfaces import Ports, SequenceDecoder, Vocabulary
-from crystalfw.plugins.decoders.cache import KVCache, new_cache
+from crystalfw.core.interfaces import Ports, SequenceDecoder
+from crystalfw.core.model.attention import IMPLEMENTATIONS, attend, attend_causal
+from crystalfw.core.records import Vocabulary
+from crystalfw.plugins.decoders.cache.choose import new_cache
+from crystalfw.plugins.decoders.cache.static import KVCache
 
 Attend = Callable[[Tensor], Tensor]
 """Queries, keys and values (B, T, 3, H, K) -> what each token reads (B, T, D)."""

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crystalfw.core.batch import CrystalBatch, Memory, TrainBatch
+from crystalfw.core.batch import CrystalBatch, Memory, TrainBatch, edge_vectors
 from crystalfw.core.errors import PluginError
-from crystalfw.core.interfaces import Decoder, Loss, Ports, Vocabulary
-from crystalfw.core.neighbours import edge_vectors
-from crystalfw.core.schema import Bounds, Count
+from crystalfw.core.interfaces import Decoder, Ports
+from crystalfw.core.recipe.schema import Bounds, Count
+from crystalfw.core.records import Loss, Vocabulary
 
 UNKNOWN, N_ELEMENTS = 0, 119
 """The atomic number of an atom without element; one more than the largest."""

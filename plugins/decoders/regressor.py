@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from crystalfw.core.batch import Memory, TrainBatch
 from crystalfw.core.errors import DataError, PluginError
-from crystalfw.core.interfaces import Decoder, Loss, Ports, Vocabulary
+from crystalfw.core.interfaces import Decoder, Ports
+from crystalfw.core.records import Loss, Vocabulary
 
 _LOSSES: dict[str, Callable[..., Tensor]] = {"l1": functional.l1_loss, "huber": functional.huber_loss}
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from crystalfw.core import CrystalBatch, Encoder, Memory
-from crystalfw.core.schema import Count
+from crystalfw.core.recipe.schema import Count
 
 N_ELEMENTS = 119
 """Rows of the element table: atomic numbers 1 to 118; row 0 is the unknown composition."""

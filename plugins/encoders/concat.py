@@ -16,8 +16,8 @@ from torch import nn
 
 from crystalfw.core import CrystalBatch, Encoder, Memory, PluginError
 from crystalfw.core.discovery import registry
-from crystalfw.core.registry import make_config
-from crystalfw.core.schema import ComponentSpec, Count, EncoderSpec
+from crystalfw.core.recipe.options import make_config
+from crystalfw.core.recipe.schema import ComponentSpec, Count, EncoderSpec
 
 
 class Concat(Encoder):

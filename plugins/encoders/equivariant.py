@@ -20,14 +20,13 @@ from e3nn import o3
 from torch import Tensor, nn
 
 from crystalfw.core import CrystalBatch, Edges, Encoder, Memory, PluginError
-from crystalfw.core.interfaces import masked_mean
-from crystalfw.core.neighbours import neighbour_edges
-from crystalfw.core.schema import Bounds, Count
-from crystalfw.plugins.encoders.blocks import blocks
+from crystalfw.core.batch import masked_mean, neighbour_edges
+from crystalfw.core.recipe.schema import Bounds, Count
 from crystalfw.plugins.encoders.convolution import Geometry, Layout
-from crystalfw.plugins.encoders.interaction import N_ELEMENTS, Interaction
-from crystalfw.plugins.encoders.padding import pad_atoms
-from crystalfw.plugins.encoders.radial import radial_functions
+from crystalfw.plugins.encoders.layers.blocks import blocks
+from crystalfw.plugins.encoders.layers.interaction import N_ELEMENTS, Interaction
+from crystalfw.plugins.encoders.layers.padding import pad_atoms
+from crystalfw.plugins.encoders.layers.radial import radial_functions
 
 ATOM_DENSITY = 0.06
 """Atoms per cubic angstrom of a typical inorganic crystal: scales the sum over neighbours."""

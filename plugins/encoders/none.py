@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from crystalfw.core import CrystalBatch, Encoder, Memory
-from crystalfw.core.schema import Count
+from crystalfw.core.recipe.schema import Count
 
 
 class NoEncoder(Encoder):

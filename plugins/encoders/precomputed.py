@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from crystalfw.core import CrystalBatch, DataError, Encoder, Memory
-from crystalfw.core.interfaces import masked_mean
-from crystalfw.core.schema import Count
+from crystalfw.core.batch import masked_mean
+from crystalfw.core.recipe.schema import Count
 
 
 class Precomputed(Encoder):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crystalfw.core import CrystalBatch, DataError, Encoder, Memory, PluginError
-from crystalfw.core.schema import Bounds, Count
+from crystalfw.core.recipe.schema import Bounds, Count
 
 CENTRES = 16
 """Bells over -3 to 3 standard deviations that resolve a value; beyond them the value itself speaks."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from crystalfw.core import CrystalBatch, DataError, Encoder, Memory
-from crystalfw.core.schema import Count
+from crystalfw.core.recipe.schema import Count
 
 COLUMN = "spacegroup.number"
 FIRST_OF_SYSTEM = (1, 3, 16, 75, 143, 168, 195)

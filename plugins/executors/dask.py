@@ -9,8 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any
 
+from crystalfw.core.data.executor import worker_count
 from crystalfw.core.errors import CrystalfwError, PluginError
-from crystalfw.core.executor import worker_count
 
 _CONNECT_SECONDS = 60
 

@@ -19,12 +19,13 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal, FloatArray
 from crystalfw.core.errors import DataError
-from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.core.samples import space_group_number
-from crystalfw.core.spool import Picked
-from crystalfw.core.workbench import Workbench
-from crystalfw.plugins.metrics.geometry import share
-from crystalfw.plugins.metrics.population import PerSample, crystal_of, ids
+from crystalfw.core.evaluate.per_sample import PerSample, crystal_of, ids
+from crystalfw.core.evaluate.workbench import Workbench
+from crystalfw.core.geometry.space_group import space_group_number
+from crystalfw.core.interfaces import Metric
+from crystalfw.core.records import Sample
+from crystalfw.core.system.sequences import Picked
+from crystalfw.plugins.metrics.shared.geometry import share
 
 _SHOWN_PAIRS = 2000
 _SPACE_GROUP = ("spacegroup.number", "space_group")
@@ -84,7 +85,7 @@ class Conditional(Metric):
     def _properties(
         self, samples: Sequence[Sample], names: Sequence[str], targets: Sequence[str], result: dict[str, Any]
     ) -> None:
-        from crystalfw.core.trained import Trained
+        from crystalfw.core.sample.trained import Trained
 
         assert self.config.predictor is not None
         predictor = Trained.load(self.config.predictor)

@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 
 from crystalfw.core.crystal import Crystal, FloatArray
+from crystalfw.core.data.executor import chunks
 from crystalfw.core.errors import DataError
-from crystalfw.core.executor import chunks
-from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.core.timelimit import TimeLimitExceeded, time_limit
-from crystalfw.core.workbench import Workbench
-from crystalfw.plugins.metrics.fingerprints import composition_fingerprint, scaled, structure_fingerprint
-from crystalfw.plugins.metrics.geometry import Packed, digest, pack, share, unpack
-from crystalfw.plugins.metrics.population import valid
+from crystalfw.core.evaluate.workbench import Workbench
+from crystalfw.core.interfaces import Metric
+from crystalfw.core.records import Sample
+from crystalfw.core.system.time_limit import TimeLimitExceeded, time_limit
+from crystalfw.plugins.metrics.shared.fingerprints import composition_fingerprint, scaled, structure_fingerprint
+from crystalfw.plugins.metrics.shared.geometry import Packed, digest, pack, share, unpack
+from crystalfw.plugins.metrics.shared.population import valid
 
 CUTOFFS = {"mp_20": (0.4, 10.0), "perov_5": (0.2, 4.0), "carbon_24": (0.2, 4.0)}
 """Name -> (structure, composition), the published cut-offs."""

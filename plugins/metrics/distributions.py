@@ -11,9 +11,11 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal, FloatArray
 from crystalfw.core.errors import DataError
-from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.core.workbench import Workbench
-from crystalfw.plugins.metrics.population import decoded, judge
+from crystalfw.core.evaluate.per_sample import decoded
+from crystalfw.core.evaluate.workbench import Workbench
+from crystalfw.core.interfaces import Metric
+from crystalfw.core.records import Sample
+from crystalfw.plugins.metrics.shared.population import judge
 
 QUANTITIES = {
     "density": "g/cm3",

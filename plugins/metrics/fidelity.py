@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from crystalfw.core.crystal import Crystal, FloatArray, IntArray
+from crystalfw.core.data.executor import chunks
 from crystalfw.core.errors import CrystalfwError, DataError
-from crystalfw.core.executor import chunks
-from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.plugins.metrics.geometry import share
-from crystalfw.plugins.metrics.population import PerSample, crystal_of, ids, source_positions
+from crystalfw.core.evaluate.per_sample import PerSample, crystal_of, ids, source_positions
+from crystalfw.core.interfaces import Metric
+from crystalfw.core.records import Sample
+from crystalfw.plugins.metrics.shared.geometry import share
 
 _BATCH = 64
 _BLOCK = 512
@@ -76,7 +77,7 @@ class Fidelity(Metric):
         return result
 
     def _model(self, context: Mapping[str, Any]) -> Any:
-        from crystalfw.core.trained import Trained
+        from crystalfw.core.sample.trained import Trained
 
         folder = self.config.model or context.get("run_dir")
         if folder is None:

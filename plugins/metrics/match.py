@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal, FloatArray, IntArray
 from crystalfw.core.errors import DataError
-from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.core.matcher import TOLERANCES
-from crystalfw.plugins.metrics.geometry import mean, share
-from crystalfw.plugins.metrics.matching import compare_pairs, tolerance_record
-from crystalfw.plugins.metrics.population import Groups, compositions, contents, crystal_of, decoded, judge, source_positions
+from crystalfw.core.evaluate.per_sample import crystal_of, decoded, source_positions
+from crystalfw.core.geometry.matcher import TOLERANCES
+from crystalfw.core.interfaces import Metric
+from crystalfw.core.records import Sample
+from crystalfw.plugins.metrics.shared.geometry import mean, share
+from crystalfw.plugins.metrics.shared.matching import compare_pairs, tolerance_record
+from crystalfw.plugins.metrics.shared.population import Groups, compositions, contents, judge
 
 
 class Match(Metric):

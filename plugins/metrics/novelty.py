@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.core.matcher import TOLERANCES
-from crystalfw.plugins.metrics.equality import find_equal, group_equal
-from crystalfw.plugins.metrics.geometry import share
-from crystalfw.plugins.metrics.matching import tolerance_record
-from crystalfw.plugins.metrics.population import compositions, decoded
+from crystalfw.core.evaluate.per_sample import decoded
+from crystalfw.core.geometry.matcher import TOLERANCES
+from crystalfw.core.interfaces import Metric
+from crystalfw.core.records import Sample
+from crystalfw.plugins.metrics.shared.equality import find_equal, group_equal
+from crystalfw.plugins.metrics.shared.geometry import share
+from crystalfw.plugins.metrics.shared.matching import tolerance_record
+from crystalfw.plugins.metrics.shared.population import compositions
 
 
 class Novelty(Metric):

@@ -15,14 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.core.spool import Picked
-from crystalfw.core.workbench import Workbench
-from crystalfw.plugins.metrics.equality import find_equal, group_equal
-from crystalfw.plugins.metrics.geometry import share
-from crystalfw.plugins.metrics.matching import tolerance_record
-from crystalfw.plugins.metrics.population import PerSample, decoded, ids, judge
-from crystalfw.plugins.metrics.rules import protocol
+from crystalfw.core.evaluate.per_sample import PerSample, decoded, ids
+from crystalfw.core.evaluate.workbench import Workbench
+from crystalfw.core.interfaces import Metric
+from crystalfw.core.records import Sample
+from crystalfw.core.system.sequences import Picked
+from crystalfw.plugins.metrics.shared.equality import find_equal, group_equal
+from crystalfw.plugins.metrics.shared.geometry import share
+from crystalfw.plugins.metrics.shared.matching import tolerance_record
+from crystalfw.plugins.metrics.shared.population import judge
+from crystalfw.plugins.metrics.shared.rules import protocol
 
 STAGES = ("parsed", "valid graph", "decoded", "structurally valid", "compositionally valid", "unique", "novel")
 _LISTED_REASONS = 12

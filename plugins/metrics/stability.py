@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
-from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.core.timelimit import TimeLimitExceeded, time_limit
-from crystalfw.core.workbench import Workbench
-from crystalfw.plugins.metrics.equality import find_equal, group_equal
-from crystalfw.plugins.metrics.geometry import Packed, digest, pack, share, unpack
-from crystalfw.plugins.metrics.population import decoded, judge
+from crystalfw.core.evaluate.per_sample import decoded
+from crystalfw.core.evaluate.workbench import Workbench
+from crystalfw.core.interfaces import Metric
+from crystalfw.core.records import Sample
+from crystalfw.core.system.time_limit import TimeLimitExceeded, time_limit
+from crystalfw.plugins.metrics.shared.equality import find_equal, group_equal
+from crystalfw.plugins.metrics.shared.geometry import Packed, digest, pack, share, unpack
+from crystalfw.plugins.metrics.shared.population import judge
 
 _ANY_SET = "smact14"
 """Only structural validity is asked for, which no oxidation states decide."""

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
-from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.core.samples import space_group_number
-from crystalfw.core.workbench import Workbench
-from crystalfw.plugins.metrics.geometry import Packed, digest, pack, share
-from crystalfw.plugins.metrics.population import decoded, source_positions
+from crystalfw.core.evaluate.per_sample import decoded, source_positions
+from crystalfw.core.evaluate.workbench import Workbench
+from crystalfw.core.geometry.space_group import space_group_number
+from crystalfw.core.interfaces import Metric
+from crystalfw.core.records import Sample
+from crystalfw.plugins.metrics.shared.geometry import Packed, digest, pack, share
 
 SYSTEMS = {
     "triclinic": 2, "monoclinic": 15, "orthorhombic": 74, "tetragonal": 142, "trigonal": 167, "hexagonal": 194, "cubic": 230,

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.interfaces import Metric, Sample
-from crystalfw.plugins.metrics.geometry import share
-from crystalfw.plugins.metrics.population import Judged, judge
-from crystalfw.plugins.metrics.rules import protocol
+from crystalfw.core.interfaces import Metric
+from crystalfw.core.records import Sample
+from crystalfw.plugins.metrics.shared.geometry import share
+from crystalfw.plugins.metrics.shared.population import Judged, judge
+from crystalfw.plugins.metrics.shared.rules import protocol
 
 
 class Validity(Metric):

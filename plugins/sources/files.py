@@ -8,11 +8,12 @@ from pathlib import Path
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
-from crystalfw.core.interfaces import Record, Rejected, Source
-from crystalfw.core.textlines import printable
-from crystalfw.plugins.sources._archives import Archive
-from crystalfw.plugins.sources._fingerprint import fingerprint_files
-from crystalfw.plugins.sources._formats import UnreadableDatabaseError, database_rows, format_of, parse_text, split_text
+from crystalfw.core.interfaces import Source
+from crystalfw.core.records import Record, Rejected
+from crystalfw.core.system.bounded_text import printable
+from crystalfw.plugins.sources.reading.archives import Archive
+from crystalfw.plugins.sources.reading.fingerprint import fingerprint_files
+from crystalfw.plugins.sources.reading.formats import UnreadableDatabaseError, database_rows, format_of, parse_text, split_text
 
 PARTS = ("train", "val", "test")
 

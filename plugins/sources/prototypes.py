@@ -18,9 +18,10 @@ from typing import Annotated
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.block import load_block, make_block, save_block
 from crystalfw.core.errors import DataError
-from crystalfw.core.interfaces import Rejected, Source
-from crystalfw.core.progress import Progress
-from crystalfw.core.schema import Bounds
+from crystalfw.core.interfaces import Source
+from crystalfw.core.recipe.schema import Bounds
+from crystalfw.core.records import Rejected
+from crystalfw.core.system.progress import Progress
 
 VERSION = 1
 """Raised when the same options give other crystals."""
@@ -93,7 +94,7 @@ class Prototypes(Source):
 
     def _make(self, skip: int) -> Iterator[Crystal]:
         """Decorate prototypes, distinct in prototype and formula; the first `skip` crystals are not yielded again."""
-        from crystalfw.plugins.sources._decorate import candidates, with_properties
+        from crystalfw.plugins.sources.reading.decorate import candidates, with_properties
 
         decorator, ranked = candidates(self.config.max_atoms, self.config.per_prototype)
         progress = Progress("making prototypes", len(ranked))

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalfw.core.cif import crystal_from_cif
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
-from crystalfw.core.interfaces import Record, Rejected, Source
-from crystalfw.plugins.sources._columns import Columns, floats_of
-from crystalfw.plugins.sources._embeddings import Embedding, open_embedding
-from crystalfw.plugins.sources._fingerprint import fingerprint_files
-from crystalfw.plugins.sources._rows import MALFORMED, SUFFIXES, read_rows, suffix_of
+from crystalfw.core.geometry.cif import crystal_from_cif
+from crystalfw.core.interfaces import Source
+from crystalfw.core.records import Record, Rejected
+from crystalfw.plugins.sources.reading.columns import Columns, floats_of
+from crystalfw.plugins.sources.reading.embeddings import Embedding, open_embedding
+from crystalfw.plugins.sources.reading.fingerprint import fingerprint_files
+from crystalfw.plugins.sources.reading.rows import MALFORMED, SUFFIXES, read_rows, suffix_of
 
 PARTS = ("train", "val", "test")
 _ID_NAMES = ("material_id", "id", "mp_id", "mpid", "cif_id", "structure_id", "name")

@@ -10,8 +10,8 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError, PluginError, Reject
+from crystalfw.core.geometry.lattice import shortest_distance
 from crystalfw.core.interfaces import Transform
-from crystalfw.core.lattice import shortest_distance
 
 
 class Filter(Transform):

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crystalfw.core import lattice as lattices
 from crystalfw.core.batch import CrystalBatch
 from crystalfw.core.crystal import Crystal, lattice_from_parameters, lattice_to_parameters
 from crystalfw.core.errors import DataError, PluginError, Reject
+from crystalfw.core.geometry import lattice as lattices
 from crystalfw.core.interfaces import Transform
 
 

@@ -11,8 +11,8 @@ from typing import ClassVar
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.geometry.lattice import wrap
 from crystalfw.core.interfaces import NoOptions, Transform
-from crystalfw.core.lattice import wrap
 
 
 class NormalizePositions(Transform):

@@ -10,7 +10,7 @@ import numpy as np
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import PluginError
 from crystalfw.core.interfaces import Transform
-from crystalfw.core.schema import Bounds
+from crystalfw.core.recipe.schema import Bounds
 
 
 class Perturb(Transform):

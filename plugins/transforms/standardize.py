@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError, PluginError, Reject
+from crystalfw.core.geometry.lattice import minkowski_reduce, wrap
 from crystalfw.core.interfaces import Transform
-from crystalfw.core.lattice import minkowski_reduce, wrap
-from crystalfw.core.schema import Bounds
+from crystalfw.core.recipe.schema import Bounds
 
 
 class Standardize(Transform):

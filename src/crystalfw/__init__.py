@@ -23,9 +23,9 @@ def create(kind: str, name: str, **options: Any) -> Any:
 
     Raises PluginError for an unknown kind, name or option.
     """
-    from crystalfw.core.discovery import registry
+    from crystalfw.core.recipe.options import create as make
 
-    return registry().create(kind, name, options)
+    return make(kind, name, options)
 
 
 def load(run: str) -> Any:
@@ -33,7 +33,7 @@ def load(run: str) -> Any:
 
     Raises CheckpointError where it is damaged or of a newer format.
     """
-    from crystalfw.core.trained import Trained
+    from crystalfw.core.sample.trained import Trained
 
     return Trained.load(run)
 

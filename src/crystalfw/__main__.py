@@ -2,7 +2,7 @@
 
 import sys
 
-from crystalfw.core.cli import main
+from crystalfw.core.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

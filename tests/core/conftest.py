@@ -10,8 +10,8 @@ import pytest
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import Component, NoOptions
+from crystalfw.core.recipe.schema import Bounds, EncoderSpec
 from crystalfw.core.registry import Origin, Registry
-from crystalfw.core.schema import Bounds, EncoderSpec
 
 
 class Graph(Component):

@@ -6,6 +6,7 @@ import pytest
 
 from crystalfw.core.errors import PluginError
 from crystalfw.core.interfaces import Component
+from crystalfw.core.recipe.options import create
 from crystalfw.core.registry import Origin, Registry
 
 
@@ -32,7 +33,7 @@ def test_entries_come_in_the_order_of_kinds_and_names(registry):
 
 
 def test_create_passes_dimensions(registry):
-    assert registry.create("encoder", "thing", {}, width=3).width == 3
+    assert create("encoder", "thing", among=registry, width=3).width == 3
 
 
 def test_unknown_names_suggest_the_nearest_and_list_the_others_with_their_origin(registry):

@@ -30,7 +30,7 @@ def make_small() -> None:
     """Cut work finely, in this process."""
     import crystalfw.core.commands.decode as decode
     import crystalfw.core.data.prepare as prepare
-    import crystalfw.core.trained as trained
+    import crystalfw.core.sample.trained as trained
 
     prepare.SHARD = SHARD
     if "SLOWED" in os.environ:
@@ -47,7 +47,7 @@ def _slow(seconds: float) -> None:
     """Every training step takes this much longer: time for a signal to come in between."""
     import time
 
-    from crystalfw.core.fit import Fit
+    from crystalfw.core.model.fit import Fit
 
     step = Fit.train_step
 
@@ -64,7 +64,7 @@ def _starve(per_crystal: int, room: int) -> None:
 
     import torch
 
-    from crystalfw.core.generator import Generator
+    from crystalfw.core.model.generator import Generator
 
     forward = Generator.forward
 
@@ -180,10 +180,10 @@ class Stage:
 
 def prepare(table: str, cache: str) -> None:
     """The preparation alone, as `crystalfw run` does it."""
-    from crystalfw.core.assembly import build_parts
     from crystalfw.core.data.prepare import prepare as make
+    from crystalfw.core.model.assembly import build_parts
     from crystalfw.core.recipe import load_recipe
-    from crystalfw.core.setup import preparation_key
+    from crystalfw.core.run.setup import preparation_key
 
     recipe = load_recipe("smoke", [f"data.path={table}", f"data.cache={cache}"])
     parts = build_parts(recipe)
@@ -193,7 +193,7 @@ def prepare(table: str, cache: str) -> None:
 
 def ablate(grid: str, out: str) -> int:
     """`crystalfw ablate`; its runs start through the warm server as well, which changes nothing but the time it takes."""
-    from crystalfw.core.cli import main
+    from crystalfw.core.commands.cli import main
 
     stand_in = Path(out) / "python"
     stand_in.parent.mkdir(parents=True, exist_ok=True)
@@ -293,7 +293,7 @@ def study_results(folder: Path) -> dict[str, bytes]:
 
 def weights(path: Path) -> bytes:
     """Digest of the tensors and the state of a checkpoint."""
-    from crystalfw.core import checkpoint
+    from crystalfw.core.model import checkpoint
 
     payload = checkpoint.load(path)
     digest = hashlib.sha256()

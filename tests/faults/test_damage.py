@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crystalfw.core import checkpoint
 from crystalfw.core.data.block import load_block
 from crystalfw.core.data.store import Dataset, open_dataset
 from crystalfw.core.errors import CheckpointError
+from crystalfw.core.model import checkpoint
 
 from .stages import newest
 

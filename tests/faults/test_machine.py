@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from crystalfw.core import checkpoint
-from crystalfw.core.logbook import read_metrics
+from crystalfw.core.model import checkpoint
+from crystalfw.core.model.logbook import read_metrics
 
 from .kill import difference
 from .stages import STAGES, newest

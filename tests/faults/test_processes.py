@@ -13,9 +13,9 @@ import pytest
 import torch
 from packaging.version import Version
 
-from crystalfw.core import checkpoint
-from crystalfw.core.logbook import read_metrics
-from crystalfw.core.sharding import CPU_SINCE
+from crystalfw.core.model import checkpoint
+from crystalfw.core.model.logbook import read_metrics
+from crystalfw.core.model.sharding import CPU_SINCE
 
 from .stages import newest, unrounded
 

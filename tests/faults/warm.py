@@ -192,7 +192,7 @@ def _call(arguments: list[str]) -> int:
     from tests.faults import stages
 
     stages.make_small()
-    from crystalfw.core.cli import main
+    from crystalfw.core.commands.cli import main
     from crystalfw.core.errors import CrystalfwError
 
     if not arguments[0].endswith("!"):

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.interfaces import Sample
-from crystalfw.core.workbench import Workbench
+from crystalfw.core.evaluate.workbench import Workbench
+from crystalfw.core.records import Sample
 from crystalfw.plugins.metrics.coverage import Coverage
 from crystalfw.plugins.metrics.distributions import Distributions
-from crystalfw.plugins.metrics.fingerprints import composition_fingerprint, scaled, structure_fingerprint
-from crystalfw.plugins.metrics.geometry import reduced_composition
 from crystalfw.plugins.metrics.match import Match
 from crystalfw.plugins.metrics.novelty import Novelty
-from crystalfw.plugins.metrics.rules import compositional_problem, structural_problem
+from crystalfw.plugins.metrics.shared.fingerprints import composition_fingerprint, scaled, structure_fingerprint
+from crystalfw.plugins.metrics.shared.geometry import reduced_composition
+from crystalfw.plugins.metrics.shared.rules import compositional_problem, structural_problem
 from crystalfw.plugins.metrics.shares import Shares
 from crystalfw.plugins.metrics.symmetry import Symmetry, _numbers
 

@@ -15,15 +15,15 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from crystalfw.core import checkpoint
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.block import load_block, make_block, save_block
 from crystalfw.core.data.work import Job, process
-from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CrystalfwError
+from crystalfw.core.model import checkpoint
 from crystalfw.core.recipe import load_recipe
-from crystalfw.core.rowfile import RowFile
-from crystalfw.core.samples import read_samples
+from crystalfw.core.recipe.options import create
+from crystalfw.core.sample.table import read_samples
+from crystalfw.core.system.resumable_csv import RowFile
 from crystalfw.core.testing.crystals import small_crystals
 from tests.hostile.corpus import PIECES, crystals, table, text_of
 
@@ -38,9 +38,9 @@ def _source(name: str, suffix: str) -> Target:
     def run(folder: Path, content: bytes) -> None:
         path = folder / f"x{suffix}"
         path.write_bytes(content)
-        source = registry().create("source", name, path=str(path))
-        slices = registry().create("representation", "slices")
-        transforms = tuple(registry().create("transform", t) for t in ("standardize", "normalize_positions"))
+        source = create("source", name, path=str(path))
+        slices = create("representation", "slices")
+        transforms = tuple(create("transform", t) for t in ("standardize", "normalize_positions"))
         job = Job(source=source, transforms=transforms, representation=slices, cutoff=4.0, max_atoms=64, seed=0, cut=())
         records = list(source.records("train"))
         block = process(job, "train", 0, records)
@@ -61,7 +61,7 @@ def _recipe(folder: Path, content: bytes) -> None:
 def _slices(folder: Path, content: bytes) -> None:
     del folder
     text = content.decode("utf-8", "replace")
-    (outcome,) = registry().create("representation", "slices").decode([text])
+    (outcome,) = create("representation", "slices").decode([text])
     assert (outcome.crystal is None) == bool(outcome.reason), "neither crystal nor reason"
 
 
@@ -105,7 +105,7 @@ def examples() -> dict[str, tuple[Target, list[bytes]]]:
     texts = {
         kind: [text_of(kind, crystal).encode() for crystal in crystals()] for kind in ("cif", "poscar", "extxyz", "json", "csv")
     }
-    strings = [item.string.encode() for item in registry().create("representation", "slices").encode(small_crystals())]
+    strings = [item.string.encode() for item in create("representation", "slices").encode(small_crystals())]
     samples = table([["a", "0", small_crystals()[0].cif(), "ok", '{"a": 1}']], ("id", "seed", "cif", "status", "condition"))
     recipes = (
         b"extends: nothing.yaml\n",

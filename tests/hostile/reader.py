@@ -15,9 +15,9 @@ from itertools import islice
 from pathlib import Path
 
 from crystalfw.core.data.work import Job, process
-from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CrystalfwError
-from crystalfw.core.locate import source_name
+from crystalfw.core.recipe.auto_source import source_name
+from crystalfw.core.recipe.options import create
 
 MOST_ADDRESS = 8 * 2**30
 """Bytes of address space: a bomb ends in this process, not in the machine."""
@@ -38,11 +38,10 @@ class Outcome:
 def read(path: Path) -> Outcome:
     """Through everything that preparation does: source, checks, transforms, string, neighbours."""
     began = time.process_time()
-    found = registry()
-    source = found.create("source", source_name(str(path)), path=str(path))
-    transforms = tuple(found.create("transform", name) for name in ("standardize", "normalize_positions"))
+    source = create("source", source_name(str(path)), path=str(path))
+    transforms = tuple(create("transform", name) for name in ("standardize", "normalize_positions"))
     job = Job(
-        source=source, transforms=transforms, representation=found.create("representation", "slices"), cutoff=4.0,
+        source=source, transforms=transforms, representation=create("representation", "slices"), cutoff=4.0,
         max_atoms=64, seed=0, cut=(),
     )  # fmt: skip
     crystals, reasons = 0, []

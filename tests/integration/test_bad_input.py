@@ -5,8 +5,8 @@ import csv
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from crystalfw.core import checkpoint
-from crystalfw.core.cli import main
+from crystalfw.core.commands.cli import main
+from crystalfw.core.model import checkpoint
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 

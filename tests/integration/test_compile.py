@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 import torch
 
-from crystalfw.core.cli import main
-from crystalfw.core.logbook import read_metrics
+from crystalfw.core.commands.cli import main
+from crystalfw.core.model.logbook import read_metrics
 
 MODELS = {
     "cross-attention": ["model.decoder.name=cross_attention_gpt", "model.conditioning=cross_attention"],

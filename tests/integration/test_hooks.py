@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from crystalfw.core import checkpoint, hookimpl
+from crystalfw.core import hookimpl
 from crystalfw.core.discovery import plugins
+from crystalfw.core.model import checkpoint
 from crystalfw.core.recipe import load_recipe
 from crystalfw.core.registry import Origin
-from crystalfw.core.run import run_recipe
+from crystalfw.core.run.run import run_recipe
 
 SMALL = ["fit.steps=4", "fit.checkpoint_every=1", "fit.validate_every=2", "sample.n=1", "evaluate.metrics=[]"]
 

@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crystalfw.core.cli import main
+from crystalfw.core.commands.cli import main
 from crystalfw.core.errors import ConditionError
-from crystalfw.core.prediction import Tally
-from crystalfw.core.samples import read_samples
-from crystalfw.core.schema import SampleSection
-from crystalfw.core.trained import Request, Trained
+from crystalfw.core.recipe.schema import SampleSection
+from crystalfw.core.sample.prediction import Tally
+from crystalfw.core.sample.request import Request
+from crystalfw.core.sample.table import read_samples
+from crystalfw.core.sample.trained import Trained
 
 CANDIDATES, KEEP = 12, 3
 
@@ -48,7 +49,7 @@ def test_the_likeliest_distinct_candidates_are_kept(trained, like):
     samples = list(trained.samples(request, tally=tally))
     assert [sample.id for sample in samples] == [f"{row:06d}" for row in range(3 * KEEP)]
     assert [sample.reference_id for sample in samples[::KEEP]] == [crystal.id for crystal in request.conditions]
-    drawn = list(trained.strings(request, range(3 * CANDIDATES), CANDIDATES))
+    drawn = list(trained.sampler.strings(request, range(3 * CANDIDATES), CANDIDATES))
     assert (tally.conditions, tally.written) == (3, len(drawn)) == (3, 3 * CANDIDATES)
     key = trained.parts.representation.canonical_key
     for number in range(3):

@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from crystalfw.core import Crystal, cli
-from crystalfw.core.discovery import registry
+from crystalfw.core import Crystal
+from crystalfw.core.commands import cli
+from crystalfw.core.recipe.options import create
 
 PAGE = Path(__file__).parents[2] / "docs" / "quickstart.md"
 
 
 def write_table(path: Path) -> None:
     """A table of 60 of the embedded crystals: 'your data'."""
-    source = registry().create("source", "prototypes", path=None)
+    source = create("source", "prototypes", path=None)
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["material_id", "cif", "my_property"])

@@ -10,11 +10,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from crystalfw.core.cli import main
+from crystalfw.core.commands.cli import main
 from crystalfw.core.errors import CheckpointError
-from crystalfw.core.logbook import read_metrics
-from crystalfw.core.setup import _load_model
-from crystalfw.core.trained import Request, Trained
+from crystalfw.core.model.logbook import read_metrics
+from crystalfw.core.run.setup import _load_model
+from crystalfw.core.sample.request import Request
+from crystalfw.core.sample.trained import Trained
 
 
 def losses(run):

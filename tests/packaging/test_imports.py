@@ -28,7 +28,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def kind_folder(module: str) -> str | None:
-    """`encoders` for crystalfw.plugins.encoders.radial."""
+    """`encoders` for crystalfw.plugins.encoders.layers.radial."""
     parts = module.split(".")
     return parts[2] if parts[:2] == ["crystalfw", "plugins"] and len(parts) > 2 else None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from crystalfw.core import cli
+from crystalfw.core.commands import cli
 from crystalfw.core.registry import KINDS
 
 TEMPLATE = Path(__file__).parents[2] / "examples" / "crystalfw-plugin-template"

@@ -96,13 +96,14 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 from crystalfw.core.discovery import registry
+from crystalfw.core.recipe.options import create
 from crystalfw.core.evaluation import evaluate
 from crystalfw.core.interfaces import Sample
 from crystalfw.core.testing.crystals import small_crystals
 crystals = small_crystals()
 samples = [Sample(id=c.id, seed=0, string="", status="ok", reason="", crystal=c) for c in crystals]
 assert not evaluate(samples, crystals, workers=1, quiet=True)["failed"]
-assert all(item.ok for item in registry().create("representation", "slices").encode(crystals))
+assert all(item.ok for item in create("representation", "slices").encode(crystals))
 """
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 
-from crystalfw.core.kernels import njit
+from crystalfw.core.system.compiled import njit
 
 MAX_DEGREE = 3
 """Highest l of the features that the loops are written out for."""

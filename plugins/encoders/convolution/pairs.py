@@ -13,7 +13,7 @@ from e3nn import o3
 from torch import Tensor
 
 from crystalfw.core import CrystalBatch, Edges
-from crystalfw.core.neighbours import edge_vectors
+from crystalfw.core.batch import edge_vectors
 
 _STEP_BITS = 24
 """Bits that hold a distance counted in float32 spacings of the cutoff: at most 2^23."""

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.interfaces import Decoded
+from crystalfw.core.records import Decoded
 from crystalfw.plugins.representations.slices.encoding import EncodeError, bonded, canonical_graph, plain
-from crystalfw.plugins.representations.slices.graph import QuotientGraph
+from crystalfw.plugins.representations.slices.graph.graph import QuotientGraph
 from crystalfw.plugins.representations.slices.slices import Slices, read_net
-from crystalfw.plugins.representations.slices.strings import dialect_of, parse, print_graph
+from crystalfw.plugins.representations.slices.text.strings import dialect_of, parse, print_graph
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -14,12 +14,12 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DecodeError, PluginError
-from crystalfw.core.interfaces import Decoded, Encoded, GrammarState, Representation
-from crystalfw.core.samples import space_group_number
-from crystalfw.plugins.representations.slices import finishing
-from crystalfw.plugins.representations.slices.augmentation import random_equivalent
+from crystalfw.core.geometry.space_group import space_group_number
+from crystalfw.core.interfaces import GrammarState, Representation
+from crystalfw.core.records import Decoded, Encoded
+from crystalfw.plugins.representations.slices.canonical.augmentation import random_equivalent
+from crystalfw.plugins.representations.slices.decoding import finishing
 from crystalfw.plugins.representations.slices.decoding.quality import DECODER_REASONS
-from crystalfw.plugins.representations.slices.dialects import DIALECTS, MAX_ATOMS, vocabulary
 from crystalfw.plugins.representations.slices.encoding import (
     BondedCrystal,
     EncodeError,
@@ -29,9 +29,10 @@ from crystalfw.plugins.representations.slices.encoding import (
     plain,
     with_lengths,
 )
-from crystalfw.plugins.representations.slices.graph import QuotientGraph
+from crystalfw.plugins.representations.slices.graph.graph import QuotientGraph
 from crystalfw.plugins.representations.slices.reasons import DECODE_REASONS, ENCODE_REASONS
-from crystalfw.plugins.representations.slices.strings import parse, print_graph
+from crystalfw.plugins.representations.slices.text.dialects import DIALECTS, MAX_ATOMS, vocabulary
+from crystalfw.plugins.representations.slices.text.strings import parse, print_graph
 
 
 class Slices(Representation):
@@ -92,7 +93,7 @@ class Slices(Representation):
     def _written(self, crystals: list[BondedCrystal]) -> list[QuotientGraph]:
         """Graphs with the flags and lengths of the dialect, not yet in canonical order."""
         if self.config.dialect != "plain":
-            from crystalfw.plugins.representations.slices.decoding.synthesis import written_graphs
+            from crystalfw.plugins.representations.slices.lengths.synthesis import written_graphs
 
             return written_graphs(crystals, "rigid" if self.config.dialect == "rigid" else "metric")
         return [with_lengths(crystal, "plain") for crystal in crystals]
@@ -133,7 +134,7 @@ class Slices(Representation):
 
     def grammar(self, rows: int, max_length: int, constraints: Sequence[Mapping[str, Any]] | None = None) -> GrammarState:
         """A fresh mask: only tokens that keep a string of this dialect completable to one three-dimensional net."""
-        from crystalfw.plugins.representations.slices.mask import SlicesMask
+        from crystalfw.plugins.representations.slices.grammar.mask import SlicesMask
 
         return SlicesMask(
             rows,
@@ -167,7 +168,7 @@ class Slices(Representation):
         say: Callable[[str], None],
     ) -> dict[str, Any]:
         """Fit the decoder's parts (`crystalfw codec fit`); see decoding.fit.fit_codec."""
-        from crystalfw.plugins.representations.slices.decoding.fit import fit_codec
+        from crystalfw.plugins.representations.slices.learning.fit import fit_codec
 
         return fit_codec(train, validation, folder, steps=steps, seed=seed, data=data, say=say)
 

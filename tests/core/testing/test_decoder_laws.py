@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from crystalfw.core.interfaces import Loss, SequenceDecoder
+from crystalfw.core.interfaces import SequenceDecoder
+from crystalfw.core.records import Loss
 from crystalfw.core.testing import laws_of
 from crystalfw.core.testing.laws import Subject
 

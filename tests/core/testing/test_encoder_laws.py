@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from crystalfw.core.batch import CrystalBatch, Memory
-from crystalfw.core.interfaces import Encoder, masked_mean
+from crystalfw.core.batch import CrystalBatch, Memory, masked_mean
+from crystalfw.core.interfaces import Encoder
 from crystalfw.core.testing import laws_of
 from crystalfw.core.testing.laws import NotApplicable, Subject
 

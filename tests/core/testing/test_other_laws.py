@@ -9,17 +9,8 @@ import pytest
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError, DecodeError
-from crystalfw.core.interfaces import (
-    Decoded,
-    Encoded,
-    GrammarState,
-    Metric,
-    Rejected,
-    Representation,
-    Source,
-    Transform,
-    Vocabulary,
-)
+from crystalfw.core.interfaces import GrammarState, Metric, Representation, Source, Transform
+from crystalfw.core.records import Decoded, Encoded, Rejected, Vocabulary
 from crystalfw.core.testing import laws_of
 from crystalfw.core.testing.crystals import small_crystals
 from crystalfw.core.testing.laws import NotApplicable, Subject

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crystalfw.core import cli
+from crystalfw.core.commands import cli
 from crystalfw.core.errors import CrystalfwError
 from crystalfw.core.interfaces import Transform
 from crystalfw.core.testing import TransformTests, laws_of, run_laws

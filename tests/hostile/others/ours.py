@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from crystalfw.core import checkpoint
 from crystalfw.core.commands.decode import read_strings
-from crystalfw.core.conditions import parse_composition
-from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CheckpointError, ConditionError, DataError
-from crystalfw.core.rowfile import RowFile
+from crystalfw.core.model import checkpoint
+from crystalfw.core.recipe.options import create
+from crystalfw.core.sample.conditions import parse_composition
+from crystalfw.core.system.resumable_csv import RowFile
 from crystalfw.core.testing.crystals import small_crystals
 from tests.hostile.corpus import table
 from tests.hostile.others.registry import SCRIPT, attack, read, refused
@@ -94,7 +94,7 @@ def requests(folder: Path) -> None:
 
 @attack("strings of 10 MB to decode")
 def long_strings(folder: Path) -> None:
-    slices = registry().create("representation", "slices")
+    slices = create("representation", "slices")
     salt = slices.encode(small_crystals()[:1])[0].string
     strings = [
         "Na " * 3_000_000,

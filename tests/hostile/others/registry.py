@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CrystalfwError
-from crystalfw.core.interfaces import Rejected
-from crystalfw.core.locate import source_name
+from crystalfw.core.recipe.auto_source import source_name
+from crystalfw.core.recipe.options import create
+from crystalfw.core.records import Rejected
 
 ATTACKS: dict[str, Callable[[Path], None]] = {}
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><svg onload=alert(3)>"
@@ -63,5 +63,5 @@ def refused(error: type[CrystalfwError], function: Callable[..., object], *argum
 
 def read(path: Path) -> tuple[list[Crystal], list[str]]:
     """Crystals, and the reasons of what was set aside."""
-    items = list(registry().create("source", source_name(str(path)), path=str(path)).read("train"))
+    items = list(create("source", source_name(str(path)), path=str(path)).read("train"))
     return [i for i in items if isinstance(i, Crystal)], [i.reason for i in items if isinstance(i, Rejected)]

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data import prepare
-from crystalfw.core.discovery import registry
-from crystalfw.core.evaluation import evaluate
-from crystalfw.core.interfaces import Sample
-from crystalfw.core.report import write_report
-from crystalfw.core.samples import read_samples, write_cifs, write_samples
-from crystalfw.core.schema import ComponentSpec, DataSection
+from crystalfw.core.evaluate.evaluation import evaluate
+from crystalfw.core.evaluate.report import write_report
+from crystalfw.core.recipe.options import create
+from crystalfw.core.recipe.schema import ComponentSpec, DataSection
+from crystalfw.core.records import Sample
+from crystalfw.core.sample.export import write_cifs
+from crystalfw.core.sample.table import read_samples, write_samples
 from crystalfw.core.testing.crystals import small_crystals
 from tests.hostile.corpus import table
 from tests.hostile.others.registry import SCRIPT, attack
@@ -31,7 +32,7 @@ def names(folder: Path) -> None:
     (data / "broken.db").write_bytes(b"SQLite format 3\x00" + os.urandom(2000))
     os.symlink("/", data / "root.cif")
     os.mkfifo(data / "pipe.cif")
-    source = registry().create("source", "files", path=str(data))
+    source = create("source", "files", path=str(data))
     dataset = prepare(DataSection(cache=str(folder / "cache"), workers=1), source, (), None, key="x", seed=0)
     assert len(dataset) == 5
     assert dataset.rejected.total() == 2

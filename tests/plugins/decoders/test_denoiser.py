@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from crystalfw.core import checkpoint
-from crystalfw.core.batch import CrystalBatch, TrainBatch
-from crystalfw.core.cli import main
+from crystalfw.core.batch import CrystalBatch, TrainBatch, edge_vectors
+from crystalfw.core.commands.cli import main
 from crystalfw.core.errors import PluginError
-from crystalfw.core.logbook import read_metrics
-from crystalfw.core.neighbours import edge_vectors
+from crystalfw.core.model import checkpoint
+from crystalfw.core.model.logbook import read_metrics
 from crystalfw.core.testing.crystals import small_crystals
 from crystalfw.plugins.decoders.denoiser import UNKNOWN, Denoiser
 

@@ -5,14 +5,15 @@ import torch
 
 from crystalfw.core.batch import CrystalBatch, Memory, TokenBatch, TrainBatch
 from crystalfw.core.errors import DataError, PluginError
-from crystalfw.core.interfaces import Ports, Vocabulary
+from crystalfw.core.interfaces import Ports
+from crystalfw.core.records import Vocabulary
 from crystalfw.plugins.conditioning.additive import Additive
 from crystalfw.plugins.conditioning.cross_attention import CrossAttention
 from crystalfw.plugins.conditioning.prefix import Prefix
-from crystalfw.plugins.decoders.cache import KVCache
+from crystalfw.plugins.decoders.cache.ragged import RaggedCache
+from crystalfw.plugins.decoders.cache.static import KVCache
 from crystalfw.plugins.decoders.cross_attention_gpt import CrossAttentionGPT
 from crystalfw.plugins.decoders.gpt import GPT
-from crystalfw.plugins.decoders.ragged_cache import RaggedCache
 
 VOCABULARY = Vocabulary(tuple(f"t{i}" for i in range(40)))
 STRATEGIES = {"none": None, "additive": Additive, "prefix": Prefix, "cross_attention": CrossAttention}

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from crystalfw.core import CrystalBatch, Edges
-from crystalfw.core.testing.encoder_crystals import F64, make, random_crystal
-from crystalfw.plugins.encoders import blocks as room
+from crystalfw.core.testing.crystals import F64, make, random_crystal
+from crystalfw.plugins.encoders.layers import blocks as room
 
 OPTIONS = {"multiplicities": (8, 6, 4), "dim": 16, "radial_hidden": 16, "cutoff": 4.0}
 

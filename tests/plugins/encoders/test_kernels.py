@@ -8,8 +8,8 @@ import torch
 from e3nn import o3
 
 from crystalfw.core import Crystal, CrystalBatch, PluginError
-from crystalfw.core.neighbours import neighbour_edges
-from crystalfw.core.testing.encoder_crystals import F64, make, random_crystal
+from crystalfw.core.batch import neighbour_edges
+from crystalfw.core.testing.crystals import F64, make, random_crystal
 from crystalfw.plugins.encoders.convolution import Geometry, Layout, Paths, make_kernel
 
 FEATURES = {"O3": ("8x0e+6x1o+4x2e", True), "SO3": ("8x0e+6x1e+4x2e", False), "l=3": ("8x0e+6x1o+4x2e+2x3o", True)}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crystalfw.core import Crystal, CrystalBatch
-from crystalfw.core.testing.encoder_crystals import (
+from crystalfw.core.testing.crystals import (
     changed,
     deviation,
     encode,

@@ -11,7 +11,7 @@ import torch
 
 from crystalfw.core import Crystal, CrystalBatch, DataError, PluginError
 from crystalfw.core.crystal import FloatArray
-from crystalfw.core.testing.encoder_crystals import changed, deviation, encode, make, random_crystal, supercell
+from crystalfw.core.testing.crystals import changed, deviation, encode, make, random_crystal, supercell
 
 
 def crystal(numbers: list[int], properties: Mapping[str, float] | None = None, **arrays: Any) -> Crystal:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from crystalfw.core.cli import main
+from crystalfw.core.commands.cli import main
 from crystalfw.core.data import Dataset
 from crystalfw.core.data import prepare as prepare_data
-from crystalfw.core.discovery import registry
+from crystalfw.core.data.executor import map_ordered, open_executor
 from crystalfw.core.errors import CrystalfwError, PluginError
-from crystalfw.core.executor import map_ordered, open_executor
-from crystalfw.core.samples import extxyz
-from crystalfw.core.schema import DataSection
+from crystalfw.core.recipe.options import create
+from crystalfw.core.recipe.schema import DataSection
+from crystalfw.core.sample.export import extxyz
 from crystalfw.core.testing.crystals import rotated, rotation, small_crystals, translated
 
 distributed = pytest.importorskip("distributed")
@@ -47,10 +47,10 @@ def structures(path: Path, count: int) -> Path:
 
 
 def prepared(source_path: Path, cache: Path, executor: str, progress=None, workers: int = 2) -> Dataset:
-    source = registry().create("source", "files", path=str(source_path))
-    transforms = [registry().create("transform", name) for name in ("standardize", "normalize_positions")]
+    source = create("source", "files", path=str(source_path))
+    transforms = [create("transform", name) for name in ("standardize", "normalize_positions")]
     data = DataSection(cache=str(cache), workers=workers, executor=executor)
-    slices = registry().create("representation", "slices")
+    slices = create("representation", "slices")
     return prepare_data(data, source, transforms, slices, key="x", seed=0, cutoff=4.0, progress=progress)
 
 
@@ -61,7 +61,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_of_preparation(cluster, tmp_path, monkeypatch):
     module = sys.modules["crystalfw.core.data.prepare"]  # the package has a function of this name
-    monkeypatch.setattr("crystalfw.core.executor.ALONE", 0.0)
+    monkeypatch.setattr("crystalfw.core.data.executor.ALONE", 0.0)
     monkeypatch.setattr(module, "SHARD", 16)
     source = structures(tmp_path / "x.extxyz", 400)
     killed = []
@@ -80,8 +80,8 @@ def test_a_worker_killed_in_the_middle_of_preparation(cluster, tmp_path, monkeyp
 
 @pytest.mark.slow
 def test_decode_and_evaluate(cluster, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("crystalfw.core.executor.ALONE", 0.0)
-    strings = [item.string for item in registry().create("representation", "slices").encode(small_crystals())]
+    monkeypatch.setattr("crystalfw.core.data.executor.ALONE", 0.0)
+    strings = [item.string for item in create("representation", "slices").encode(small_crystals())]
     (tmp_path / "x.txt").write_text("\n".join(strings * 130))
     outputs = []
     for executor in (f"dask:{cluster.scheduler_address}", "processes"):

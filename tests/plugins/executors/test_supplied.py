@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from crystalfw.core.commands._rows import run_rows
+from crystalfw.core.data.executor import map_ordered, open_executor
 from crystalfw.core.discovery import plugins
 from crystalfw.core.errors import CrystalfwError
-from crystalfw.core.executor import map_ordered, open_executor
+from crystalfw.core.evaluate.workbench import Workbench
 from crystalfw.core.hookspecs import hookimpl
 from crystalfw.core.registry import Origin
-from crystalfw.core.rowfile import RowFile
-from crystalfw.core.workbench import Workbench
+from crystalfw.core.system.resumable_csv import RowFile
 
 
 class Pool(ThreadPoolExecutor):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crystalfw.core.workbench import Workbench
+from crystalfw.core.evaluate.workbench import Workbench
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.interfaces import Sample
+from crystalfw.core.records import Sample
 
 
 def rock_salt(a: float = 5.64, numbers: tuple[int, int] = (11, 17), id: str = "") -> Crystal:

@@ -13,12 +13,8 @@ from pymatgen.core import Element
 from smact.screening import smact_validity
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.plugins.metrics.geometry import reduced_composition
-from crystalfw.plugins.metrics.rules import (
-    compositional_problem,
-    shortest_distance,
-    structural_problem,
-)
+from crystalfw.plugins.metrics.shared.geometry import reduced_composition
+from crystalfw.plugins.metrics.shared.rules import compositional_problem, shortest_distance, structural_problem
 from crystalfw.plugins.metrics.shares import STAGES, Shares
 from tests.plugins.metrics.crystals import caesium_chloride, moved, perovskite, rock_salt, sample
 

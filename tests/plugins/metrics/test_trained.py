@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crystalfw.core.cli import main
+from crystalfw.core.commands.cli import main
 from crystalfw.core.errors import DataError
 from crystalfw.plugins.metrics.conditional import Conditional
 from crystalfw.plugins.metrics.fidelity import Fidelity
@@ -50,7 +50,7 @@ def test_a_moved_crystal_has_the_same_embedding(folder, context):
 
 
 def test_the_samples_own_string_is_exact(folder, context):
-    from crystalfw.core.trained import Trained
+    from crystalfw.core.sample.trained import Trained
 
     trained = Trained.load(folder / "smoke")
     prepared = trained.conditions(None, SALTS[:3])

@@ -10,7 +10,7 @@ import pytest
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
-from crystalfw.core.interfaces import Rejected
+from crystalfw.core.records import Rejected
 from crystalfw.plugins.sources.files import Files
 
 

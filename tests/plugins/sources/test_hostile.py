@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data.work import check_sound
+from crystalfw.core.data.reading import check_sound
 from crystalfw.core.errors import DataError, Reject
 from crystalfw.core.testing.crystals import small_crystals
-from crystalfw.plugins.sources._formats import parse_text, split_text
+from crystalfw.plugins.sources.reading.formats import parse_text, split_text
 
 PIECES = [
     "", " ", "\n", "0", "-1", "nan", "inf", "1e308", "-1e308", "1e-308", "999999999", "'", '"', ";", "loop_", "_cell_length_a",

@@ -7,7 +7,7 @@ import pytest
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
-from crystalfw.core.lattice import shortest_distance
+from crystalfw.core.geometry.lattice import shortest_distance
 from crystalfw.plugins.sources import prototypes
 from crystalfw.plugins.sources.prototypes import Prototypes
 

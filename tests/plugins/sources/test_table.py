@@ -11,7 +11,7 @@ import torch
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
-from crystalfw.core.interfaces import Rejected
+from crystalfw.core.records import Rejected
 from crystalfw.plugins.sources.table import Table
 
 

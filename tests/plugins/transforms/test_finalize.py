@@ -13,7 +13,7 @@ from crystalfw.core.batch import CrystalBatch
 from crystalfw.core.crystal import Crystal, lattice_from_parameters
 from crystalfw.core.crystal import lattice_to_parameters as numpy_parameters
 from crystalfw.core.errors import Reject
-from crystalfw.core.lattice import lattice_to_parameters, parameters_to_lattice
+from crystalfw.core.geometry.lattice import lattice_to_parameters, parameters_to_lattice
 from crystalfw.plugins.transforms.finalize import Finalize
 
 RNG = np.random.default_rng(0)

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crystalfw.plugins.representations.slices.dialects import COARSE, FINE, angstrom
-from crystalfw.plugins.representations.slices.graph import QuotientGraph
+from crystalfw.plugins.representations.slices.graph.graph import QuotientGraph
+from crystalfw.plugins.representations.slices.text.dialects import COARSE, FINE, angstrom
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from crystalfw.core.errors import DataError
 from crystalfw.plugins.representations.slices.decoding.batch import GraphBatch
-from crystalfw.plugins.representations.slices.dialects import ELEMENTS
+from crystalfw.plugins.representations.slices.text.dialects import ELEMENTS
 
 N_ELEMENTS = len(ELEMENTS) + 1
 CONTACT_FACTOR = 1.4

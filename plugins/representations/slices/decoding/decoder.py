@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.interfaces import Decoded
+from crystalfw.core.records import Decoded
 from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch, by_size
 from crystalfw.plugins.representations.slices.decoding.bond_table import BondTable
 from crystalfw.plugins.representations.slices.decoding.net import LengthNet
@@ -31,7 +31,7 @@ from crystalfw.plugins.representations.slices.decoding.quality import (
 )
 from crystalfw.plugins.representations.slices.decoding.rounds import graph_leverage, refine
 from crystalfw.plugins.representations.slices.decoding.start import Expectation, expect, first_geometry
-from crystalfw.plugins.representations.slices.graph import QuotientGraph
+from crystalfw.plugins.representations.slices.graph.graph import QuotientGraph
 
 FITTED = Path(__file__).parent.parent / "fitted"
 BUDGET = 8_000_000

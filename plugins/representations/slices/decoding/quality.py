@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crystalfw.plugins.representations.slices.bonds import econ_bonds
-from crystalfw.plugins.representations.slices.completion import completing_contacts
 from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch
 from crystalfw.plugins.representations.slices.decoding.pairs import candidates, edges_of, near
-from crystalfw.plugins.representations.slices.graph import QuotientGraph, normalised
+from crystalfw.plugins.representations.slices.graph.bonds import econ_bonds
+from crystalfw.plugins.representations.slices.graph.completion import completing_contacts
+from crystalfw.plugins.representations.slices.graph.graph import QuotientGraph, normalised
 
 CLOSEST = 0.5
 """Angstrom. Atoms closer than this are no crystal."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import PluginError
-from crystalfw.core.interfaces import Decoded
+from crystalfw.core.records import Decoded
 
 
 class Relaxer:

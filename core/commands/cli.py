@@ -1,0 +1,141 @@
+"""The command line: picks the command, imports only that, turns errors into sentences and exit codes.
+
+Exit codes: 0 done; 1 the work failed or was interrupted; 2 something in the request is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+
+from crystalfw.core.errors import CrystalfwError, Interrupted, did_you_mean
+
+COMMANDS = {
+    "run": "train, sample, evaluate and report, as a recipe says",
+    "sample": "generate crystals with a trained model",
+    "evaluate": "metrics of samples against reference crystals",
+    "ablate": "a grid of recipes and seeds, compared with statistics",
+    "data": "check, import or split a data set",
+    "encode": "crystals -> strings",
+    "decode": "strings -> crystals",
+    "codec": "fit or measure the tables of the string decoder",
+    "plugins": "list every component that is installed, and what failed to load",
+    "describe": "what a component does, and its options",
+    "check": "run the conformance checks on a component",
+    "new": "write a new plugin package",
+    "doctor": "versions, devices and a quick self-test",
+}
+_MODULES = {"codec": "codec_fit", "new": "new_plugin"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code and prints user errors without a traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # spglib writes the steps of its own search to stderr; what it cannot find, its callers count with a reason.
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        return 1
+    except CrystalfwError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # the reader, e.g. head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"{error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print(
+            "out of memory; what is finished is kept. Use smaller batches (fit.accumulate, --batch-size), fewer workers or "
+            f"smaller crystals, and run the same command again ({' '.join(str(error).split())[:200]})",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    from crystalfw.core.system.out_of_memory import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        import crystalfw
+
+        print(f"crystalfw {crystalfw.__version__}")
+        return 0
+    command, *rest = arguments
+    if command not in COMMANDS:
+        hint = did_you_mean(command, COMMANDS, "Commands", cutoff=0.5)
+        raise CrystalfwError(f"crystalfw has no command '{command}'. {hint}")
+    return run_command(command, rest)
+
+
+def make_parser(command: str) -> argparse.ArgumentParser:
+    """The parser of one command; imports the command's module."""
+    name = f"crystalfw.core.commands.{_MODULES.get(command, command)}"
+    if find_spec(name) is None:
+        raise CrystalfwError(f"the command '{command}' is not part of this installation")
+    module = import_module(name)
+    description = (module.__doc__ or COMMANDS[command]).strip()
+    parser = argparse.ArgumentParser(
+        prog=f"crystalfw {command}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    parser.set_defaults(_run=module.run)
+    return parser
+
+
+def run_command(command: str, arguments: Sequence[str]) -> int:
+    """Parse and run one command; argparse's own exits become return codes."""
+    try:
+        parsed = parse(make_parser(command), arguments)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 2
+    return int(parsed._run(parsed) or 0)
+
+
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse with options and overrides in any order, e.g. `run smoke --dry-run fit.steps=3`."""
+    has_subcommands = parser._subparsers is not None  # argparse cannot mix those
+    return parser.parse_args(arguments) if has_subcommands else parser.parse_intermixed_args(arguments)
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
+    return (
+        "usage: crystalfw COMMAND ...\n\n"
+        "Conditional crystal generation: a recipe names components, the core assembles, trains, samples and reports.\n\n"
+        f"commands:\n{lines}\n\n"
+        "  crystalfw COMMAND --help    arguments of a command\n"
+        "  crystalfw --version         the installed version\n\n"
+        "exit codes: 0 done; 1 failed or interrupted; 2 something in the request is wrong"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

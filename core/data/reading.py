@@ -1,0 +1,111 @@
+"""The one reader of strangers' crystals: bounded in time, size and length, every refusal with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.errors import ConditionError, Reject
+from crystalfw.core.geometry.lattice import is_degenerate
+from crystalfw.core.interfaces import Source
+from crystalfw.core.recipe.options import create
+from crystalfw.core.records import Record, Rejected
+from crystalfw.core.system.bounded_text import printable
+from crystalfw.core.system.time_limit import time_limit
+
+LONGEST = 10_000.0
+"""Lattice vectors above this, in angstrom, are a mistake in the file."""
+
+WIDEST = 1e6
+"""Fractional coordinates above this are a mistake in the file."""
+
+LONGEST_ID = 1_000
+
+MOST_PROPERTIES = 1_000
+"""Characters of an identifier and named numbers of one crystal above which the file is a mistake."""
+
+PARSE_SECONDS = 120.0
+"""Seconds that one item may take to be read; what the bounds of the parsers let through is set aside then."""
+
+
+def parsed(source: Source, record: Record) -> Crystal | Rejected:
+    """What the source makes of a record; a parser that fails or takes too long costs the record, not the work."""
+    try:
+        with time_limit(PARSE_SECONDS):
+            return source.parse(record)
+    except Exception as error:
+        # `parse` promises not to raise; one that does must not end the preparation of a million others
+        return Rejected(record.file, record.row, "", f"parser failed: {type(error).__name__}: {error}")
+
+
+def read_sound(source: Source, record: Record, *, most_atoms: int) -> Crystal | Rejected:
+    """The crystal of a record, or why there is none that can be worked with."""
+    item = parsed(source, record)
+    if isinstance(item, Rejected):
+        return item
+    try:
+        check_sound(item, most_atoms=most_atoms)
+    except Reject as error:
+        return Rejected(record.file, record.row, item.id, error.reason)
+    return item
+
+
+def listed(item: Rejected) -> Rejected:
+    """The item as it can be listed: ids and reasons quote files from strangers."""
+    return Rejected(printable(item.file, 4096), item.row, printable(item.id), printable(item.reason))
+
+
+def check_sound(crystal: Crystal, *, most_atoms: int) -> None:
+    """Raise Reject for what no later step should have to meet: no atoms, NaN, a flat or absurd cell."""
+    lattice, frac, numbers = crystal.lattice, crystal.frac_coords, crystal.numbers
+    if crystal.n_atoms == 0:
+        raise Reject("no atoms")
+    if crystal.n_atoms > most_atoms:
+        raise Reject(f"more than {most_atoms} atoms in the cell as given: {crystal.n_atoms}")
+    if not (np.isfinite(lattice).all() and np.isfinite(frac).all()):
+        raise Reject("not finite: lattice or positions hold NaN or infinity")
+    if np.abs(lattice).max() > LONGEST or np.abs(frac).max() > WIDEST:
+        raise Reject(f"absurd numbers: a lattice component above {LONGEST:g} angstrom or a coordinate above {WIDEST:g}")
+    if is_degenerate(lattice):
+        raise Reject("flat cell: its vectors span no volume")
+    if len(crystal.id) > LONGEST_ID:
+        raise Reject(f"absurd id: {len(crystal.id):,} characters")
+    if len(crystal.properties) > MOST_PROPERTIES or any(len(name) > LONGEST_ID for name in crystal.properties):
+        raise Reject(f"absurd properties: {len(crystal.properties):,}, or a name of more than {LONGEST_ID:,} characters")
+    if numbers.min() < 1 or numbers.max() > 118:
+        raise Reject(f"no such element: atomic number {int(numbers.min() if numbers.min() < 1 else numbers.max())}")
+
+
+def _read_source(path: Path, part: str | None) -> Iterator[Crystal | Rejected]:
+    from crystalfw.core.recipe.auto_source import source_name
+
+    source = create("source", source_name(str(path)), path=str(path))
+    parts = source.parts()
+    for name in (part,) if part in parts else parts:
+        for record in source.records(name):
+            item = read_sound(source, record, most_atoms=MOST_ATOMS)
+            yield listed(item) if isinstance(item, Rejected) else item
+
+
+def read_like(path: str | Path) -> list[Crystal]:
+    """Crystals of a file or folder given by --like; raises ConditionError for one that cannot be read."""
+    from crystalfw.core.recipe.auto_source import source_name
+    from crystalfw.core.records import Rejected
+
+    source = create("source", source_name(str(path)), {}, path=str(path))
+    crystals = []
+    for part in source.parts():
+        for item in source.read(part):
+            if isinstance(item, Rejected):
+                row = f", row {item.row}" if item.row is not None else ""
+                raise ConditionError(f"{item.file}{row}: {item.reason}")
+            crystals.append(item if item.id else replace(item, id=Path(path).stem))
+    return crystals
+
+
+MOST_ATOMS = 2_000
+"""Samples with more atoms count as unreadable: comparing two of them takes minutes."""

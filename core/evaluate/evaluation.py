@@ -1,0 +1,214 @@
+"""Evaluation: metrics over samples, ours or anybody's, written to metrics.json with protocol, counts and versions.
+
+A metric's `compute` gets this context:
+
+- `bench`: the Workbench (parallel, resumable map with progress, answers as a stream);
+- `train`: the training crystals that novelty is judged against; empty where none are known;
+- `key`: the representation's canonical key of a crystal, or None;
+- `run_dir`: the folder that the samples lie in, or None.
+
+Samples and crystals that come from files lie on disk (core/system/sequences.py): a metric reads them as often as it
+likes, but should not make a list of them. Two names in its result have a meaning:
+`summary`, lines for the screen, and `outcomes`, measure -> sample or reference id -> value (a mapping, or anything with
+`items()`), which goes to outcomes.csv.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.data.executor import PROCESSES
+from crystalfw.core.discovery import registry
+from crystalfw.core.errors import CrystalfwError, PluginError
+from crystalfw.core.evaluate.inputs import Crystals, load_crystals, load_samples, sample_path
+from crystalfw.core.evaluate.workbench import Workbench
+from crystalfw.core.interfaces import Metric
+from crystalfw.core.recipe.options import make_config
+from crystalfw.core.recipe.schema import ComponentSpec, EvaluateSection
+from crystalfw.core.records import Sample
+from crystalfw.core.system.versions import versions
+
+FORMAT = 1
+_STORE = "metrics.partial"
+
+
+class Outcomes(Protocol):
+    """Id -> value, as pairs that need not be in memory."""
+
+    def items(self) -> Iterable[tuple[str, float]]:
+        """The pairs; may be asked for more than once."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What one metric gave, or why it gave nothing."""
+
+    version: str
+    origin: str
+    options: Mapping[str, Any]
+    seconds: float
+    result: Mapping[str, Any]
+    error: str = ""
+    outcomes: Mapping[str, Outcomes] = field(default_factory=dict)
+    """Measure -> sample or reference id -> value; written to outcomes.csv, not to metrics.json."""
+
+
+def evaluate(
+    samples: str | Path | Sequence[Sample],
+    reference: Crystals = None,
+    metrics: Sequence[ComponentSpec] = EvaluateSection().metrics,
+    *,
+    training: Crystals = None,
+    out: str | Path | None = None,
+    workers: int = 0,
+    executor: str = PROCESSES,
+    match_by_id: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Compute metrics over samples; returns what is written to `out`/metrics.json (nothing is written without `out`).
+
+    `samples`: a table of samples, a run folder, a CSV or parquet with a `cif` column, a folder or zip of structure files,
+    or Sample objects. `reference`, `training`: crystals or a path; of a folder with parts the test and train part.
+    `match_by_id` takes the id of a sample as the id of its reference. A killed evaluation goes on where it was.
+    """
+    components = [_create(spec) for spec in metrics]
+    folder = Path(out) if out is not None else None
+    asked = load_samples(samples, match_by_id=match_by_id, quiet=quiet, folder=folder)
+    known = load_crystals(reference, "test", quiet=quiet, folder=folder)
+    train = load_crystals(training, "train", quiet=quiet, folder=folder)
+    store = folder / _STORE if folder is not None else None
+    context: dict[str, Any] = {"train": train, "key": _canonical_key(), "run_dir": _folder_of(samples)}
+    results: dict[str, Evaluated] = {}
+    with Workbench(workers=workers, executor=executor, store=store, quiet=quiet) as bench:
+        for spec, (metric, options, origin) in zip(metrics, components, strict=True):
+            began, (result, problem) = time.monotonic(), _compute(metric, asked, known, {**context, "bench": bench})
+            seconds = round(time.monotonic() - began, 3)
+            outcomes = result.pop("outcomes", {})
+            name = _fresh(spec.name, results)
+            results[name] = Evaluated(metric.version, origin, options, seconds, result, problem, outcomes)
+    record: dict[str, Any] = finite(_record(samples, asked, reference, known, training, train, results))
+    if folder is not None and store is not None:
+        _write_outcomes(folder / "outcomes.csv", results)
+        write_json(folder / "metrics.json", record)
+        store.unlink(missing_ok=True)
+    return record
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write JSON in one go, numbers that are not finite as null."""
+    from crystalfw.core.system.files import write_atomically
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(finite(record), indent=2, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())
+
+
+def finite(value: Any) -> Any:
+    """The value with NaN and infinities as None, as JSON demands."""
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _create(spec: ComponentSpec) -> tuple[Metric, dict[str, Any], str]:
+    """The metric, its options as used, and the distribution it comes from."""
+    entry = registry().get("metric", spec.name, override=spec.override)
+    component: Any = entry.load()
+    try:
+        config = make_config(component, dict(spec.options), f"metric '{spec.name}'")
+    except PluginError as error:
+        raise PluginError(f"{spec.where}: {error}" if spec.where else str(error)) from error
+    return component(config), asdict(config), str(entry.origin)
+
+
+def _compute(
+    metric: Metric, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """Result and problem of one metric; what it cannot do is recorded and does not take the other metrics with it."""
+    try:
+        return metric.compute(samples, reference, context), ""
+    except CrystalfwError as error:
+        return {}, str(error)
+
+
+def _record(
+    samples: str | Path | Sequence[Sample],
+    asked: Sequence[Sample],
+    reference: Crystals,
+    known: Sequence[Crystal],
+    training: Crystals,
+    train: Sequence[Crystal],
+    results: Mapping[str, Evaluated],
+) -> dict[str, Any]:
+    lines = [line for item in results.values() for line in item.result.get("summary", ())]
+    return {
+        "format": FORMAT,
+        "samples": {"from": _name(samples), "count": len(asked), "seeds": sorted({sample.seed for sample in asked})[:20]},
+        "reference": {"from": _name(reference), "count": len(known)},
+        "training": {"from": _name(training), "count": len(train)},
+        "metrics": {name: _plain(item) for name, item in results.items()},
+        "summary": lines,
+        "failed": {name: item.error for name, item in results.items() if item.error},
+        "versions": versions(),
+    }
+
+
+def _plain(item: Evaluated) -> dict[str, Any]:
+    return {key: value for key, value in vars(item).items() if key != "outcomes"}
+
+
+def _write_outcomes(path: Path, results: Mapping[str, Evaluated]) -> None:
+    """Per-sample (or per-reference) values: what paired comparisons between runs need."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["metric", "measure", "id", "value"])
+        for name, item in results.items():
+            for measure, values in item.outcomes.items():
+                writer.writerows([name, measure, id, repr(float(value))] for id, value in values.items())
+
+
+def _canonical_key() -> Callable[[Crystal], str] | None:
+    """The canonical key that the representation `slices` offers, as its class or the module it is registered from."""
+    try:
+        entry = registry().get("representation", "slices")
+        component = entry.load()
+    except PluginError:
+        return None
+    module = import_module(entry.target.partition(":")[0]) if isinstance(entry.target, str) else None
+    key = getattr(component, "key", None) or getattr(module, "key", None)
+    return None if key is None else partial(_key_or_nothing, key)
+
+
+def _key_or_nothing(key: Callable[[Crystal], str], crystal: Crystal) -> str:
+    """Empty where the representation cannot write the crystal: an empty key decides nothing."""
+    try:
+        return key(crystal)
+    except CrystalfwError:
+        return ""
+
+
+def _folder_of(samples: str | Path | Sequence[Sample]) -> Path | None:
+    return sample_path(samples).parent if isinstance(samples, (str, Path)) else None
+
+
+def _name(crystals: Any) -> str | None:
+    return str(crystals) if isinstance(crystals, (str, Path)) else None if crystals is None else "given in Python"
+
+
+def _fresh(name: str, taken: Mapping[str, Any]) -> str:
+    count = sum(1 for key in taken if key == name or key.startswith(f"{name}-"))
+    return name if not count else f"{name}-{count + 1}"

@@ -1,0 +1,97 @@
+"""Samples and crystals to evaluate: ours or anybody's, of a file or as given; those of a file lie on disk, not in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.data.reading import _read_source
+from crystalfw.core.errors import DataError
+from crystalfw.core.records import Rejected, Sample
+from crystalfw.core.sample.table import is_sample_table, read_samples
+from crystalfw.core.system.progress import track
+from crystalfw.core.system.sequences import Picked, Spool
+
+Crystals = str | Path | Sequence[Crystal] | None
+
+
+def load_samples(
+    samples: str | Path | Sequence[Sample], *, match_by_id: bool = False, quiet: bool = True, folder: Path | None = None
+) -> Sequence[Sample]:
+    """All samples asked for, failed ones included; those of a file are spooled, to `folder`. Raises DataError without any."""
+    found: Sequence[Sample]
+    if isinstance(samples, (str, Path)):
+        path = sample_path(samples)
+        found = Spool(_read_samples(path, quiet), folder)
+    else:
+        path, found = Path("samples"), samples
+    if not len(found):
+        raise DataError(f"{path}: no samples there")
+    return Picked(found, np.arange(len(found)), _with_reference) if match_by_id else found
+
+
+def _read_samples(path: Path, quiet: bool) -> Iterable[Sample]:
+    rows = read_samples(path) if is_sample_table(path) else foreign_samples(path)
+    return rows if quiet else track(rows, f"reading {path.name}")
+
+
+def sample_path(path: str | Path) -> Path:
+    """The samples of a run folder, or the path itself; raises DataError for one that does not exist."""
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    return path / "samples.csv" if (path / "samples.csv").is_file() else path
+
+
+def load_crystals(crystals: Crystals, part: str, *, quiet: bool = True, folder: Path | None = None) -> Sequence[Crystal]:
+    """Crystals as given, or of a path, spooled to `folder`: of a source with several parts the one asked for.
+
+    Rows that cannot be read are counted and the first of them named. Raises DataError where nothing can be read.
+    """
+    if crystals is None:
+        return []
+    if not isinstance(crystals, (str, Path)):
+        return crystals
+    path = Path(crystals)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    rejected: list[str] = []
+    rows = _read_source(path, part)
+    found = Spool(_sound(rows if quiet else track(rows, f"reading {path.name}"), rejected), folder)
+    if not len(found):
+        why = f" ({len(rejected)} rows cannot be read; the first: {rejected[0]})" if rejected else ""
+        raise DataError(f"{path}: no crystals there{why}")
+    if rejected:
+        print(f"{path}: {len(rejected)} of {len(rejected) + len(found)} rows set aside; the first: {rejected[0]}")
+    return found
+
+
+def _sound(rows: Iterable[Crystal | Rejected], rejected: list[str]) -> Iterator[Crystal]:
+    """The crystals among the rows; of the others the reasons are appended to `rejected`."""
+    for item in rows:
+        if isinstance(item, Rejected):
+            rejected.append(item.reason)
+        else:
+            yield item
+
+
+def foreign_samples(path: Path) -> Iterator[Sample]:
+    """Crystals of somebody else's files as samples; a row that cannot be read is a failed sample, not a missing one."""
+    for number, item in enumerate(_read_source(path, None), start=1):
+        rejected = isinstance(item, Rejected)
+        yield Sample(
+            id=item.id or f"row-{number}",
+            seed=0,
+            string="",
+            status="read" if isinstance(item, Rejected) else "ok",
+            reason=item.reason if isinstance(item, Rejected) else "",
+            crystal=None if rejected else item,  # type: ignore[arg-type]
+        )
+
+
+def _with_reference(sample: Sample) -> Sample:
+    return sample if sample.reference_id else replace(sample, reference_id=sample.id)

@@ -1,0 +1,1 @@
+"""Crystals as numbers: lattices, neighbours, CIF text, space groups, equality."""

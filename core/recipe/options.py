@@ -1,0 +1,55 @@
+"""Options -> Config -> component: the one place where components are made.
+
+A recipe's section is a `ComponentSpec` whose `config` was checked when the recipe was read; `build` makes the component
+from it. `create` does the same for options given in Python or on the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Any
+
+from crystalfw.core.discovery import registry
+from crystalfw.core.errors import PluginError, RecipeError
+from crystalfw.core.recipe.convert import INVALID, Reader
+from crystalfw.core.recipe.document import Where, wrap
+from crystalfw.core.recipe.schema import ComponentSpec
+from crystalfw.core.registry import Registry
+
+
+def make_config(component: type, options: Mapping[str, Any], where: str) -> Any:
+    """The component's Config from plain options, checked and coerced as in a recipe.
+
+    Raises PluginError with every unknown, missing or ill-typed option.
+    """
+    config_type: Any = component.Config  # type: ignore[attr-defined]
+    assert is_dataclass(config_type)
+    reader = Reader(None)
+    config = reader.read(config_type, wrap(dict(options), Where(where)), where)
+    if config is INVALID:
+        raise PluginError("\n".join(message for _, message in reader.mistakes))
+    return config
+
+
+def create(
+    kind: str, name: str, options: Mapping[str, Any] | None = None, *, among: Registry | None = None, **dimensions: Any
+) -> Any:
+    """The component called `name`: options go into its Config, dimensions to its constructor. Raises PluginError.
+
+    `among`: the registry to look in; that of the installed distributions unless given.
+    """
+    component = (among or registry()).get(kind, name).load()
+    return component(make_config(component, options or {}, f"{kind} '{name}'"), **dimensions)
+
+
+def build(kind: str, spec: ComponentSpec, **dimensions: Any) -> Any:
+    """The component that `spec` names, from the config that was checked with the recipe; a failure names its line."""
+    try:
+        component = registry().get(kind, spec.name, override=spec.override).load()
+        config = spec.config if spec.config is not None else make_config(component, spec.options, f"{kind} '{spec.name}'")
+    except PluginError as error:
+        # the metric of a command line has no recipe around it
+        problem = f"{spec.where}: {error}" if spec.where else str(error)
+        raise RecipeError([problem]) from error
+    return component(config, **dimensions)

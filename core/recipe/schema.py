@@ -1,0 +1,276 @@
+"""The recipe's sections as typed, frozen dataclasses: the single list of keys that a recipe may hold.
+
+The field docstrings are the reference documentation; `core/recipe/convert.py` reads YAML into these and reports mistakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from crystalfw.core.errors import ConditionError
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Marks a ComponentSpec field with its kind in the registry: `Annotated[ComponentSpec, Kind("encoder")]`."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Closed interval of a number: `Annotated[int, Bounds(1)]`; None leaves a side open."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+
+    def __str__(self) -> str:
+        if self.low is not None and self.high is not None:
+            return f"from {self.low:g} to {self.high:g}"
+        return f"of at least {self.low:g}" if self.low is not None else f"of at most {self.high:g}"
+
+
+Count = Annotated[int, Bounds(1)]
+NotNegative = Annotated[float, Bounds(0)]
+Share = Annotated[float, Bounds(0, 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentSpec:
+    """A named component with its options, e.g. `encoder: equivariant` or `encoder: {name: equivariant, lmax: 1}`."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    override: str | None = None
+    """Distribution that decides where two offer the same name."""
+    where: str = field(default="", compare=False)
+    """file:line in the recipe, for messages of the assembly; not written back."""
+    config: Any = field(default=None, compare=False, repr=False)
+    """The component's checked Config; None until a recipe has been read."""
+
+
+EncoderSpec = Annotated[ComponentSpec, Kind("encoder")]
+ConditioningSpec = Annotated[ComponentSpec, Kind("conditioning")]
+DecoderSpec = Annotated[ComponentSpec, Kind("decoder")]
+TransformSpec = Annotated[ComponentSpec, Kind("transform")]
+RepresentationSpec = Annotated[ComponentSpec, Kind("representation")]
+SourceSpec = Annotated[ComponentSpec, Kind("source")]
+MetricSpec = Annotated[ComponentSpec, Kind("metric")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSection:
+    """Where crystals come from and how they are prepared."""
+
+    source: SourceSpec = field(default_factory=lambda: ComponentSpec(name="auto"))
+    """`auto`: prototypes without a path, table for .csv / .csv.gz / .parquet or a folder with train.*, else files."""
+    path: str | None = None
+    """File or folder of crystals; relative to the working directory."""
+    cache: str = ".cache/crystalfw"
+    """Folder of prepared data, shared between runs, keyed by content."""
+    workers: Annotated[int, Bounds(0)] = 0
+    """Processes for preparation; 0 takes all cores."""
+    executor: str = "processes"
+    """Who does the preparation: `processes` of this machine, `dask` (a scheduler's address or file behind a colon, e.g.
+    `dask:tcp://node1:8786`), or the name of a plugin's executor."""
+    max_atoms: Count = 20
+    """Crystals with more atoms are set aside, with the reason."""
+    max_crystals: Count | None = None
+    """Take only the first so many of each part; None takes all."""
+    validation: Share = 0.05
+    """Share of crystals, by formula, for validation where the source has no split."""
+    test: Share = 0.05
+    """Share of crystals, by formula, for test where the source has no split."""
+    columns: tuple[str, ...] = ()
+    """Property columns that must exist; the encoder's and decoder's are added."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSection:
+    """The parts of the generator."""
+
+    encoder: EncoderSpec = field(default_factory=lambda: ComponentSpec(name="none"))
+    """Turns the condition crystal into a memory."""
+    conditioning: ConditioningSpec = field(default_factory=lambda: ComponentSpec(name="none"))
+    """How the memory enters the decoder."""
+    decoder: DecoderSpec = field(default_factory=lambda: ComponentSpec(name="gpt"))
+    """Writes the string, or predicts columns."""
+    memory: Literal["tokens", "pooled"] = "tokens"
+    """`tokens`: conditioning sees the encoder's tokens; `pooled`: only the pooled vector, as one token."""
+    condition_dropout: Share = 0.1
+    """Share of training crystals whose condition is replaced by a learned null condition (for guidance)."""
+    freeze_encoder: bool = False
+    """True keeps the encoder's weights as loaded."""
+    encoder_checkpoint: str | None = None
+    """Run folder or checkpoint whose encoder weights are loaded."""
+    checkpoint: str | None = None
+    """Run folder or checkpoint of the same model, whose weights training starts from (fine-tuning)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSection:
+    """Training."""
+
+    steps: Count = 1000
+    """Optimiser steps."""
+    max_minutes: NotNegative | None = None
+    """Stop cleanly after so many minutes of training; the schedule then follows time instead of steps."""
+    batch_size: Count = 32
+    """Crystals per optimiser step, over all devices and accumulation steps."""
+    accumulate: Count = 1
+    """Micro-batches per optimiser step and device."""
+    lr: NotNegative = 1e-3
+    """Peak learning rate of AdamW."""
+    min_lr: Share = 0.05
+    """Final learning rate as a share of the peak (cosine decay)."""
+    warmup: Annotated[int, Bounds(0)] = 100
+    """Steps of linear warm-up."""
+    weight_decay: NotNegative = 0.1
+    """Weight decay of AdamW on matrices."""
+    betas: tuple[Share, Share] = (0.9, 0.95)
+    """Decay rates of AdamW's first and second moments."""
+    clip: NotNegative = 1.0
+    """Gradient norm above which gradients are scaled down."""
+    validate_every: Count = 200
+    """Steps between validations."""
+    validation_batches: Count | None = None
+    """At most so many validation batches; None takes all."""
+    checkpoint_every: Count = 200
+    """Steps between checkpoints; the best, the last and the one before it are kept."""
+    log_every: Count = 10
+    """Steps between rows of metrics.csv."""
+    patience: Count | None = None
+    """Validations without improvement before an early stop; None never stops early."""
+    augment: bool = False
+    """True trains on random equivalents of each string (atom order, basis, origin) instead of the canonical one."""
+    compile: bool = False
+    """True wraps the generator in torch.compile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSection:
+    """Generation."""
+
+    n: Count = 100
+    """Crystals to generate."""
+    candidates: Count | None = None
+    """For prediction: strings drawn for each condition, of which the likeliest distinct ones are kept."""
+    beam: Count | None = None
+    """For prediction: the width of a beam search for the likeliest strings of each condition, instead of draws."""
+    keep: Count | None = None
+    """Crystals for each condition, likeliest first, out of its candidates or its beam; None keeps all."""
+    batch_size: Count = 64
+    """Strings written side by side."""
+    temperature: NotNegative = 1.0
+    """Divides the logits: below 1 safer, above 1 more varied, 0 always the likeliest token."""
+    top_k: Count | None = None
+    """Draw from the k likeliest tokens only."""
+    top_p: Share | None = None
+    """Draw from the likeliest tokens that together have this probability."""
+    min_p: Share | None = None
+    """Draw from tokens that have at least this share of the likeliest one's probability."""
+    guidance: float = 1.0
+    """Classifier-free guidance scale: 1 plain conditional, 0 unconditional, > 1 pushes towards the condition."""
+    max_length: Count | None = None
+    """Longest string in tokens; None takes the decoder's limit."""
+    conditions: Literal["test", "val", "train"] = "test"
+    """Where conditions come from when none are given: `test`, `val` or `train` crystals, in order."""
+    constraints: Mapping[str, Any] = field(default_factory=dict)
+    """Hard conditions, e.g. {composition: SrTiO3} or {composition: from_condition}."""
+
+    def __post_init__(self) -> None:
+        """Raise ConditionError for settings of a prediction that contradict each other."""
+        if self.candidates and self.beam:
+            raise ConditionError("beam: give candidates (draws) or beam (a search), not both")
+        if self.keep and self.keep > self.considered:
+            found = f"there are {self.considered}" if self.predicts else "say how many by candidates or beam"
+            raise ConditionError(f"keep: {self.keep} crystals are to be kept out of each condition's candidates; {found}")
+        if (self.candidates or 1) > 1 and self.temperature == 0:
+            raise ConditionError("candidates: at temperature 0 all are the same string; give beam instead, or a temperature")
+        if self.beam and self.guidance != 1:
+            raise ConditionError("beam: the search follows the model's own probabilities; it takes no guidance")
+
+    @property
+    def predicts(self) -> bool:
+        """True where each condition gets several candidates."""
+        return bool(self.candidates or self.beam)
+
+    @property
+    def considered(self) -> int:
+        """Strings found for each condition; 0 where none is chosen from."""
+        return self.candidates or self.beam or 0
+
+    @property
+    def rows_per_condition(self) -> int:
+        """Rows of the table for each condition before the next one's begin."""
+        return (self.keep or self.considered) if self.predicts else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSection:
+    """Metrics over the samples."""
+
+    metrics: tuple[MetricSpec, ...] = (
+        ComponentSpec(name="shares"),
+        ComponentSpec(name="match"),
+        ComponentSpec(name="distributions"),
+    )
+    """Metrics to compute, in order."""
+    reference: str | None = None
+    """File or folder of reference crystals; None takes the data's test part (and its train part for novelty)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FabricSection:
+    """Passed to lightning.fabric."""
+
+    accelerator: str = "auto"
+    """`auto`, `cpu`, `gpu`, ..."""
+    devices: int | str = 1
+    """Processes per node, each with one device; `auto` takes all."""
+    num_nodes: Count = 1
+    """Machines; SLURM or torchrun starts the processes."""
+    strategy: str = "auto"
+    """`auto`, `ddp`, `fsdp`, ..."""
+    precision: str = "32-true"
+    """`32-true`, `bf16-mixed`, `16-mixed`, `64-true`."""
+    threads: Count | None = None
+    """CPU threads per process; None leaves torch's choice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A whole recipe, checked. `expanded` is the plain mapping that alone reproduces the run."""
+
+    name: str = "run"
+    """Name of the run folder; the recipe file's name unless given."""
+    seed: Annotated[int, Bounds(0)] = 0
+    """The one seed that every random stream derives from."""
+    run_dir: str = "runs"
+    """Folder that run folders are made in."""
+    data: DataSection = field(default_factory=DataSection)
+    """Where crystals come from and how they are prepared."""
+    representation: RepresentationSpec = field(default_factory=lambda: ComponentSpec(name="slices"))
+    """How a crystal becomes a string."""
+    transforms: tuple[TransformSpec, ...] = (
+        ComponentSpec(name="standardize"),
+        ComponentSpec(name="normalize_positions"),
+    )
+    """Transforms of crystals before encoding, in order; those of stage `train` run anew in every epoch."""
+    finalize: tuple[TransformSpec, ...] = (ComponentSpec(name="finalize"),)
+    """Transforms of generated crystals, in order."""
+    model: ModelSection = field(default_factory=ModelSection)
+    """The parts of the generator."""
+    fit: FitSection = field(default_factory=FitSection)
+    """Training."""
+    sample: SampleSection = field(default_factory=SampleSection)
+    """Generation after training."""
+    evaluate: EvaluateSection = field(default_factory=EvaluateSection)
+    """Metrics over the samples."""
+    fabric: FabricSection = field(default_factory=FabricSection)
+    """Devices, processes, precision: passed to lightning.fabric."""

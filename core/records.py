@@ -1,0 +1,101 @@
+"""What is passed between rooms and is no tensor: vocabularies, strings, records of sources, samples, losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from crystalfw.core.crystal import Crystal
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A sum and its weight, not a mean: ranks and accumulation steps then add up to the same number exactly."""
+
+    total: Tensor
+    """() sum of the per-item losses, differentiable."""
+    weight: Tensor
+    """() number of items (tokens, targets) that the sum runs over."""
+    parts: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """Further (sum, weight) pairs for the log, detached; e.g. per-column absolute errors."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens of a representation, in a fixed order: ids never depend on the data set."""
+
+    tokens: tuple[str, ...]
+    pad: int = 0
+    begin: int = 1
+    end: int = 2
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Outcome of encoding one crystal: a string, or a reason from the representation's documented list."""
+
+    string: str = ""
+    reason: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """True where there is a string."""
+        return not self.reason
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Outcome of decoding one string: a crystal with quality figures, or a reason."""
+
+    crystal: Crystal | None = None
+    reason: str = ""
+    message: str = ""
+    quality: Mapping[str, float] = field(default_factory=dict)
+    """E.g. residual (mean relative bond-length error), shortest_distance (angstrom)."""
+
+    @property
+    def ok(self) -> bool:
+        """True where there is a crystal."""
+        return self.crystal is not None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row that a source could not turn into a crystal: counted and listed, never dropped."""
+
+    file: str
+    row: int | None
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One item of a source before it is parsed: cheap to make, picklable, and it knows where it stands."""
+
+    file: str
+    row: int | None
+    content: Any
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One generated crystal, or the reason why there is none: a row of samples.csv."""
+
+    id: str
+    seed: int
+    string: str
+    status: str
+    reason: str
+    crystal: Crystal | None
+    condition: Mapping[str, Any] = field(default_factory=dict)
+    reference_id: str = ""
+    """Id of the crystal that the condition came from, when it came from one."""
+    log_prob: float | None = None
+    """Natural logarithm of the probability that the model gave the string, when the sampler kept it."""

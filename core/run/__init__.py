@@ -1,0 +1,1 @@
+"""One run from recipe to report, in a folder that reproduces it."""

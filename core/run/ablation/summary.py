@@ -1,0 +1,103 @@
+"""The results of a study in tables: means, intervals, what was not equal, what was not measured."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from crystalfw.core.run.ablation.grid import Cell, Grid
+from crystalfw.core.run.ablation.jobs import Job
+from crystalfw.core.run.ablation.results import Result, collect, write_tidy
+from crystalfw.core.run.ablation.statistics import Difference, Mean, compare, mean_over_seeds, verdict
+
+_TOKENS_WITHIN = 0.02
+
+
+@dataclass(frozen=True)
+class Study:
+    """What an ablation found; `core/run/ablation/report.py` shows it."""
+
+    grid: Grid
+    cells: tuple[Cell, ...]
+    results: tuple[Result, ...]
+    failures: tuple[tuple[Job, str], ...]
+    """Failed runs with the end of their logs."""
+    means: dict[str, dict[int, Mean]]
+    """Measure -> cell -> figure over seeds."""
+    differences: tuple[Difference, ...]
+    verdicts: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def summarise(grid: Grid, cells: Sequence[Cell], jobs: Sequence[Job]) -> Study:
+    """Means, differences and verdicts over the finished runs."""
+    results = collect(jobs)
+    measured = {name for result in results for name in result.figures}
+    measures = {name: better for name, better in grid.measures.items() if name in measured}
+    means = {name: _means(results, name) for name in measures}
+    differences = [item for name in measures for item in compare(results, grid.baseline, name)]
+    baseline = cells[grid.baseline].name
+    verdicts = [verdict(item, cells[item.cell].name, baseline, measures[item.measure]) for item in differences]
+    failures = tuple((job, job.failure) for job in jobs if job.failure)
+    warnings = [*_unequal(grid, cells, results), *_unmeasured(grid, measured), *_failed_metrics(cells, results)]
+    return Study(
+        replace(grid, measures=measures), tuple(cells), tuple(results), failures, means,
+        tuple(differences), tuple(verdicts), tuple(warnings),
+    )  # fmt: skip
+
+
+def write_tables(study: Study, folder: Path) -> None:
+    """ablation.csv (tidy), summary.csv (mean and interval), comparisons.csv (paired differences)."""
+    if study.results:
+        write_tidy(study.results, study.cells, folder / "ablation.csv")
+    with (folder / "summary.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["cell", "measure", "mean", "low", "high", "seeds"])
+        for measure, cells in study.means.items():
+            for cell, mean in cells.items():
+                writer.writerow([study.cells[cell].name, measure, mean.mean, mean.low, mean.high, len(mean.values)])
+    with (folder / "comparisons.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["cell", "baseline", "measure", "difference", "low", "high", "seeds", "samples", "method", "verdict"])
+        baseline = study.cells[study.grid.baseline].name
+        for item, words in zip(study.differences, study.verdicts, strict=True):
+            row = [study.cells[item.cell].name, baseline, item.measure, item.mean, item.low, item.high]
+            writer.writerow([*row, item.seeds, item.items, item.method, words])
+
+
+def _means(results: Sequence[Result], measure: str) -> dict[int, Mean]:
+    values: dict[int, list[float]] = {}
+    for result in results:
+        if measure in result.figures:
+            values.setdefault(result.cell, []).append(result.figures[measure])
+    return {cell: mean_over_seeds(found) for cell, found in sorted(values.items())}
+
+
+def _unequal(grid: Grid, cells: Sequence[Cell], results: Sequence[Result]) -> list[str]:
+    """What was to be equal and is not."""
+    checks = [("parameters", grid.equal_parameters.within)] if grid.equal_parameters else []
+    checks += [("tokens", _TOKENS_WITHIN)] if grid.equal_tokens else []
+    warnings = []
+    for name, within in checks:
+        means = {cell: mean.mean for cell, mean in _means(results, name).items()}
+        if means and max(means.values()) - min(means.values()) > 2 * within * min(means.values()):
+            listing = ", ".join(f"{cells[cell].name} {value:,.0f}" for cell, value in means.items())
+            warnings.append(f"{name} were to be equal within {within:.0%} and are not: {listing}")
+    return warnings
+
+
+def _unmeasured(grid: Grid, measured: set[str]) -> list[str]:
+    if not grid.measures_given or not measured:
+        return []
+    return [f"no run measured '{name}'" for name in grid.measures if name not in measured]
+
+
+def _failed_metrics(cells: Sequence[Cell], results: Sequence[Result]) -> list[str]:
+    """A mean over fewer seeds than were run must not pass for one over all."""
+    return [
+        f"{cells[result.cell].name}, seed {result.seed}: the metric '{name}' gave nothing: {reason}"
+        for result in results
+        for name, reason in result.errors.items()
+    ]

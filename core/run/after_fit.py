@@ -1,0 +1,118 @@
+"""What follows a fit: samples, evaluation and report; or, for a model that predicts, predictions on the test part."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.data import Part
+from crystalfw.core.run.setup import Setup
+from crystalfw.core.sample.request import Request
+from crystalfw.core.sample.trained import Trained
+from crystalfw.core.sample.writing import finish_samples, merge_tables, sample_to_table
+from crystalfw.core.system.files import write_atomically
+from crystalfw.core.system.progress import Say
+
+
+def after_fit(fabric: Fabric, setup: Setup, run_dir: Path, say: Say) -> None:
+    """Sample and evaluate with the best checkpoint; every rank samples its share, rank 0 evaluates and reports."""
+    trained = Trained.load(run_dir, which="best", device=str(fabric.device))
+    if setup.generator.decoder.needs_tokens:
+        request = run_request(setup, trained)
+        if fabric.is_global_zero:
+            merge_tables(run_dir / "samples.csv")  # what an earlier start made, with whatever number of processes
+        fabric.barrier()
+        sample_to_table(
+            trained, request, run_dir / "samples.csv", rank=fabric.global_rank, world_size=fabric.world_size, resume=True
+        )
+        fabric.barrier()
+        if fabric.is_global_zero:
+            merge_tables(run_dir / "samples.csv")
+            finish_samples(run_dir / "samples.csv", say)
+            evaluate_run(setup, run_dir, say)
+    elif fabric.is_global_zero and hasattr(setup.generator.decoder, "predict"):
+        write_predictions(trained, setup.dataset.parts.get("test"), run_dir, say)
+    if fabric.is_global_zero:
+        from crystalfw.core.evaluate.report import write_report
+
+        say(f"report: {write_report(run_dir)}")
+
+
+def run_request(setup: Setup, trained: Trained) -> Request:
+    """The request of the recipe's sample section, conditions taken from the part that it names."""
+    section = setup.recipe.sample
+    conditions: tuple[Crystal, ...] = ()
+    if setup.generator.uses_memory and setup.generator.encoder.requires:
+        part = setup.dataset.parts.get(section.conditions) or setup.dataset.parts["train"]
+        asked = -(-section.n // section.rows_per_condition)
+        conditions = tuple(part.crystal(k) for k in range(min(asked, len(part))))
+    return Request(settings=section, seed=setup.recipe.seed, conditions=conditions)
+
+
+def evaluate_run(setup: Setup, run_dir: Path, say: Say) -> None:
+    """Metrics of the recipe over the run's samples, against the test part and, for novelty, the train part."""
+    from crystalfw.core.evaluate.evaluation import evaluate
+
+    parts = setup.dataset.parts
+    section = setup.recipe.evaluate
+    reference = section.reference if section.reference else crystals_of(parts.get("test"))
+    data = setup.recipe.data
+    results = evaluate(
+        run_dir / "samples.csv", reference, section.metrics, training=crystals_of(parts["train"]), out=run_dir,
+        workers=data.workers, executor=data.executor,
+    )  # fmt: skip
+    say(f"metrics: {run_dir / 'metrics.json'}")
+    for line in results.get("summary", ()):
+        say(f"  {line}")
+
+
+def crystals_of(part: Part | None) -> Sequence[Crystal]:
+    """The crystals of a part, read as they are needed."""
+    return [] if part is None else _PartCrystals(part)
+
+
+class _PartCrystals(Sequence[Crystal]):
+    def __init__(self, part: Part) -> None:
+        self.part = part
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def __getitem__(self, index: int) -> Crystal:  # type: ignore[override]
+        if not 0 <= index < len(self.part):
+            raise IndexError(index)
+        return self.part.crystal(index)
+
+
+def write_predictions(trained: Trained, part: Part | None, run_dir: Path, say: Say) -> None:
+    """predictions.csv (id, column, target, predicted) and metrics.json with MAE and RMSE of every column."""
+    crystals = list(crystals_of(part))
+    if not crystals:
+        say("no test part: no predictions")
+        return
+    predicted = trained.predict(crystals)
+    errors: dict[str, dict[str, float]] = {}
+    with (run_dir / "predictions.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "column", "target", "predicted"])
+        for name, values in predicted.items():
+            target = np.array([crystal.properties.get(name, np.nan) for crystal in crystals])
+            known = np.isfinite(target)
+            for crystal, true, value in zip(crystals, target, values, strict=True):
+                writer.writerow([crystal.id, name, repr(float(true)), repr(float(value))])
+            error = values[known] - target[known]
+            spread = np.abs(target[known] - np.median(target[known]))
+            errors[name] = {
+                "mae": float(np.abs(error).mean()),
+                "rmse": float(np.sqrt((error**2).mean())),
+                "mae_of_the_median": float(spread.mean()),
+                "crystals": int(known.sum()),
+            }
+            say(f"{name}: test MAE {errors[name]['mae']:.4f} ({errors[name]['mae_of_the_median']:.4f} by always the median)")
+    write_atomically(run_dir / "metrics.json", json.dumps({"prediction": errors}, indent=2).encode())

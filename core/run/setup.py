@@ -1,0 +1,160 @@
+"""A recipe made ready to train: processes, components, data and weights.
+
+The order is Fabric's: launch, assemble (parts check each other before data is read), prepare on rank 0, then everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+
+from crystalfw.core.data import Dataset, prepare
+from crystalfw.core.data.prepare import ReportProgress
+from crystalfw.core.errors import CheckpointError, DataError
+from crystalfw.core.model import checkpoint
+from crystalfw.core.model.assembly import Parts, build_generator, build_parts, needed_columns
+from crystalfw.core.model.generator import Generator, parameter_counts
+from crystalfw.core.recipe import recipe_to_dict
+from crystalfw.core.recipe.schema import FabricSection, Recipe
+from crystalfw.core.run.provenance import provenance
+from crystalfw.core.sample.trained import Trained
+from crystalfw.core.system.progress import Progress, Say
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything assembled for one recipe."""
+
+    recipe: Recipe
+    parts: Parts
+    generator: Generator
+    dataset: Dataset
+
+    @property
+    def loader_options(self) -> dict[str, Any]:
+        """What the data loader needs to know of the model and the recipe."""
+        return {
+            "representation": self.parts.representation if self.generator.decoder.needs_tokens else None,
+            "train_transforms": self.parts.train,
+            "cutoff": self.generator.encoder.cutoff if self.generator.uses_memory else None,
+            "max_length": getattr(self.generator.decoder, "max_length", None),
+        }
+
+
+def make_fabric(section: FabricSection) -> Fabric:
+    """Fabric as the recipe says. With several processes, preparation may take hours before the first exchange."""
+    if section.threads is not None:
+        torch.set_num_threads(section.threads)
+    strategy: Any = section.strategy
+    several = section.num_nodes > 1 or section.devices not in (1, "1")
+    if strategy == "ddp" or (strategy == "auto" and several and section.devices not in ("auto", -1, "-1")):
+        # A strategy may leave parts of the encoder unused, e.g. its pooling under cross-attention.
+        strategy = DDPStrategy(find_unused_parameters=True, timeout=timedelta(hours=12))
+    elif strategy == "fsdp":
+        from crystalfw.core.model.sharding import fsdp_strategy
+
+        devices = section.devices if str(section.devices).isdigit() else max(1, torch.cuda.device_count())
+        strategy = fsdp_strategy(int(devices) * section.num_nodes)
+    return Fabric(
+        accelerator=section.accelerator, devices=section.devices, num_nodes=section.num_nodes,
+        strategy=strategy, precision=section.precision,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def assemble(fabric: Fabric, recipe: Recipe, say: Say) -> Setup:
+    """Components, weights and data; components are checked against each other before the data is read."""
+    parts = build_parts(recipe)
+    generator = build_generator(recipe, parts.representation)
+    say(f"model: {_counts(generator)}")
+    dataset = _prepare(fabric, recipe, parts, generator, say)
+    columns = needed_columns(recipe, generator)
+    origin = recipe.data.path or f"source {recipe.data.source.name}"
+    missing = [name for name in columns if name not in dataset.columns]
+    if missing:
+        has = ", ".join(dataset.columns) or "none"
+        raise DataError(f"{origin}: no property column {', '.join(missing)}; it has {has}")
+    if not len(dataset.parts.get("train", ())):
+        raise DataError(f"{origin}: no usable crystal in the train part; see {dataset.rejected_path}")
+    generator.encoder.fit_statistics(dataset.parts["train"].columns)
+    generator.decoder.fit_statistics(dataset.parts["train"].columns)
+    return Setup(recipe, parts, generator, dataset)
+
+
+def initialise(setup: Setup) -> None:
+    """Weights of other runs, where the recipe says that training starts from them. Raises CheckpointError."""
+    model = setup.recipe.model
+    if model.checkpoint:
+        _load_model(setup.generator, setup.parts, Path(model.checkpoint))
+    if model.encoder_checkpoint:
+        _load_encoder(setup.generator, Path(model.encoder_checkpoint))
+
+
+def _load_encoder(generator: Generator, run: Path) -> None:
+    weights = checkpoint.load(checkpoint.find(run, "best"))["model"]
+    own = {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
+    try:
+        generator.encoder.load_state_dict(own)
+    except RuntimeError as error:
+        raise CheckpointError(f"{run}: its encoder does not fit this recipe's model.encoder: {error}") from error
+
+
+def _load_model(generator: Generator, parts: Parts, run: Path) -> None:
+    trained = Trained.load(run)
+    if generator.decoder.needs_tokens and trained.parts.representation.vocabulary != parts.representation.vocabulary:
+        raise CheckpointError(f"{run}: its strings have another vocabulary than this recipe's (section representation)")
+    try:
+        generator.load_state_dict(trained.generator.state_dict())
+    except RuntimeError as error:
+        raise CheckpointError(f"{run}: its weights do not fit this recipe's section model: {error}") from error
+
+
+def prepare_only(recipe: Recipe) -> Dataset:
+    """The data as the recipe's runs will find it in the cache; nothing is trained."""
+    parts = build_parts(recipe)
+    return _dataset(recipe, parts, build_generator(recipe, parts.representation), Progress("prepare", None).update)
+
+
+def _prepare(fabric: Fabric, recipe: Recipe, parts: Parts, generator: Generator, say: Say) -> Dataset:
+    if fabric.is_global_zero:
+        _dataset(recipe, parts, generator, Progress("prepare", None).update)
+    fabric.barrier()
+    dataset = _dataset(recipe, parts, generator, None)
+    say(dataset.summary())
+    return dataset
+
+
+def _dataset(recipe: Recipe, parts: Parts, generator: Generator, progress: ReportProgress | None) -> Dataset:
+    return prepare(
+        recipe.data, parts.source, parts.prepare, parts.representation if generator.decoder.needs_tokens else None,
+        key=preparation_key(recipe), seed=recipe.seed,
+        cutoff=generator.encoder.cutoff if generator.uses_memory else None, progress=progress,
+    )  # fmt: skip
+
+
+def preparation_key(recipe: Recipe) -> str:
+    """What decides the prepared crystals besides the data section: transforms and representation, with their options."""
+    written = recipe_to_dict(recipe)
+    return json.dumps({name: written[name] for name in ("transforms", "representation")}, sort_keys=True)
+
+
+def facts(setup: Setup, fabric: Fabric) -> dict[str, Any]:
+    """What provenance.json and checkpoints say of the run."""
+    return provenance(
+        setup.recipe,
+        parameters=parameter_counts(setup.generator),
+        crystals={name: len(part) for name, part in setup.dataset.parts.items()},
+        rejected=dict(setup.dataset.rejected),
+        processes=fabric.world_size,
+        precision=setup.recipe.fabric.precision,
+    )
+
+
+def _counts(generator: Generator) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in parameter_counts(generator).items()) + " trainable parameters"

@@ -1,0 +1,1 @@
+"""Conditions -> strings -> crystals -> samples.csv."""

@@ -1,0 +1,59 @@
+"""Crystals of a table as CIF files and extended XYZ."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.records import Sample
+from crystalfw.core.sample.table import read_rows
+
+
+def write_cifs(table: str | Path, folder: str | Path) -> int:
+    """One CIF file per crystal of a table, named by its id, the text as it stands in the table; returns how many."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for row in read_rows(table):
+        if row["cif"].strip():
+            (folder / f"{safe_name(row['id'])}.cif").write_text(row["cif"], encoding="utf-8")
+            count += 1
+    return count
+
+
+def write_extxyz(samples: Iterable[Sample], path: str | Path) -> int:
+    """All crystals in one extended XYZ file (Cartesian, angstrom), readable by ASE and OVITO; returns how many."""
+    count = 0
+    with open(path, "w", encoding="utf-8") as file:
+        for sample in samples:
+            if sample.crystal is not None:
+                file.write(extxyz(sample.crystal, sample.id))
+                count += 1
+    return count
+
+
+def extxyz(crystal: Crystal, id: str) -> str:
+    """One frame of extended XYZ."""
+    from pymatgen.core import Element
+
+    cell = " ".join(f"{value:.10g}" for value in crystal.lattice.ravel())
+    label = "".join(character for character in id if character.isprintable() and character not in '"\\')
+    symbols = {number: Element.from_Z(number).symbol for number in set(crystal.numbers.tolist())}
+    lines = [str(crystal.n_atoms), f'Lattice="{cell}" Properties=species:S:1:pos:R:3 id="{label}" pbc="T T T"']
+    for number, (x, y, z) in zip(crystal.numbers.tolist(), crystal.cart_coords, strict=True):
+        lines.append(f"{symbols[number]:2s} {x:16.10f} {y:16.10f} {z:16.10f}")
+    return "\n".join(lines) + "\n"
+
+
+def safe_name(id: str) -> str:
+    """The id as a file name: ASCII letters, digits, dot, dash and underscore; never empty, hidden or a path.
+
+    An id that has to be changed gets a few digits of its hash, so that two ids never share a file.
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", id).lstrip(".")[:120]
+    if name == id and name:
+        return name
+    return f"{name or '_'}-{hashlib.sha256(id.encode(errors='surrogatepass')).hexdigest()[:8]}"

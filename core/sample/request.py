@@ -1,0 +1,44 @@
+"""What is asked of a model: settings, seed, conditions, constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.recipe.schema import SampleSection
+
+DECODE_BLOCK = 64
+"""Strings are decoded in blocks of so many consecutive indices."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to generate. Sample k of the request uses condition k modulo their number and the random stream (seed, k).
+
+    In a prediction (core/sample/prediction.py) every condition has `settings.rows_per_condition` samples, one after the other.
+    """
+
+    settings: SampleSection
+    seed: int = 0
+    conditions: tuple[Crystal, ...] = ()
+    constraints: Mapping[str, Any] = field(default_factory=dict)
+
+    def condition(self, index: int) -> Crystal | None:
+        """The condition of sample `index`; None for an unconditional request."""
+        return self.numbered_condition(index // self.settings.rows_per_condition)
+
+    @property
+    def block(self) -> int:
+        """So many consecutive samples are decoded together."""
+        return self.settings.rows_per_condition if self.settings.predicts else DECODE_BLOCK
+
+    def numbered_condition(self, number: int) -> Crystal | None:
+        """Condition `number`, from the first again after the last; None for an unconditional request."""
+        return self.conditions[number % len(self.conditions)] if self.conditions else None
+
+
+def rows(settings: SampleSection, conditions: int) -> int:
+    """How many samples a request has that does not say: in a prediction all that its conditions need."""
+    return settings.rows_per_condition * max(1, conditions) if settings.predicts else settings.n

@@ -1,0 +1,168 @@
+"""A trained model: from a run folder or checkpoint to crystals or predictions; it knows its own recipe.
+
+crystals = Trained.load("runs/xattn").sample(16, condition={"band_gap": 2.0})
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from crystalfw.core.batch import CrystalBatch
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.data.reading import read_like
+from crystalfw.core.discovery import registry
+from crystalfw.core.errors import CheckpointError, ConditionError, PluginError, RecipeError, Reject
+from crystalfw.core.interfaces import SequenceDecoder
+from crystalfw.core.model import checkpoint
+from crystalfw.core.model.assembly import Parts, build_generator, build_parts
+from crystalfw.core.model.generator import Generator
+from crystalfw.core.recipe import load_recipe
+from crystalfw.core.recipe.schema import Recipe
+from crystalfw.core.records import Sample
+from crystalfw.core.sample.conditions import check_crystals, condition_crystal
+from crystalfw.core.sample.engine import in_order
+from crystalfw.core.sample.prediction import Tally, predicted
+from crystalfw.core.sample.request import Request, rows
+from crystalfw.core.sample.sampler import Sampler
+
+
+class Trained:
+    """A generator with its representation and constraints, ready to sample or predict."""
+
+    def __init__(self, recipe: Recipe, parts: Parts, generator: Generator, device: str = "cpu") -> None:
+        self.recipe, self.parts, self.device = recipe, parts, torch.device(device)
+        self.generator = generator.to(self.device).eval()
+        self.sampler = Sampler(self.generator, parts, self.device)
+
+    @classmethod
+    def load(cls, run: str | Path, *, which: str = "best", device: str = "cpu") -> Trained:
+        """From a run folder (its best or last checkpoint) or a checkpoint file. Raises CheckpointError."""
+        path = checkpoint.find(Path(run), which)
+        payload = checkpoint.load(path)
+        recipe = recipe_of(payload, path)
+        parts = build_parts(recipe)
+        generator = build_generator(recipe, parts.representation)
+        try:
+            generator.load_state_dict(payload["model"])
+        except RuntimeError as error:
+            raise CheckpointError(f"{path}: its weights do not fit the model of its recipe: {error}") from error
+        return cls(recipe, parts, generator, device)
+
+    # --- generation -------------------------------------------------------------------------------------------------
+
+    def sample(
+        self, n: int | None = None, *, condition: Mapping[str, Any] | None = None,
+        like: str | Path | Sequence[Crystal] | None = None,
+        constraints: Mapping[str, Any] | None = None, seed: int = 0, **settings: Any,
+    ) -> list[Crystal]:  # fmt: skip
+        """Generate n crystals; those that fail are left out (use `samples` for every outcome).
+
+        `settings` are keys of the recipe's sample section, e.g. temperature=0.7, or candidates=40, keep=20 for the likeliest
+        distinct crystals of each condition. n: the recipe's unless given, or in a prediction what all conditions need.
+        Raises ConditionError for a condition that the model was not trained with.
+        """
+        section = replace(self.recipe.sample, **settings)
+        conditions = tuple(self.conditions(condition, like))
+        section = replace(section, n=rows(section, len(conditions)) if n is None else n)
+        request = Request(settings=section, seed=seed, conditions=conditions, constraints=constraints or {})
+        return [sample.crystal for sample in self.samples(request) if sample.crystal is not None]
+
+    def conditions(self, condition: Mapping[str, Any] | None, like: str | Path | Sequence[Crystal] | None) -> list[Crystal]:
+        """The crystals to condition on, prepared as the training crystals were; empty for an unconditional model."""
+        requires = self.generator.encoder.requires if self.generator.uses_memory else frozenset()
+        if condition:
+            if like is not None:
+                raise ConditionError("give either --condition or --like, not both")
+            return [condition_crystal(condition, requires)]
+        if like is None:
+            if requires:
+                raise ConditionError(f"the model needs a condition: {', '.join(sorted(requires))}; give --condition or --like")
+            return []
+        origin = str(like) if isinstance(like, (str, Path)) else "the crystals given"
+        crystals = read_like(like) if isinstance(like, (str, Path)) else list(like)
+        prepared = [self._prepared(crystal, origin) for crystal in crystals]
+        check_crystals(prepared, requires, origin)
+        return prepared
+
+    def _prepared(self, crystal: Crystal, origin: str) -> Crystal:
+        for transform in self.parts.prepare:
+            try:
+                crystal = transform(crystal, np.random.default_rng(0))
+            except Reject as error:
+                raise ConditionError(f"{origin}: {crystal.id or 'a crystal'} cannot be used: {error.reason}") from error
+        return crystal
+
+    def samples(
+        self, request: Request, *, indices: Sequence[int] | None = None, tally: Tally | None = None
+    ) -> Iterator[Sample]:
+        """Every outcome, in ascending order of `indices` (0 ... n - 1 when not given), streamed.
+
+        Strings are decoded in blocks of `request.block` consecutive indices, so that a result never depends on what else
+        was asked for: give whole blocks to get the same bits again. `tally` counts the candidates of a prediction.
+        """
+        if not isinstance(self.generator.decoder, SequenceDecoder):
+            raise ConditionError("this model predicts properties; it does not generate crystals")
+        wanted = sorted(range(request.settings.n) if indices is None else indices)
+        if request.settings.predicts:
+            yield from predicted(self.sampler, request, wanted, tally or Tally())
+            return
+        for _, block in groupby(
+            in_order(self.sampler.strings(request, wanted), wanted), key=lambda s: s.index // request.block
+        ):
+            yield from self.sampler.crystals(request, list(block))
+
+    # --- prediction -------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def predict(self, crystals: Sequence[Crystal], *, batch_size: int = 64) -> dict[str, np.ndarray]:
+        """Property columns of crystals, (len(crystals),) each, in the units of the training data."""
+        predict = getattr(self.generator.decoder, "predict", None)
+        if predict is None:
+            raise ConditionError("this model generates crystals; train a recipe with decoder: regressor to predict properties")
+        found: dict[str, list[np.ndarray]] = {}
+        for start in range(0, len(crystals), batch_size):
+            prepared = [self._prepared(c, "the crystals given") for c in crystals[start : start + batch_size]]
+            batch = CrystalBatch.from_crystals(prepared, dtype=torch.float32)
+            if self.generator.encoder.cutoff is not None:
+                batch = batch.with_edges(self.generator.encoder.cutoff)
+            for name, values in predict(self.generator.memory(batch.to(self.device))).items():
+                found.setdefault(name, []).append(values.cpu().numpy())
+        return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def recipe_of(payload: Mapping[str, Any], path: Path) -> Recipe:
+    """The recipe inside a checkpoint; raises CheckpointError naming the plugin that is missing."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "recipe.yaml"
+        file.write_text(str(payload["recipe"]))
+        try:
+            return load_recipe(file)
+        except (RecipeError, PluginError) as error:
+            raise CheckpointError(f"{path}: {_unassembled(payload, error, str(file))}") from error
+
+
+def _unassembled(payload: Mapping[str, Any], error: Exception, file: str) -> str:
+    """Why the recipe of a checkpoint cannot be assembled here, and what to install."""
+    try:
+        made_with = json.loads(str(payload["provenance"]))["components"]
+    except (KeyError, ValueError):
+        made_with = {}
+    offered = {f"{entry.kind} {entry.name}" for entry in registry().entries()}
+    missing: dict[str, list[str]] = {}
+    for component, origin in made_with.items():
+        if component not in offered:
+            missing.setdefault(origin, []).append(component)
+    if missing:
+        listing = "; ".join(f"{origin} ({', '.join(components)})" for origin, components in missing.items())
+        return f"it needs components that are not installed here.\n  Install {listing}."
+    reason = str(error).replace(f"{file}:", "its recipe, line ")
+    return f"its recipe cannot be assembled here.\n{reason}\n  Install the crystalfw release that wrote it."

@@ -1,0 +1,96 @@
+"""Samples to a table while they are made: shares of ranks, resumption, one table in the end."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from crystalfw.core.discovery import plugins
+from crystalfw.core.errors import Interrupted
+from crystalfw.core.sample.export import write_cifs
+from crystalfw.core.sample.prediction import Tally
+from crystalfw.core.sample.request import Request
+from crystalfw.core.sample.table import COLUMNS, SampleWriter, read_rows, sample_id
+from crystalfw.core.sample.trained import Trained
+from crystalfw.core.system.files import open_atomically
+from crystalfw.core.system.progress import Progress, Say
+from crystalfw.core.system.sequences import Spool
+from crystalfw.core.system.signals import StopRequest
+
+
+def shard_path(path: Path, rank: int, world_size: int) -> Path:
+    """Where a rank writes its share; the table itself for a single process."""
+    return path if world_size == 1 else path.with_name(f"{path.stem}.rank{rank}of{world_size}{path.suffix}")
+
+
+def sample_to_table(
+    trained: Trained, request: Request, path: Path, *, rank: int = 0, world_size: int = 1, resume: bool = False
+) -> int:
+    """Write this rank's share of the samples as they come; finished ones are not made again. Raises Interrupted."""
+    own = shard_path(path, rank, world_size)
+    before = {row["id"] for row in read_rows(path)} if own != path and path.exists() else set()
+    with SampleWriter(own, resume=resume) as writer, StopRequest() as stop:
+        wanted = open_indices(request.settings.n, before | writer.done, rank, world_size, block=request.block)
+        tally = Tally()
+        progress = Progress("samples", len(wanted)) if rank == 0 and wanted else None
+        for count, sample in enumerate(trained.samples(request, indices=wanted, tally=tally), start=1):
+            if sample.id not in before and sample.id not in writer.done:
+                writer.append(sample)
+            if progress is not None:
+                progress.update(count)
+            if stop.requested:
+                done = f"stopped by {stop.requested} after {len(writer.done)} samples in {own}"
+                raise Interrupted(f"{done}; the same command goes on from there", signal=stop.requested)
+        if progress is not None:
+            progress.close(str(tally) if request.settings.predicts else "")
+        return len(writer.done)
+
+
+def open_indices(n: int, done: Collection[str], rank: int, world_size: int, *, block: int) -> list[int]:
+    """This rank's blocks that are not complete, whole: a block made again gives the same bits, a part of it might not."""
+    wanted: list[int] = []
+    for start in range(rank * block, n, world_size * block):
+        own = range(start, min(start + block, n))
+        if any(sample_id(index) not in done for index in own):
+            wanted.extend(own)
+    return wanted
+
+
+def merge_tables(path: Path) -> None:
+    """One table, in the order of sample ids, from it and the shares of ranks beside it; torn last rows are cut off.
+
+    The table is whole before a share is removed, so that a kill at any moment loses nothing.
+    """
+    shards = sorted(path.parent.glob(f"{path.stem}.rank*of*{path.suffix}"))
+    if not shards:
+        return
+    place: dict[str, int] = {}
+    rows = Spool(_rows_of([path, *shards], place), path.parent)
+    with open_atomically(path) as file:
+        writer = csv.DictWriter(codecs.getwriter("utf-8")(file), COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows[place[name]] for name in sorted(place))
+    for shard in shards:
+        shard.unlink()
+
+
+def _rows_of(tables: Sequence[Path], place: dict[str, int]) -> Iterator[dict[str, str]]:
+    """The rows of all tables, and in `place` where among them the last row of each id is."""
+    count = 0
+    for table in tables:
+        if table.exists():
+            SampleWriter(table, resume=True).close()
+            for row in read_rows(table):
+                place[row["id"]] = count
+                count += 1
+                yield row
+
+
+def finish_samples(path: Path, say: Say) -> None:
+    """CIF files beside the table, and the hook."""
+    folder = path.parent / "cifs"
+    count = write_cifs(path, folder)
+    say(f"samples: {path}, {count} CIF files in {folder}")
+    plugins().notify("samples_ready", samples_path=path, count=count)

@@ -1,0 +1,1 @@
+"""Files, processes, signals, the screen: nothing about crystals."""

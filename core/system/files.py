@@ -1,0 +1,73 @@
+"""Writing files whole or not at all; imports nothing heavy."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from crystalfw.core.errors import DataError
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside the path for what is not whole yet, one for each process; `folder.clear_temporaries` knows it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def link_atomically(link: Path, target: str) -> None:
+    """Point a symbolic link to a name in its own folder, so that it never is missing in between."""
+    temporary = temporary_name(link)
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a crash leaves either the old or the new content, never a part."""
+    with open_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write bytes to that takes the path's place when the block ends without an error, and is gone otherwise."""
+    temporary = temporary_name(path)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_new_text(path: Path) -> Iterator[TextIO]:
+    """A text file to write, gzipped where its name ends in .gz, that gets its name when it is whole.
+
+    Raises DataError where the file exists already or cannot be written.
+    """
+    if path.exists():
+        raise DataError(f"{path} exists already; remove it or choose another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open_atomically(path) as raw, _text(raw, path.name.endswith(".gz")) as stream:
+            yield stream
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _text(raw: BinaryIO, compressed: bool) -> Iterator[TextIO]:
+    # no name and time in the gzip header: the same content gives the same bytes
+    inner = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) if compressed else nullcontext(raw)
+    with inner as binary:
+        stream = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+        yield stream
+        stream.flush()
+        stream.detach()

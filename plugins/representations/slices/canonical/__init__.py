@@ -1,0 +1,1 @@
+"""One graph, one canonical form; random equivalents."""

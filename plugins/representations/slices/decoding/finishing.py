@@ -1,0 +1,35 @@
+"""What may follow a decode: the crystal put onto its symmetry, then relaxed with a potential. Both are off by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+
+from crystalfw.core.records import Decoded
+from crystalfw.plugins.representations.slices.decoding.symmetry import symmetrised, with_space_group
+
+Finish = Callable[[Sequence[Decoded]], list[Decoded]]
+
+_TOLERANCE = 0.1  # angstrom, as everywhere where a space group is found
+
+
+def symmetrise(outcome: Decoded, space_group: int | None) -> Decoded:
+    """The crystal on the space group that its string names, else on the one that spglib finds within 0.1 angstrom.
+
+    Quality gains space_group_met (1 or 0) where the string names one.
+    """
+    if outcome.crystal is None:
+        return outcome
+    if space_group is None:
+        return replace(outcome, crystal=symmetrised(outcome.crystal, _TOLERANCE))
+    crystal, met = with_space_group(outcome.crystal, space_group)
+    return replace(outcome, crystal=crystal, quality={**outcome.quality, "space_group_met": float(met)})
+
+
+@cache
+def relaxer() -> Finish:
+    """CHGNet, loaded once; raises PluginError where the extra `crystalfw[relax]` is not installed."""
+    from crystalfw.plugins.representations.slices.decoding.relaxation import Relaxer
+
+    return Relaxer()

@@ -1,0 +1,1 @@
+"""Bonds, contacts and the labelled quotient graph."""

@@ -1,0 +1,1 @@
+"""Fitting the bond table and the length net."""

@@ -1,0 +1,1 @@
+"""Which bond lengths a string has to state."""

@@ -1,0 +1,1 @@
+"""Tokens, grammar tables, reader and printer of SLICES strings."""

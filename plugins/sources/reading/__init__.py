@@ -1,0 +1,1 @@
+"""Formats, archives, columns: what the sources read with."""

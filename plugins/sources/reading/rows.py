@@ -1,0 +1,102 @@
+"""Rows of a table file as dictionaries of text, streamed: CSV, CSV.gz, parquet."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from crystalfw.core.errors import DataError
+from crystalfw.core.system.bounded_text import bounded_lines
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+LARGEST_FIELD = 16_000_000
+"""Characters above which a field is a mistake (a quote that never closes), not a crystal."""
+MOST_COLUMNS = 10_000
+
+
+MALFORMED = "\0malformed"
+"""Key of a row whose number of fields is not the header's: the value says so, the other columns are absent."""
+
+
+def suffix_of(path: Path) -> str | None:
+    """The table suffix of a file's name, or None."""
+    return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+
+
+def read_rows(path: Path) -> Iterator[dict[str, str]]:
+    """Rows as column -> text, empty where missing; raises DataError, naming the row where the file breaks off."""
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: the file is empty")
+    if suffix_of(path) == ".parquet":
+        return _parquet_rows(path)
+    return _csv_rows(path)
+
+
+def _open_text(path: Path) -> IO[str]:
+    # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name
+    if path.name.lower().endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return open(path, encoding="utf-8-sig", newline="")
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
+    row = 0
+    before = csv.field_size_limit(LARGEST_FIELD)
+    try:
+        with _open_text(path) as stream:
+            reader = csv.reader(bounded_lines(stream, path))
+            names = next(reader, [])
+            _check_header(path, names)
+            for fields in reader:
+                if not fields:
+                    continue
+                row += 1
+                if len(fields) == len(names):
+                    yield dict(zip(names, fields, strict=True))
+                else:
+                    yield {MALFORMED: f"malformed row: {len(fields)} fields, but the header has {len(names)} columns"}
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text after row {row} ({error.reason}); convert the file to UTF-8") from error
+    except csv.Error as error:
+        raise DataError(f"{path}: broken CSV after row {row}: {error}") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: damaged or truncated gzip file after row {row}: {error}") from error
+    finally:
+        csv.field_size_limit(before)
+
+
+def _check_header(path: Path, names: list[str]) -> None:
+    if not any(name.strip() for name in names):
+        raise DataError(f"{path}: the file has no header line")
+    if len(names) > MOST_COLUMNS:
+        raise DataError(f"{path}: {len(names):,} columns, more than {MOST_COLUMNS:,}")
+    if MALFORMED in names:
+        raise DataError(f"{path}: a column is called {MALFORMED!r}")
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise DataError(f"{path}: column {', '.join(repr(name) for name in twice)} occurs twice")
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, str]]:
+    try:
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise DataError(f"{path}: reading parquet needs pyarrow: pip install 'crystalfw[parquet]'") from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=32):
+                for row in batch.to_pylist():
+                    yield {name: _text(value) for name, value in row.items()}
+    except (arrow.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not a readable parquet file: {error}") from error
+
+
+def _text(value: object) -> str:
+    # a float's repr is the shortest text that reads back as the same float; lists become JSON
+    return "" if value is None else value if isinstance(value, str) else str(value)
