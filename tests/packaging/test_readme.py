@@ -17,6 +17,7 @@ from crystalfw.core.errors import RecipeError
 from crystalfw.core.recipe import load_recipe
 from crystalfw.core.recipe.options import create
 from crystalfw.core.registry import Origin
+from crystalfw.core.testing.crystals import small_crystals
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -36,7 +37,7 @@ def commands() -> list[tuple[str, str]]:
     return [(name, line.split("#")[0].strip()) for name, line in lines if line.startswith("crystalfw ")]
 
 
-def test_the_plugin_of_the_readme_runs(tmp_path, monkeypatch, rock_salt):
+def test_the_plugin_of_the_readme_runs(tmp_path, monkeypatch):
     (text,) = (block for block in blocks(ROOT / "README.md", "python") if "class Volume" in block)
     (tmp_path / "my_package.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -45,7 +46,7 @@ def test_the_plugin_of_the_readme_runs(tmp_path, monkeypatch, rock_salt):
     plugins = Plugins()
     plugins.register(my_package, Origin("my-package", "1"))
     encoder = create("encoder", "volume", among=plugins.registry)
-    memory = encoder(CrystalBatch.from_crystals([rock_salt, rock_salt], torch.float32))
+    memory = encoder(CrystalBatch.from_crystals(small_crystals()[:2], torch.float32))
     assert memory.tokens.shape == (2, 1, encoder.dim)
     assert memory.mask.all()
     assert len([line for line in text.split("@hookimpl")[0].splitlines()[3:] if line.strip()]) <= 15
