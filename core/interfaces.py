@@ -30,7 +30,7 @@ Units: angstrom, degrees, eV.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -44,6 +44,8 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.records import Decoded as Decoded
 from crystalfw.core.records import Encoded as Encoded
 from crystalfw.core.records import Loss as Loss
+from crystalfw.core.records import Proposal as Proposal
+from crystalfw.core.records import Question as Question
 from crystalfw.core.records import Record as Record
 from crystalfw.core.records import Rejected as Rejected
 from crystalfw.core.records import Sample as Sample
@@ -334,6 +336,29 @@ class Source(Component, ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Changes whenever what `read` yields would change: keys the cache."""
+
+
+class Retriever(nn.Module, Component, ABC):
+    """Composition -> known crystals with the elements exchanged, ranked. Constructor: `__init__(self, config)`.
+
+    Weights are its state_dict; the library they were fitted on is given back with `attach` after loading.
+    """
+
+    @abstractmethod
+    def fit(self, library: Any, *, seed: int = 0, say: Callable[[str], None] = print) -> None:
+        """Learn from a `crystalfw.core.library.Library` and attach it. A question's own formula is never its answer."""
+
+    @abstractmethod
+    def attach(self, library: Any) -> None:
+        """Propose from this library from now on."""
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Weights of a state_dict, as `fit` left them; buffers may have another size than a fresh instance's."""
+        self.load_state_dict(dict(weights))
+
+    @abstractmethod
+    def propose(self, question: Question, n: int) -> list[Proposal]:
+        """At most n crystals, the likeliest first; the same question gives the same answer."""
 
 
 class Metric(Component, ABC):

@@ -99,3 +99,34 @@ class Sample:
     """Id of the crystal that the condition came from, when it came from one."""
     log_prob: float | None = None
     """Natural logarithm of the probability that the model gave the string, when the sampler kept it."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A composition whose crystals are asked for."""
+
+    elements: tuple[int, ...]
+    """Atomic numbers, in the order of their counts and then of the numbers."""
+    counts: tuple[int, ...]
+    """Atoms of each element in the reduced formula."""
+    units: tuple[int, ...] = ()
+    """Formula units that the primitive cell may hold; any number where empty."""
+    exclude_own: bool = False
+    """True leaves known crystals of this very formula out: an honest test, and how a retriever is fitted."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A crystal proposed for a question, and why."""
+
+    crystal: Crystal
+    probability: float
+    """That the composition takes this structure, among all structures that the retriever knows."""
+    template: str
+    """Id of the known crystal that it was made from."""
+    source: str
+    """Source of that crystal."""
+    group: int
+    """Space-group number."""
+    units: int
+    """Formula units in the primitive cell."""

@@ -63,6 +63,9 @@ _BUILT_IN = {
         "fidelity": ("fidelity:Fidelity", "embedding of the sample against that of its source crystal"),
         "stability": ("stability:Stability", "energy above a hull after relaxation with CHGNet; S.U.N."),
     },
+    "retriever": {
+        "structure_types": ("structure_types:StructureTypes", "known structure types with the elements exchanged, ranked"),
+    },
 }  # fmt: skip
 
 

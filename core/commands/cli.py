@@ -17,6 +17,8 @@ from crystalfw.core.errors import CrystalfwError, Interrupted, did_you_mean
 COMMANDS = {
     "run": "train, sample, evaluate and report, as a recipe says",
     "sample": "generate crystals with a trained model",
+    "predict": "crystals of a composition, ranked, from known structure types",
+    "library": "build, describe or search a library of known crystals",
     "evaluate": "metrics of samples against reference crystals",
     "ablate": "a grid of recipes and seeds, compared with statistics",
     "data": "check, import or split a data set",

@@ -1,0 +1,114 @@
+"""Predict crystals from compositions: known structure types with the elements exchanged, ranked by learned probability.
+
+  crystalfw predict SrTiO3 LiFePO4 -n 20                      candidates with probabilities, on the screen
+  crystalfw predict compositions.csv -o predicted/            columns id, composition; samples.csv and CIF files
+  crystalfw predict NaCl --library mp_20/                     known crystals to learn from: a library, table or folder
+
+Without --library the embedded prototypes are used: decorated structure types, good for a first look. The first call builds
+the library and fits the retriever; later calls load both from the cache. Parts val and test of a data set are never used.
+The same command continues after an interruption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `crystalfw predict`."""
+    parser.add_argument("questions", nargs="+", metavar="FORMULA|TABLE.csv", help="formulas, or tables with id, composition")
+    parser.add_argument("-n", type=int, default=20, help="candidates for each composition (default 20)")
+    parser.add_argument("--library", metavar="PATH", help="known crystals: a library, or anything that data.path takes")
+    parser.add_argument("--retriever", default="structure_types", help="which retriever (default structure_types)")
+    parser.add_argument("--cell", action="store_true", help="the counts are the atoms of the primitive cell")
+    parser.add_argument("--atoms", type=int, metavar="N", help="atoms in the primitive cell (default: any)")
+    parser.add_argument("-o", "--out", metavar="FOLDER", help="write FOLDER/samples.csv and FOLDER/cifs")
+    parser.add_argument("--workers", type=int, default=0, help="processes that build a library; 0 takes all cores")
+    parser.add_argument("--shown", type=int, default=5, metavar="N", help="candidates on the screen (default 5)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict; 2 where no question can be answered because of the request, 0 otherwise."""
+    from crystalfw.core.errors import ConditionError
+    from crystalfw.core.predict.question import read_questions
+
+    if args.n < 1:
+        raise ConditionError(f"-n {args.n}: at least one candidate")
+    asked = read_questions(args.questions, cell=args.cell, atoms=args.atoms)
+    if not args.out:
+        return _shown(args, list(asked))
+    return _written(args, asked)
+
+
+def _retriever(args: argparse.Namespace):  # type: ignore[no-untyped-def]
+    import torch
+
+    from crystalfw.core.predict.fitted import fitted, open_library
+
+    torch.set_num_threads(1)
+    library = open_library(args.library, workers=args.workers)
+    return fitted(library, args.retriever)
+
+
+def _shown(args: argparse.Namespace, asked: list) -> int:  # type: ignore[type-arg]
+    from crystalfw.core.errors import ConditionError
+    from crystalfw.core.predict.table import answer, lines
+
+    wrong = [one.reason for one in asked if one.question is None]
+    if wrong:
+        raise ConditionError("\n".join(wrong))
+    retriever = _retriever(args)
+    for one in asked:
+        print("\n".join(lines(answer(retriever, one, args.n), args.shown)))
+    return 0
+
+
+def _written(args: argparse.Namespace, asked) -> int:  # type: ignore[no-untyped-def]
+    from crystalfw.core.errors import Interrupted
+    from crystalfw.core.predict.table import COLUMNS, STATUS, answer
+    from crystalfw.core.sample.export import write_cifs
+    from crystalfw.core.system.progress import Progress
+    from crystalfw.core.system.resumable_csv import RowFile
+    from crystalfw.core.system.signals import StopRequest
+
+    retriever = _retriever(args)
+    out = Path(args.out) / "samples.csv"
+    request = {
+        "questions": [_digest(text) for text in args.questions], "n": args.n, "retriever": args.retriever, "cell": args.cell,
+        "atoms": args.atoms, "library": args.library,
+    }  # fmt: skip
+    counts: Counter[str] = Counter()
+    done_ids = _answered(out)
+    progress = Progress("predict", None)
+    with RowFile(out, COLUMNS, request) as table, StopRequest() as stop:
+        for number, one in enumerate(asked, start=1):
+            if number <= len(done_ids):
+                continue
+            rows = answer(retriever, one, args.n)
+            table.append(rows)
+            counts["with candidates" if rows[0][STATUS] == "ok" else rows[0][STATUS]] += 1
+            progress.update(number)
+            if stop.requested:
+                raise Interrupted(f"stopped by {stop.requested} after {number} questions; the same command continues")
+    progress.close()
+    listed = ", ".join(f"{count:,} {status}" for status, count in counts.most_common()) or "nothing new"
+    print(f"{out}: {listed}; {write_cifs(out, out.parent / 'cifs')} CIF files in {out.parent / 'cifs'}")
+    return 0
+
+
+def _answered(out: Path) -> list[str]:
+    """Ids of the questions that a table answers already; the last may be incomplete, and is answered again from its rows."""
+    from crystalfw.core.sample.table import read_rows
+
+    if not out.exists():
+        return []
+    return list(dict.fromkeys(row["reference_id"] for row in read_rows(out)))
+
+
+def _digest(text: str) -> str:
+    """A formula as it stands; a table by its content."""
+    path = Path(text)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else text

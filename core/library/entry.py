@@ -1,0 +1,87 @@
+"""A known crystal and its structure type: what stays of a crystal when its elements are forgotten.
+
+A formula's elements stand in slots, ordered by their count and then by atomic number. The structure type is the space group,
+the number of formula units in the primitive cell and, slot by slot, the Wyckoff letters of the occupied orbits: two crystals
+of one type are the same arrangement with other elements, up to distances.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from crystalfw.core.crystal import Crystal, FloatArray, IntArray
+from crystalfw.core.errors import Reject
+
+SYMPREC = 0.1
+"""Tolerance of the symmetry search in angstrom, as in the Materials Project's own space-group column."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A known crystal in its primitive cell."""
+
+    lattice: FloatArray
+    """(3, 3) rows in angstrom."""
+    frac_coords: FloatArray
+    """(N, 3)."""
+    numbers: IntArray
+    """(N,) atomic numbers."""
+    elements: tuple[int, ...]
+    """Atomic number of each slot."""
+    counts: tuple[int, ...]
+    """Atoms of each slot in the reduced formula, ascending: the anonymous formula."""
+    units: int
+    """Formula units in the primitive cell."""
+    group: int
+    """Space-group number."""
+    letters: tuple[str, ...]
+    """Wyckoff letters of each slot's orbits, sorted."""
+    id: str = ""
+    source: int = 0
+    """Position of its source in the library's list."""
+
+    @property
+    def key(self) -> str:
+        """Equal for entries of one formula and one structure type."""
+        return repr((self.elements, self.counts, self.units, self.group, self.letters))
+
+    def crystal(self) -> Crystal:
+        """The primitive cell as a Crystal."""
+        return Crystal(lattice=self.lattice, frac_coords=self.frac_coords, numbers=self.numbers, id=self.id)
+
+
+def slots_of(numbers: IntArray) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Elements and counts of the reduced formula in the order of slots, and the number of formula units."""
+    found, counts = np.unique(numbers, return_counts=True)
+    units = math.gcd(*(int(count) for count in counts))
+    order = sorted((int(count) // units, int(number)) for number, count in zip(found, counts, strict=True))
+    return tuple(number for _, number in order), tuple(count for count, _ in order), units
+
+
+def describe(crystal: Crystal, symprec: float = SYMPREC) -> Entry:
+    """The entry of a crystal; raises Reject where spglib finds no symmetry (not even translations)."""
+    import spglib
+
+    failure = getattr(spglib, "SpglibError", ValueError)
+    cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+    try:
+        found = spglib.get_symmetry_dataset(cell, symprec=symprec)
+        primitive = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec)
+    except failure as error:
+        raise Reject(f"no symmetry found: {error}") from error
+    if found is None or primitive is None:
+        raise Reject("no symmetry found: atoms too close, or a cell that spglib cannot reduce")
+    lattice, frac_coords, numbers = (np.asarray(part) for part in primitive)
+    elements, counts, units = slots_of(numbers)
+    orbits = {int(o): (int(crystal.numbers[i]), found.wyckoffs[i]) for i, o in enumerate(found.crystallographic_orbits)}
+    letters: dict[int, str] = defaultdict(str)
+    for number, letter in sorted(orbits.values()):
+        letters[number] += letter
+    return Entry(
+        lattice=lattice, frac_coords=frac_coords, numbers=numbers.astype(np.int64), elements=elements, counts=counts,
+        units=units, group=int(found.number), letters=tuple(letters[number] for number in elements), id=crystal.id,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Built-in retrievers: composition -> known structure types, ranked."""

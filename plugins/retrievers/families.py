@@ -1,0 +1,79 @@
+"""Families: the entries of one anonymous formula, with the ways to lay a question's elements onto each of them.
+
+An exchange maps slots of equal counts onto each other. A candidate is an entry with an exchange; the TYPE that it predicts
+(space group, formula units, Wyckoff letters slot by slot of the question) does not depend on the elements.
+
+Shapes: M members, X exchanges, K slots, Y types.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalfw.core.library.store import Library
+from crystalfw.core.library.wyckoff import canonical_letters
+
+MAX_EXCHANGES = 120
+"""Exchanges tried for one formula; more than five slots of equal counts are rare."""
+
+Counts = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Family:
+    """All entries of one anonymous formula."""
+
+    counts: Counts
+    members: NDArray[np.int64]
+    """(M,) positions in the library."""
+    elements_MK: NDArray[np.int64]
+    exchanges_XK: NDArray[np.int64]
+    """Slot of the question that each slot of the entry takes its element from."""
+    type_MX: NDArray[np.int64]
+    units_Y: NDArray[np.int64]
+    groups_Y: NDArray[np.int64]
+
+    @property
+    def share_K(self) -> NDArray[np.float32]:
+        """Share of the atoms in each slot."""
+        counts = np.array(self.counts, dtype=np.float32)
+        return counts / counts.sum()
+
+
+def exchanges(counts: Counts) -> NDArray[np.int64]:
+    """(X, K) permutations of the slots that keep the counts, the identity first."""
+    blocks = [list(group) for _, group in itertools.groupby(range(len(counts)), key=lambda slot: counts[slot])]
+    choices = itertools.product(*(itertools.permutations(block) for block in blocks))
+    found = [[slot for block in choice for slot in block] for choice in itertools.islice(choices, MAX_EXCHANGES)]
+    return np.array(found, dtype=np.int64)
+
+
+def families(library: Library) -> dict[Counts, Family]:
+    """Anonymous formula -> its family."""
+    members: dict[Counts, list[int]] = defaultdict(list)
+    for index in range(len(library)):
+        members[library.slots(index)[1]].append(index)
+    return {counts: _family(library, counts, rows) for counts, rows in members.items()}
+
+
+def _family(library: Library, counts: Counts, rows: list[int]) -> Family:
+    ways = exchanges(counts)
+    names: dict[tuple[object, ...], int] = {}
+    types = np.zeros((len(rows), len(ways)), dtype=np.int64)
+    for m, row in enumerate(rows):
+        letters, (group, units) = library.letters(row), library.group_and_units(row)
+        for x, way in enumerate(ways):
+            moved = [""] * len(way)
+            for slot, text in zip(way, letters, strict=True):
+                moved[slot] = text
+            types[m, x] = names.setdefault((group, units, *canonical_letters(group, tuple(moved))), len(names))
+    return Family(
+        counts=counts, members=np.array(rows), elements_MK=np.array([library.slots(row)[0] for row in rows]),
+        exchanges_XK=ways, type_MX=types, units_Y=np.array([name[1] for name in names]),
+        groups_Y=np.array([name[0] for name in names]),
+    )  # fmt: skip
