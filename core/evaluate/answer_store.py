@@ -28,7 +28,7 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS answers (question BLOB PRIMARY KEY, answer
 _LOOK_UP = "SELECT question, answer, checksum FROM answers WHERE question = ?"
 
 
-class Answers:
+class AnswerStore:
     """Question -> JSON value. Without a path they go to a temporary file, gone when it is closed."""
 
     def __init__(self, path: Path | None = None) -> None:

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from crystalfw.core.data.executor import ALONE, PROCESSES, chunks, map_ordered, open_executor, spreads, window, worker_count
-from crystalfw.core.evaluate.answer_store import Answers
+from crystalfw.core.evaluate.answer_store import AnswerStore
 from crystalfw.core.system.progress import Progress, track
 
 Value = TypeVar("Value")
@@ -59,7 +59,7 @@ class Workbench:
         self._stack = ExitStack()
         self._executor: Executor | None = None
         self._alone = 0.0
-        self._answers = Answers(store)
+        self._answers = AnswerStore(store)
         self._once: dict[tuple[Hashable, ...], Any] = {}
 
     def map(

@@ -11,7 +11,7 @@ import numpy as np
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.evaluate.workbench import Workbench
-from crystalfw.core.interfaces import Metric
+from crystalfw.core.interfaces import Metric, MetricContext
 from crystalfw.core.records import Sample
 from crystalfw.core.system.sequences import Spool
 from crystalfw.core.testing import crystals as ops
@@ -51,7 +51,7 @@ def compute(metric: Metric, chosen: Sequence[Sample], reference: Sequence[Crysta
     """The results against the small crystals, in the context that evaluation gives (core/evaluate/evaluation.py)."""
     known = ops.small_crystals() if reference is None else reference
     with Workbench(workers=1, quiet=True) as bench:
-        context = {"bench": bench, "train": ops.small_crystals()[:1], "key": None, "run_dir": None}
+        context = MetricContext(bench=bench, train=ops.small_crystals()[:1])
         results = metric.compute(chosen, known, context)
     if isinstance(results, dict) and isinstance(results.get("outcomes"), Mapping):
         results["outcomes"] = {measure: dict(values.items()) for measure, values in results["outcomes"].items()}
