@@ -185,7 +185,9 @@ class Reader:
         specs = []
         for label, child in entries.items():
             options = child.value if isinstance(child.value, dict) else {}
-            name = child if isinstance(child.value, str) else options.get(kind, Node(label, child.where))
+            # an override on the shorthand `gap: conditional` writes the name under `name`
+            given = options.get(kind, options.get("name", Node(label, child.where)))
+            name = child if isinstance(child.value, str) else given
             rest = {key: item for key, item in options.items() if key != kind}
             whole = Node({**rest, "name": name}, child.where) if isinstance(child.value, (dict, str, NoneType)) else child
             spec = self.component(whole, f"{path}.{label}", kind)

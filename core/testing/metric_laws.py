@@ -10,6 +10,8 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
+from crystalfw.core.evaluate.presented import Presented
+from crystalfw.core.evaluate.report.parts import metric_sections
 from crystalfw.core.evaluate.workbench import Workbench
 from crystalfw.core.interfaces import Metric, MetricContext
 from crystalfw.core.records import Sample
@@ -109,3 +111,19 @@ def inputs_untouched(subject: Subject) -> None:  # noqa: D103
     same = [np.array_equal(a.frac_coords, b.frac_coords) for a, b in zip(reference, ops.small_crystals(), strict=True)]
     if len(chosen) != len(samples()) or not all(same):
         raise Broken("they were changed.")
+
+
+@law(
+    "metric",
+    "What a metric shows first is among its measures, and its sections can be drawn from metrics.json.",
+    "Give each Figure the dotted path of its number in the result as its key; read results as JSON gives them back.",
+)
+def presentation(subject: Subject) -> None:  # noqa: D103
+    metric = make(subject)
+    result = json.loads(json.dumps(compute(metric, samples())))
+    measures = metric.measures(result)
+    for figure in metric.headline(result):
+        if figure.value is not None and measures.get(figure.key) != figure.value:
+            raise Broken(f"the figure '{figure.key}' is {figure.value!r:.40}; the measure is {measures.get(figure.key)!r:.40}.")
+    metric_sections([Presented("tested", type(metric), result)])
+    list(metric.sections(result))

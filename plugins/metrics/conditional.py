@@ -74,9 +74,8 @@ class Conditional(Metric):
         """Hit rate of every property, and its error beside the predictor's own."""
         found = []
         for name, figures in result["columns"].items():
-            found.append(
-                Figure.of_share(f"columns.{name}.hit", f"samples with the {name.replace('_', ' ')} asked for", figures["hit"])
-            )
+            words = f"samples with the {name.replace('_', ' ')} asked for"
+            found.append(Figure.of_share(f"columns.{name}.hit", words, figures["hit"]))
             if figures.get("mae") is not None:
                 own = short(figures["predictor_test_error"].get("mae"), 3)
                 note = f"by chance {short(figures['mae_by_chance'], 3)}; the predictor's own {own}"

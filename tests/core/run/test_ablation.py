@@ -198,10 +198,11 @@ def test_figures_of_a_run_folder(tmp_path):
     (tmp_path / "provenance.json").write_text(json.dumps({"parameters": {"decoder": 10, "total": 12}}))
     share = {"count": 1, "of": 4, "share": 0.25, "low": 0, "high": 1}
     result = {"chain": [{"stage": "novel", **share}], "loose": {"n=1": {**share, "rmse": 0.1}}, "protocol": {"x": 1}}
-    (tmp_path / "metrics.json").write_text(json.dumps({"metrics": {"m": {"result": result}}}))
+    metrics = {"m": {"metric": "shares", "result": result}, "of a plugin that is gone": {"result": {"rate": 0.5}}}
+    (tmp_path / "metrics.json").write_text(json.dumps({"metrics": metrics}))
     assert figures_of(tmp_path) == {
         "val_loss": 2.5, "tokens": 30, "steps": 3, "seconds": 1.5, "parameters": 12,
-        "m.novel": 0.25, "m.loose.n=1": 0.25, "m.loose.n=1.rmse": 0.1,
+        "m.novel": 0.25, "m.loose.n=1": 0.25, "m.loose.n=1.rmse": 0.1, "of a plugin that is gone.rate": 0.5,
     }  # fmt: skip
 
 
