@@ -36,7 +36,8 @@ def describe_type(hint: Any) -> str:
     if origin is Annotated:
         kinds = [item.name for item in hint.__metadata__ if isinstance(item, Kind)]
         bounds = [str(item) for item in hint.__metadata__ if isinstance(item, Bounds)]
-        return f"the name of {_article(kinds[0])}" if kinds else " ".join([describe_type(args[0]), *bounds])
+        named = [f"or a mapping of names to {item.kind}s" for item in hint.__metadata__ if isinstance(item, Named)]
+        return f"the name of {_article(kinds[0])}" if kinds else " ".join([describe_type(args[0]), *bounds, *named])
     if origin in (Union, types.UnionType):
         return " or ".join(describe_type(arg) for arg in args)
     if origin is Literal:

@@ -71,7 +71,7 @@ def _card(part: Part) -> Markup:
         case ElementMap():
             return card(part.title, periodic_table(part.shares, part.beside, part.label or part.title))
         case Table():
-            return card(part.title, _table(part))
+            return card(part.title, *([_table(part)] if part.rows else []))
 
 
 def _table(part: Table) -> Markup:

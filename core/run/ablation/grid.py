@@ -11,7 +11,7 @@ exclude: [{conditioning: additive, fit.lr: 3e-4}]
 seeds: [0, 1, 2]
 equal: {parameters: {adjust: model.decoder.mlp_ratio}, minutes: 10}
 baseline: {conditioning: additive}              # what the other cells are compared with; the first cell by default
-measures: {val_loss: lower, match.strict.n=1: higher}
+measures: {val_loss: lower, match.strict.n=1: higher}    # otherwise val_loss and what the metrics show first
 """
 
 from __future__ import annotations
