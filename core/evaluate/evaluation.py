@@ -205,5 +205,6 @@ def _name(crystals: Any) -> str | None:
 
 
 def _fresh(name: str, taken: Mapping[str, Any]) -> str:
-    count = sum(1 for key in taken if key == name or key.startswith(f"{name}-"))
-    return name if not count else f"{name}-{count + 1}"
+    """The name, with `-2`, `-3` for the next of a kind in a list."""
+    names = [name, *(f"{name}-{count}" for count in range(2, len(taken) + 2))]
+    return next(free for free in names if free not in taken)

@@ -157,9 +157,9 @@ def test_metrics_on_the_command_line():
 
 
 def test_results_carry_the_names_that_were_given_to_metrics():
-    metrics = [ComponentSpec(name="validity", label="one"), ComponentSpec(name="validity"), ComponentSpec(name="validity")]
-    record = evaluate(MADE, metrics=metrics, quiet=True, workers=1)
-    assert list(record["metrics"]) == ["one", "validity", "validity-2"]
+    labels = ("one", "validity-b", "", "")
+    record = evaluate(MADE, metrics=[ComponentSpec(name="validity", label=label) for label in labels], quiet=True, workers=1)
+    assert list(record["metrics"]) == ["one", "validity-b", "validity", "validity-2"]
     assert {item["metric"] for item in record["metrics"].values()} == {"validity"}
 
 
