@@ -53,11 +53,14 @@ class Figure:
         return cls(key, label, share["share"], PERCENT, better, note, share.get("low"), share.get("high"))
 
     @property
+    def number(self) -> str:
+        """The number alone, a share as a percentage: `12.5 %`, `0.1234`."""
+        return percent(self.value) if self.unit == PERCENT else short(self.value)
+
+    @property
     def text(self) -> str:
-        """The number for people: `12.5 %`, `0.1234 g/cm3`."""
-        if self.unit == PERCENT:
-            return percent(self.value)
-        return f"{short(self.value)} {self.unit}".strip() if self.value is not None else short(None)
+        """The number with its unit: `12.5 %`, `0.1234 g/cm3`."""
+        return self.number if self.unit == PERCENT or self.value is None else f"{self.number} {self.unit}".strip()
 
     @property
     def interval(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from crystalfw.core.evaluate.presented import Presented
 from crystalfw.core.evaluate.report.charts import Line, line_chart, scatter, smoothed
 from crystalfw.core.evaluate.report.html import Markup, card, details, grid, section, table, tag, tile
-from crystalfw.core.presentation import short
+from crystalfw.core.presentation import PERCENT, Figure, short
 
 Curves = Mapping[str, Sequence[float]]
 NOTHING = Markup("")
@@ -35,12 +35,17 @@ def summary(metrics: Mapping[str, Any], curves: Curves, results: Sequence[Presen
         tiles.append(tile(short(lowest[1]), "best validation loss", f"nats per token, at step {short(lowest[0])}"))
     if results:
         tiles.append(tile(short(metrics.get("samples", {}).get("count")), "samples asked for"))
-    tiles += [tile(figure.text, figure.label, figure.note) for item in results for figure in item.headline()]
+    tiles += [_tile(figure) for item in results for figure in item.headline()]
     for column, errors in metrics.get("prediction", {}).items():
         tiles.append(
             tile(short(errors["mae"]), f"test MAE of {column}", f"the median alone: {short(errors['mae_of_the_median'])}")
         )
     return section("summary", "Summary", tag("div", *tiles, class_="tiles")) if tiles else NOTHING
+
+
+def _tile(figure: Figure) -> Markup:
+    unit = "" if figure.unit == PERCENT else figure.unit
+    return tile(figure.number, figure.label, "; ".join(filter(None, (unit, figure.note))))
 
 
 def training(curves: Curves) -> Markup:
