@@ -6,7 +6,7 @@
   crystalfw ablate GRID.yaml --report-only        compare what is there
   crystalfw ablate GRID.yaml --list               the cells, their overrides and parameters; nothing is run
 
-The same command goes on after an interruption; finished runs are not repeated. The format of GRID.yaml stands at the top of
+The same command continues after an interruption; finished runs are not repeated. The format of GRID.yaml stands at the top of
 crystalfw.core.run.ablation.grid, examples in recipes/ablations; those are also found by name (crystalfw ablate demo).
 """
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw ablate`."""
     parser.add_argument("grid", metavar="GRID.yaml", help="base recipe, axes, seeds, what is held equal")
     parser.add_argument("overrides", nargs="*", metavar="a.b=c", help="recipe values for every cell; c is YAML")
-    parser.add_argument("--out", metavar="FOLDER", help="where runs and results go; runs/GRID when not given")
+    parser.add_argument("-o", "--out", metavar="FOLDER", help="where runs and results go; runs/GRID when not given")
     parser.add_argument("--cores", type=int, default=0, help="CPU cores for all runs together; 0 takes all")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each run")
     parser.add_argument("--devices", default="", help="GPUs, e.g. 0,1: one run at a time on each")

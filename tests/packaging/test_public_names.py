@@ -13,9 +13,9 @@ FROZEN = {
     "crystalfw": {"Crystal", "CrystalfwError", "create", "load", "slices"},
     "crystalfw.core": {
         "ConditionError", "Conditioning", "Crystal", "CrystalBatch", "CrystalfwError", "DataError", "DecodeError", "Decoded",
-        "Decoder", "Edges", "Encoded", "Encoder", "GrammarState", "Loss", "Memory", "Metric", "PluginError", "Ports",
-        "RecipeError", "Reject", "Rejected", "Representation", "SequenceDecoder", "Source", "TokenBatch", "TrainBatch",
-        "Transform", "Vocabulary", "hookimpl",
+        "Decoder", "Edges", "Encoded", "Encoder", "Figure", "GrammarState", "Loss", "Memory", "Metric", "MetricContext",
+        "PluginError", "Ports", "RecipeError", "Reject", "Rejected", "Representation", "Section", "SequenceDecoder", "Source",
+        "TokenBatch", "TrainBatch", "Transform", "Vocabulary", "hookimpl",
     },
     "crystalfw.core.testing": {
         "ConditioningTests", "DecoderTests", "EncoderTests", "Law", "MetricTests", "Outcome", "RepresentationTests",
