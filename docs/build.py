@@ -94,7 +94,7 @@ def index() -> str:
 def guide(kind: str) -> str:
     """How to add a component of a kind: the contract in short, a file that runs as shown, the laws."""
     words = {"name": f"my_{kind}", "kind": kind, "package": f"crystalfw_my_{kind}", "class_name": f"My{kind.capitalize()}"}
-    template = ROOT / "core" / "scaffold" / f"{kind}.py.txt"
+    template = ROOT / "core" / "commands" / "scaffold" / f"{kind}.py.txt"
     code = Template(template.read_text(encoding="utf-8")).substitute(words, distribution="", year="", mixin="", extra="")
     folder = kind if kind == "conditioning" else f"{kind}s"
     readme = (ROOT / "plugins" / folder / "README.md").read_text(encoding="utf-8")
