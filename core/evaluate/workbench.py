@@ -41,7 +41,7 @@ class _Slot:
     answer: Any = None
 
     def take(self) -> bool:
-        """True for the first who asks, if it is open."""
+        """Claim an open question: True for the first caller only."""
         taken, self.open = self.open, False
         return taken
 
