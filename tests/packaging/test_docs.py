@@ -61,7 +61,7 @@ def test_every_figure_is_used_and_every_used_figure_exists():
 
 
 def wide_lines(text: str) -> list[str]:
-    """Lines beyond 110 columns of running text: not those of tables, of code (fenced or indented by four), or of links alone."""
+    """Lines beyond 110 columns of running text: not those of tables, of code (fenced or indented), or of links alone."""
     fenced, found = False, []
     for line in text.splitlines():
         fenced ^= line.lstrip().startswith("```")
