@@ -7,10 +7,11 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from crystalfw.core import CrystalBatch
+from crystalfw.core import Crystal, CrystalBatch
 from crystalfw.core.commands import cli
 from crystalfw.core.discovery import Plugins
 from crystalfw.core.errors import RecipeError
@@ -23,6 +24,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    ROOT / "core" / "README.md",
+    ROOT / "benchmarks" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted(ROOT.glob("plugins/*/README.md")),
 ]
@@ -45,6 +49,8 @@ def test_the_plugin_of_the_readme_runs(tmp_path, monkeypatch):
 
     plugins = Plugins()
     plugins.register(my_package, Origin("my-package", "1"))
+    rows = 2.82 * np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    rock_salt = Crystal(lattice=rows, frac_coords=np.array([[0.0] * 3, [0.5] * 3]), numbers=np.array([11, 17]))
     encoder = create("encoder", "volume", among=plugins.registry)
     memory = encoder(CrystalBatch.from_crystals(small_crystals()[:2], torch.float32))
     assert memory.tokens.shape == (2, 1, encoder.dim)
