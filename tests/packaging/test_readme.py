@@ -7,11 +7,10 @@ import shlex
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from crystalfw.core import Crystal, CrystalBatch
+from crystalfw.core import CrystalBatch
 from crystalfw.core.commands import cli
 from crystalfw.core.discovery import Plugins
 from crystalfw.core.errors import RecipeError
@@ -49,8 +48,6 @@ def test_the_plugin_of_the_readme_runs(tmp_path, monkeypatch):
 
     plugins = Plugins()
     plugins.register(my_package, Origin("my-package", "1"))
-    rows = 2.82 * np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
-    rock_salt = Crystal(lattice=rows, frac_coords=np.array([[0.0] * 3, [0.5] * 3]), numbers=np.array([11, 17]))
     encoder = create("encoder", "volume", among=plugins.registry)
     memory = encoder(CrystalBatch.from_crystals(small_crystals()[:2], torch.float32))
     assert memory.tokens.shape == (2, 1, encoder.dim)
