@@ -40,7 +40,7 @@ class _Slot:
     answer: Any = None
 
     def take(self) -> bool:
-        """Claim an open question: True for the first caller only."""
+        """True once for an open question: its caller computes the answer."""
         taken, self.open = self.open, False
         return taken
 
