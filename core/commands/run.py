@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.checkpoint != "last":
         raise CrystalfwError(f"--checkpoint {args.checkpoint} needs --resume")
     if args.recipe is None:
-        from crystalfw.core.recipe.load import installed_recipes
+        from crystalfw.core.recipe.installed import installed_recipes
 
         raise CrystalfwError(f"which recipe? Give a file, or one of: {', '.join(installed_recipes())}")
     from crystalfw.core.recipe import expand, load_recipe

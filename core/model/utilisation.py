@@ -41,19 +41,24 @@ def matrix_type(precision: str) -> torch.dtype:
 
 
 def measured_peak(device: torch.device, precision: str) -> Peak:
-    """The fastest of several products: anything else that the machine does only makes one slower."""
+    """What the device reaches in a large product."""
     dtype = matrix_type(precision)
     size = 8192 if device.type != "cpu" else 1024
+    return Peak(2 * size**3 / product_seconds(device, dtype, size, 1, _SECONDS), size, dtype, device)
+
+
+def product_seconds(device: torch.device, dtype: torch.dtype, size: int, repeats: int, seconds: float = 0.0) -> float:
+    """The fastest of several products, which last so many seconds in all: whatever else the machine does only slows one down."""
     left, right = (torch.ones(size, size, device=device, dtype=dtype) for _ in range(2))
     torch.mm(left, right)
-    fastest, end = float("inf"), time.monotonic() + _SECONDS
-    while time.monotonic() < end or fastest == float("inf"):
+    fastest, end = float("inf"), time.monotonic() + seconds
+    while repeats > 0 or time.monotonic() < end:
         _wait(device)
         began = time.perf_counter()
         torch.mm(left, right)
         _wait(device)
-        fastest = min(fastest, time.perf_counter() - began)
-    return Peak(2 * size**3 / max(fastest, 1e-9), size, dtype, device)
+        fastest, repeats = min(fastest, time.perf_counter() - began), repeats - 1
+    return max(fastest, 1e-9)
 
 
 def _wait(device: torch.device) -> None:

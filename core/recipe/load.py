@@ -7,16 +7,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from crystalfw.core.errors import RecipeError, did_you_mean
+from crystalfw.core.errors import RecipeError
 from crystalfw.core.recipe.auto_source import source_name
 from crystalfw.core.recipe.convert import Reader
 from crystalfw.core.recipe.document import Mistakes, Node, Where
+from crystalfw.core.recipe.installed import find_recipe
 from crystalfw.core.recipe.merge import apply_override, read_with_bases
 from crystalfw.core.recipe.schema import Recipe
 from crystalfw.core.registry import Registry
-
-GRIDS = "ablations"
-"""Sub-folder of recipes/ that holds grids."""
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> Recipe:
@@ -50,41 +48,6 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Re
         raise RecipeError(_listing(found))
     assert isinstance(recipe, Recipe)
     return recipe
-
-
-def find_recipe(path: str | Path) -> Path:
-    """The file: as given, or the installed recipe of that bare name. Raises RecipeError listing what is installed."""
-    given = Path(path)
-    if given.is_file():
-        return given
-    installed = installed_recipes()
-    name = str(path).removesuffix(".yaml")
-    if name in installed:
-        return installed[name]
-    if given.is_dir() and (given / "recipe.yaml").is_file():
-        return given / "recipe.yaml"
-    reason = "is a folder without recipe.yaml" if given.is_dir() else "no such recipe"
-    raise RecipeError([f"{path}: {reason}.\n  {did_you_mean(name, installed, 'Installed recipes')}"])
-
-
-def installed_recipes() -> dict[str, Path]:
-    """Name -> file of the recipes that come with crystalfw; those in sub-folders as `folder/name`. Grids are no recipes."""
-    return {name: file for name, file in _installed().items() if file.parent.name != GRIDS}
-
-
-def installed_grids() -> dict[str, Path]:
-    """Name -> file of the grids for `crystalfw ablate` that come with crystalfw."""
-    return {file.stem: file for file in _installed().values() if file.parent.name == GRIDS}
-
-
-def _installed() -> dict[str, Path]:
-    """Every YAML file that comes with crystalfw, by its place below recipes/."""
-    from importlib.util import find_spec
-
-    spec = find_spec("crystalfw.recipes")
-    folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
-    found = {file.relative_to(top).with_suffix("").as_posix(): file for top in folders for file in top.rglob("*.yaml")}
-    return dict(sorted(found.items(), key=lambda pair: ("/" in pair[0], pair[0])))
 
 
 def _run_name(file: Path) -> str:

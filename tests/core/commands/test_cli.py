@@ -14,7 +14,7 @@ from crystalfw.core.commands import cli
 from crystalfw.core.commands.sample import read_conditions, same_request
 from crystalfw.core.errors import ConditionError, CrystalfwError, Interrupted
 from crystalfw.core.recipe.field_docs import field_docs
-from crystalfw.core.recipe.load import installed_recipes
+from crystalfw.core.recipe.installed import installed_recipes
 from crystalfw.core.recipe.schema import FitSection, Recipe
 from crystalfw.core.registry import KINDS
 
@@ -59,6 +59,8 @@ def test_overview_and_version(capsys):
         (["run", "nowhere.yaml"], "nowhere.yaml: no such recipe"),
         (["run", "xatn"], "xatn: no such recipe.\n  Did you mean 'xattn'?"),
         (["ablate", "reconstrction"], "no such grid file. Did you mean 'reconstruction'?"),
+        (["run", "smoke", "fabric.accelerator=nothing", "--dry-run"], "section fabric (accelerator=nothing, devices=1"),
+        (["run", "smoke", "fabric.strategy=ddpp", "--dry-run"], "cannot be met here: You selected an invalid strategy name"),
         (["run", "--resume", "nowhere"], "nowhere: no such run folder"),
         (["run", "--resume", ".", "fit.steps=3"], "--resume takes the recipe from the run folder"),
         (["describe", "encoder", "equivarient"], "Did you mean 'equivariant'"),
