@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw check`."""
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("name", help="component, as `crystalfw plugins KIND` lists it")
-    parser.add_argument("options", nargs="*", metavar="a=b", help="options of the component; b is YAML")
+    parser.add_argument("options", nargs="*", metavar="a.b=c", help="options of the component; c is YAML")
     parser.add_argument("--path", help="file for a source to read")
     parser.add_argument(
         "--expect", action="append", default=[], metavar="LAW=REASON", help="a declared exception; repeat for several"

@@ -48,7 +48,7 @@ def measured_peak(device: torch.device, precision: str) -> Peak:
 
 
 def product_seconds(device: torch.device, dtype: torch.dtype, size: int, repeats: int, seconds: float = 0.0) -> float:
-    """The fastest of several products, which last so many seconds in all: whatever else the machine does only slows one down."""
+    """The fastest of several products, made for so many seconds: whatever else the machine does only slows one down."""
     left, right = (torch.ones(size, size, device=device, dtype=dtype) for _ in range(2))
     torch.mm(left, right)
     fastest, end = float("inf"), time.monotonic() + seconds

@@ -6,13 +6,15 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from crystalfw.core.errors import RecipeError
 from crystalfw.core.recipe.auto_source import source_name
-from crystalfw.core.recipe.convert import Reader
-from crystalfw.core.recipe.document import Mistakes, Node, Where
+from crystalfw.core.recipe.convert import Reader, type_hints
+from crystalfw.core.recipe.document import Mistakes, Node, Where, wrap
+from crystalfw.core.recipe.expand import to_plain
 from crystalfw.core.recipe.installed import find_recipe
-from crystalfw.core.recipe.merge import apply_override, read_with_bases
+from crystalfw.core.recipe.merge import apply_override, overlay, read_with_bases
 from crystalfw.core.recipe.schema import Recipe
 from crystalfw.core.registry import Registry
 
@@ -29,18 +31,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Re
         root = read_with_bases(file, shown)
     except Mistakes as error:
         raise RecipeError(_listing(error.found)) from error
-    found: list[tuple[Where, str]] = []
-    for override in overrides:
-        try:
-            root = apply_override(root, override)
-        except Mistakes as error:
-            found.extend(error.found)
-    if registry is None:
-        from crystalfw.core.discovery import registry as process_registry
-
-        registry = process_registry()
+    root, found = _override(root, overrides)
     entries = {"name": Node(_run_name(file), root.where), **root.value}
-    reader = Reader(registry)
+    reader = Reader(_process_registry() if registry is None else registry)
     recipe = reader.read(Recipe, Node(_with_source(entries), root.where), "")
     found.extend(reader.mistakes)
     found.extend(_check_name(entries["name"]))
@@ -48,6 +41,40 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Re
         raise RecipeError(_listing(found))
     assert isinstance(recipe, Recipe)
     return recipe
+
+
+def read_sections(names: Sequence[str], overrides: Sequence[str]) -> list[Any]:
+    """Some sections of a recipe that consists of overrides `a.b=c` alone, checked as in a file; the others are not read."""
+    root, found = _override(Node({}, Where("(default)")), overrides)
+    for key, node in root.value.items():
+        if key not in names:
+            found.append((node.where, f"{key}: only keys of {' and '.join(names)} are used here"))
+    reader, hints = Reader(_process_registry()), type_hints(Recipe)
+    defaults = {name: to_plain(getattr(Recipe(), name)) for name in names}
+    below = {name: wrap(default, root.where) for name, default in defaults.items()}
+    entries = {name: overlay(node, root.value[name]) if name in root.value else node for name, node in below.items()}
+    sections = [reader.read(hints[name], node, name) for name, node in _with_source(entries).items()]
+    found.extend(reader.mistakes)
+    if found:
+        raise RecipeError(_listing(found))
+    return sections
+
+
+def _override(root: Node, overrides: Sequence[str]) -> tuple[Node, list[tuple[Where, str]]]:
+    """The tree with the overrides laid over it, and what is wrong with them."""
+    found: list[tuple[Where, str]] = []
+    for override in overrides:
+        try:
+            root = apply_override(root, override)
+        except Mistakes as error:
+            found.extend(error.found)
+    return root, found
+
+
+def _process_registry() -> Registry:
+    from crystalfw.core.discovery import registry
+
+    return registry()
 
 
 def _run_name(file: Path) -> str:

@@ -50,7 +50,10 @@ class Setup:
 
 
 def make_fabric(section: FabricSection) -> Fabric:
-    """Fabric as the recipe says; `launch` decides the precision `auto`. With several processes, preparation may take hours before the first exchange."""
+    """Fabric as the recipe says, but for the precision `auto`, which `launch` decides.
+
+    With several processes, preparation may take hours before the first exchange.
+    """
     if section.threads is not None:
         torch.set_num_threads(section.threads)
     strategy: Any = section.strategy
