@@ -25,9 +25,11 @@ _LABELS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw describe`."""
-    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("kind", choices=KINDS, help="kind of component")
     parser.add_argument("name", help="component, as `crystalfw plugins KIND` lists it")
-    parser.add_argument("--from", dest="owner", metavar="DISTRIBUTION", help="where two distributions offer the name")
+    parser.add_argument(
+        "--from", dest="owner", metavar="DISTRIBUTION", help="which distribution to take, if two offer the name"
+    )
     add_json(parser, "kind, name, origin, class, documentation, facts, options [{name, type, default, required, sentence}]")
 
 

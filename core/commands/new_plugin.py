@@ -23,9 +23,9 @@ _EXTRA = {"source": "    path = __file__\n"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw new`."""
-    parser.add_argument("what", choices=["plugin"])
+    parser.add_argument("what", choices=["plugin"], help="what to write")
     parser.add_argument("name", help="name of the component in recipes: lower-case letters, digits, _")
-    parser.add_argument("--kind", required=True, choices=KINDS)
+    parser.add_argument("--kind", required=True, choices=KINDS, help="kind of component")
     add_out(parser, "FOLDER", "where the package's folder is made (default: here)", old=["--into"], default=".")
 
 

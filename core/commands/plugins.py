@@ -15,7 +15,7 @@ from crystalfw.core.registry import KINDS
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw plugins`."""
-    parser.add_argument("kind", nargs="?", choices=KINDS, help="list this kind only")
+    parser.add_argument("kind", nargs="?", choices=KINDS, help="kind of component; default: all kinds")
     add_json(parser, "components [{kind, name, origin, summary}], failures [{origin, cause}]")
 
 

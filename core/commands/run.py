@@ -4,7 +4,7 @@
   crystalfw run xattn                                       a recipe that came with crystalfw
   crystalfw run xattn data.path=my_crystals.csv fit.steps=5000 model.encoder=composition
   crystalfw run xattn --dry-run                             check everything, take one step, write nothing
-  crystalfw run --resume runs/xattn                         go on after an interruption
+  crystalfw run --resume runs/xattn                         continue an interrupted run
   crystalfw run --resume runs/xattn fabric.devices=4        ... with another number of processes
   crystalfw run --resume runs/xattn --checkpoint previous   ... from the checkpoint before the last
 
@@ -25,11 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw run`."""
     add_recipe(parser, nargs="?")
     parser.add_argument("--dry-run", action="store_true", help="assemble, print shapes and sizes, take one step, write nothing")
-    parser.add_argument("--resume", metavar="RUN", help="continue this run folder from its own recipe and last checkpoint")
+    parser.add_argument("--resume", metavar="RUN", help="continue the run in this folder, with its own recipe")
     add_checkpoint(parser, "last", "with --resume: which checkpoint to continue from")
     add_out(parser, "FOLDER", "make the run folder in FOLDER; short for run_dir=FOLDER", old=["--run-dir"])
     parser.add_argument(
-        "--print", action="store_true", dest="show", help="print the recipe with every key written out, and stop"
+        "--print", action="store_true", dest="show", help="print the recipe with every key written out and stop"
     )
 
 

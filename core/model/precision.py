@@ -6,6 +6,9 @@ float32. The measurement is a product of two square matrices in both types, a fe
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
+
 import torch
 
 from crystalfw.core.model.utilisation import matrix_type, product_seconds
@@ -13,7 +16,7 @@ from crystalfw.core.recipe.schema import AUTO_PRECISION
 
 FLOAT32 = "32-true"
 BFLOAT16 = "bf16-mixed"
-MARGIN = 1.5
+MARGIN = 2.0
 """How much faster a bfloat16 product must be before `auto` takes it: casts cost time too, and a machine must decide alike
 every time."""
 SLOW = 2.0
@@ -21,7 +24,7 @@ SLOW = 2.0
 _SIZES = {"cpu": (128, 512), "cuda": (512, 2048)}
 """Rows of the matrices: a small product first, because a large one may take seconds in a type that is imitated."""
 _HOPELESS = 4.0
-_REPEATS = 12
+_GROUPS, _ROUNDS = 4, 5
 
 
 def decide(asked: str, device: torch.device) -> tuple[str, str]:
@@ -31,7 +34,8 @@ def decide(asked: str, device: torch.device) -> tuple[str, str]:
         return automatic(device)
     if dtype not in (torch.bfloat16, torch.float16) or device.type not in _SIZES:
         return asked, ""
-    slowness = 1 / relative_speed(device, dtype)
+    _, highest = relative_speed(device, dtype)
+    slowness = 1 / highest
     if slowness <= SLOW:
         return asked, ""
     return asked, (
@@ -44,7 +48,7 @@ def automatic(device: torch.device) -> tuple[str, str]:
     """What `auto` takes on a device, and why."""
     if device.type not in _SIZES:
         return FLOAT32, f"precision: {FLOAT32} (auto: bfloat16 is taken on CPUs and CUDA devices only, this is {device.type})"
-    speed = relative_speed(device, torch.bfloat16)
+    speed, _ = relative_speed(device, torch.bfloat16)
     chosen = BFLOAT16 if speed >= MARGIN else FLOAT32
     how = f"{speed:.1f} times as fast as" if speed >= 1 else f"{1 / speed:,.1f} times slower than"
     return chosen, (
@@ -53,15 +57,30 @@ def automatic(device: torch.device) -> tuple[str, str]:
     )
 
 
-def relative_speed(device: torch.device, dtype: torch.dtype) -> float:
-    """How many times faster a product is in this type than in float32; below 1 where it is slower."""
-    speed = 1.0
+def relative_speed(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
+    """How many times faster a product is in this type than in float32, below 1 if slower: a lowest and a highest value.
+
+    On a busy machine a single product takes any time, so several groups of products are compared, in each the fastest of
+    either type, and on a CPU it is the processor's time that counts.
+    """
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    low = high = 1.0
     for size in _SIZES[device.type]:
-        ours, float32 = (product_seconds(device, kind, size, _REPEATS) for kind in (dtype, torch.float32))
-        speed = float32 / ours
-        if speed * _HOPELESS < 1:
+        matrices = [torch.ones(size, size, device=device, dtype=kind) for kind in (dtype, torch.float32)]
+        for matrix in matrices:
+            torch.mm(matrix, matrix)
+        speeds = [_speed(matrices, clock) for _ in range(_GROUPS)]
+        low, high = min(speeds), max(speeds)
+        if high * _HOPELESS < 1:
             break
-    return speed
+    return low, high
+
+
+def _speed(matrices: Sequence[torch.Tensor], clock: Callable[[], float]) -> float:
+    """The ratio of the fastest products; the types take turns, so that a busy moment meets both."""
+    rounds = [[product_seconds(matrix, clock) for matrix in matrices] for _ in range(_ROUNDS)]
+    ours, float32 = (min(times) for times in zip(*rounds, strict=True))
+    return float32 / ours
 
 
 def _name(dtype: torch.dtype) -> str:
