@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--like", metavar="FILE", help="condition on the crystals of a CIF file, a table or a folder")
     parser.add_argument("--composition-exact", action="store_true", help="only strings of exactly the condition's composition")
     for name in _SETTINGS:
-        meaning = sentences[name].replace("%", "%%")
+        sentence = sentences[name].replace("%", "%%").removesuffix(".")
+        meaning = sentence[0].lower() + sentence[1:]
         parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=key_type(SampleSection, name), help=meaning)
     parser.add_argument("--seed", type=int, default=0, help="seed of the random streams (default 0)")
     parser.add_argument("--device", default="cpu", help="torch device, e.g. cuda (default cpu)")

@@ -89,7 +89,7 @@ def _check_name(node: Node) -> list[tuple[Where, str]]:
 
 
 def _with_source(entries: dict[str, Node]) -> dict[str, Node]:
-    """Replace the source `auto` by what it stands for, so that the expanded recipe says it."""
+    """Replace the source `auto` by the source that it means, so that the expanded recipe names it."""
     data = entries.get("data", Node({}, Where("(default)")))
     if not isinstance(data.value, dict):
         return entries
@@ -104,7 +104,7 @@ def _with_source(entries: dict[str, Node]) -> dict[str, Node]:
 
 
 def _listing(found: Sequence[tuple[Where, str]]) -> list[str]:
-    """Mistakes in the order of files and lines; what could be meant instead stands on a second, indented line."""
+    """Mistakes in the order of files and lines; suggestions follow on a second, indented line."""
     lines = []
     for where, message in sorted(dict.fromkeys(found), key=lambda pair: pair[0]):
         key = where.file.removeprefix("override ").partition("=")[0]

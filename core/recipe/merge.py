@@ -31,7 +31,7 @@ def read_with_bases(path: Path, shown: str, seen: tuple[Path, ...] = ()) -> Node
 
 
 def _base(path: Path, extends: Node, chain: tuple[Path, ...]) -> Path:
-    """The file that a recipe extends; raises Mistakes where there is none, or where it leads back."""
+    """The file that a recipe extends; raises Mistakes if it is not found or leads back."""
     name = extends.value
     try:
         base = find_base(name, path)

@@ -1,6 +1,7 @@
 """The recipe's sections as typed, frozen dataclasses: the single list of keys that a recipe may hold.
 
-The field docstrings are the reference documentation; `core/recipe/convert.py` reads YAML into these and reports mistakes.
+The docstring under each field is its documentation. `core/recipe/convert.py` reads YAML into these classes and reports
+mistakes.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class DataSection:
     """Where crystals come from and how they are prepared."""
 
     source: SourceSpec = field(default_factory=lambda: ComponentSpec(name="auto"))
-    """`auto`: prototypes without a path, table for .csv / .csv.gz / .parquet or a folder with train.*, else files."""
+    """`auto`: prototypes without a path, table for .csv / .csv.gz / .parquet or a folder with train.*, otherwise files."""
     path: str | None = None
     """File or folder of crystals; relative to the working directory."""
     cache: str = ".cache/crystalfw"
