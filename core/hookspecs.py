@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PROJECT = "crystalfw"
 INTERFACE_VERSION = 1
-"""Raised when a contract changes so that a plugin must change; see docs/stability.md."""
+"""Raised when a contract changes so that a plugin must change; see docs/project/stability.md."""
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

@@ -30,9 +30,10 @@ Units: angstrom, degrees, eV.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,9 @@ from torch import Tensor, nn
 from crystalfw.core.batch import CrystalBatch, Memory, TrainBatch
 from crystalfw.core.batch import masked_mean as masked_mean
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.presentation import Figure as Figure
+from crystalfw.core.presentation import Section as Section
+from crystalfw.core.presentation import numbers
 from crystalfw.core.records import Decoded as Decoded
 from crystalfw.core.records import Encoded as Encoded
 from crystalfw.core.records import Loss as Loss
@@ -48,6 +52,9 @@ from crystalfw.core.records import Record as Record
 from crystalfw.core.records import Rejected as Rejected
 from crystalfw.core.records import Sample as Sample
 from crystalfw.core.records import Vocabulary as Vocabulary
+
+if TYPE_CHECKING:
+    from crystalfw.core.evaluate.workbench import Workbench
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,6 +304,10 @@ class Representation(Component, ABC):
         string for each key. The default is the string itself."""
         return string
 
+    def key(self, crystal: Crystal) -> str:
+        """Equal for equal crystals, as far as strings can tell; '' where it cannot be written, which decides nothing."""
+        return ""
+
     def augment(self, string: str, rng: np.random.Generator) -> str:
         """A random equivalent of the string; the default returns it unchanged."""
         return string
@@ -336,11 +347,66 @@ class Source(Component, ABC):
         """Changes whenever what `read` yields would change: keys the cache."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class MetricContext:
+    """What an evaluation gives to every metric besides samples and reference.
+
+    `context["train"]` and `context.get("train")` read the same as `context.train`: metrics written for the mapping that
+    this class replaces keep working.
+    """
+
+    bench: Workbench
+    """Parallel, resumable `map` with progress; `once` keeps what several metrics need (core/evaluate/workbench.py)."""
+    train: Sequence[Crystal] = ()
+    """The training crystals that novelty is judged against; empty where none are known."""
+    key: Callable[[Crystal], str] | None = None
+    """The representation's canonical key of a crystal, '' where it cannot be written; None without a representation.
+    Picklable, so that it can go to worker processes."""
+    run_dir: Path | None = None
+    """The folder that the samples lie in; None for samples given in Python."""
+
+    def __getitem__(self, name: str) -> Any:
+        """`context["bench"]`: the field of that name; raises KeyError for another name."""
+        if name not in self.__dataclass_fields__:
+            raise KeyError(f"a metric's context has no '{name}'; it has {', '.join(self.__dataclass_fields__)}")
+        return getattr(self, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field of that name, or `default`."""
+        return getattr(self, name) if name in self.__dataclass_fields__ else default
+
+
 class Metric(Component, ABC):
-    """Samples -> named numbers. Constructor: `__init__(self, config)`."""
+    """Samples -> named numbers, and how to show them. Constructor: `__init__(self, config)`.
+
+    The methods that show a result read it as it comes back from metrics.json, without an instance of the metric.
+    """
 
     version: ClassVar[str] = "1"
+    """Raised whenever a number would change for the same samples."""
+    not_measured: ClassVar[frozenset[str]] = frozenset()
+    """Parts of the result, by dotted path, that are no measures: histograms, counts of reasons."""
 
     @abstractmethod
-    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
-        """Named results, each a JSON value; the protocol (tolerances, counts) among them."""
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
+        """Named results, each a JSON value; the protocol (tolerances, counts) among them.
+
+        Three names have a meaning: `summary`, lines for the screen; `outcomes`, measure -> sample or reference id -> value
+        (a mapping, or anything with `items()`), written to outcomes.csv for paired comparisons; `examples`, ids of samples
+        that the report's gallery shows first.
+        """
+
+    @classmethod
+    def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
+        """The few figures to show first; the default has none."""
+        return ()
+
+    @classmethod
+    def sections(cls, result: Mapping[str, Any]) -> Sequence[Section]:
+        """Sections of the run's report with charts and tables; the default has none."""
+        return ()
+
+    @classmethod
+    def measures(cls, result: Mapping[str, Any]) -> Mapping[str, float]:
+        """Every number that runs can be compared by; the default takes all but `not_measured`, by dotted path."""
+        return numbers(result, cls.not_measured)

@@ -6,7 +6,7 @@
   crystalfw ablate GRID.yaml --report-only        compare what is there
   crystalfw ablate GRID.yaml --list               the cells, their overrides and parameters; nothing is run
 
-The same command goes on after an interruption; finished runs are not repeated. The format of GRID.yaml stands at the top of
+The same command continues after an interruption; finished runs are not repeated. The format of GRID.yaml stands at the top of
 crystalfw.core.run.ablation.grid, examples in recipes/ablations; those are also found by name (crystalfw ablate demo).
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +67,9 @@ def load_crystals(crystals: Crystals, part: str, *, quiet: bool = True, folder: 
         why = f" ({len(rejected)} rows cannot be read; the first: {rejected[0]})" if rejected else ""
         raise DataError(f"{path}: no crystals there{why}")
     if rejected:
-        print(f"{path}: {len(rejected)} of {len(rejected) + len(found)} rows set aside; the first: {rejected[0]}")
+        print(
+            f"{path}: {len(rejected)} of {len(rejected) + len(found)} rows set aside; the first: {rejected[0]}", file=sys.stderr
+        )
     return found
 
 

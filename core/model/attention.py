@@ -1,6 +1,6 @@
 """Scaled dot-product attention in the implementation that is fastest where it runs.
 
-Measured (docs/decoding.md): fused kernels win on GPUs; on CPUs, in bfloat16, two plain batched products are several times
+Measured (docs/guides/decoding.md): fused kernels win on GPUs; on CPUs in bfloat16, two plain batched products are several times
 faster than torch's fused kernel.
 
 Shapes: B crystals, H heads, T queries, S keys, K head width.

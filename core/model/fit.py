@@ -200,7 +200,7 @@ class Fit:
             progress.close(f"loss {window.last_loss:.4f}, best validation {state.best_loss:.4f} at step {state.best_step}")
 
     def _peak_flops(self) -> float:
-        """Operations per second that this device could do, said once; 0 where the decoder does not count its own."""
+        """Operations per second that this device could do, printed once; 0 if the decoder does not count its own."""
         if not self.generator.decoder.training_flops(torch.tensor([2])):
             return 0.0
         peak = measured_peak(self.fabric.device, self.fabric._precision.precision)
@@ -257,7 +257,7 @@ class Fit:
         return total, weight, tokens, padded, flops
 
     def _halve(self, loader: Loader, what: str) -> None:
-        """Twice the micro-batches, half the memory, the same step; said. Raises CrystalfwError where that cannot be done."""
+        """Double the micro-batches to halve the memory of a step, and print it. Raises CrystalfwError if that is impossible."""
         self.optimizer.zero_grad(set_to_none=True)
         if loader is self.train_loader:
             self._batches.close()

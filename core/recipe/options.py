@@ -7,7 +7,7 @@ from it. `create` does the same for options given in Python or on the command li
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 from crystalfw.core.discovery import registry
@@ -43,13 +43,23 @@ def create(
     return component(make_config(component, options or {}, f"{kind} '{name}'"), **dimensions)
 
 
+def checked(kind: str, spec: ComponentSpec) -> ComponentSpec:
+    """The spec with its Config, as it comes from a recipe; raises PluginError, with the spec's place where it has one."""
+    if spec.config is not None:
+        return spec
+    try:
+        component = registry().get(kind, spec.name, override=spec.override).load()
+        return replace(spec, config=make_config(component, spec.options, f"{kind} '{spec.name}'"))
+    except PluginError as error:
+        raise PluginError(f"{spec.where}: {error}" if spec.where else str(error)) from error
+
+
 def build(kind: str, spec: ComponentSpec, **dimensions: Any) -> Any:
     """The component that `spec` names, from the config that was checked with the recipe; a failure names its line."""
     try:
         component = registry().get(kind, spec.name, override=spec.override).load()
-        config = spec.config if spec.config is not None else make_config(component, spec.options, f"{kind} '{spec.name}'")
+        config = checked(kind, spec).config
     except PluginError as error:
-        # the metric of a command line has no recipe around it
-        problem = f"{spec.where}: {error}" if spec.where else str(error)
-        raise RecipeError([problem]) from error
+        place = f"{spec.where}: " if spec.where else ""
+        raise RecipeError([f"{place}{str(error).removeprefix(place)}"]) from error
     return component(config, **dimensions)

@@ -48,6 +48,14 @@ NotNegative = Annotated[float, Bounds(0)]
 Share = Annotated[float, Bounds(0, 1)]
 
 
+@dataclass(frozen=True)
+class Named:
+    """Marks a list of components that a recipe may also write as a mapping of names: `gap: {metric: conditional, ...}`."""
+
+    kind: str
+    """Kind of the components, and the key of an entry that names its component; without it the entry's name does."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComponentSpec:
     """A named component with its options, e.g. `encoder: equivariant` or `encoder: {name: equivariant, lmax: 1}`."""
@@ -60,6 +68,8 @@ class ComponentSpec:
     """file:line in the recipe, for error messages; not written to recipe.yaml."""
     config: Any = field(default=None, compare=False, repr=False)
     """The component's checked Config; None until a recipe has been read."""
+    label: str = ""
+    """Its name in a mapping of components (`Named`), where that is not the component's own name."""
 
 
 EncoderSpec = Annotated[ComponentSpec, Kind("encoder")]
@@ -223,12 +233,13 @@ class SampleSection:
 class EvaluateSection:
     """Metrics over the samples."""
 
-    metrics: tuple[MetricSpec, ...] = (
+    metrics: Annotated[tuple[MetricSpec, ...], Named("metric")] = (
         ComponentSpec(name="shares"),
         ComponentSpec(name="match"),
         ComponentSpec(name="distributions"),
     )
-    """Metrics to compute, in order."""
+    """Metrics to compute, in order: a list, or a mapping from the names of results to metrics with their options, e.g.
+    `{shares: , gap: {metric: conditional, predictor: runs/band_gap}}`."""
     reference: str | None = None
     """File or folder of reference crystals; None takes the data's test part (and its train part for novelty)."""
 

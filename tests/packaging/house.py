@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOMS = (
     ("errors",), ("system",), ("crystal",), ("geometry",),
-    ("batch", "records", "interfaces", "hookspecs", "registry", "discovery"),
+    ("batch", "records", "presentation", "interfaces", "hookspecs", "registry", "discovery"),
     ("recipe",), ("data",), ("model",), ("sample",), ("evaluate",), ("run",), ("testing",), ("commands",),
 )  # fmt: skip
 """The floors of core/ from the ground up: a file imports from its own floor and from lower ones only."""

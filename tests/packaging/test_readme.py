@@ -7,21 +7,26 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from crystalfw.core import CrystalBatch
+from crystalfw.core import Crystal, CrystalBatch
 from crystalfw.core.commands import cli
 from crystalfw.core.discovery import Plugins
 from crystalfw.core.errors import RecipeError
 from crystalfw.core.recipe import load_recipe
 from crystalfw.core.recipe.options import create
 from crystalfw.core.registry import Origin
+from crystalfw.core.testing.crystals import small_crystals
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    ROOT / "core" / "README.md",
+    ROOT / "benchmarks" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted(ROOT.glob("plugins/*/README.md")),
 ]
@@ -36,7 +41,7 @@ def commands() -> list[tuple[str, str]]:
     return [(name, line.split("#")[0].strip()) for name, line in lines if line.startswith("crystalfw ")]
 
 
-def test_the_plugin_of_the_readme_runs(tmp_path, monkeypatch, rock_salt):
+def test_the_plugin_of_the_readme_runs(tmp_path, monkeypatch):
     (text,) = (block for block in blocks(ROOT / "README.md", "python") if "class Volume" in block)
     (tmp_path / "my_package.py").write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -44,8 +49,10 @@ def test_the_plugin_of_the_readme_runs(tmp_path, monkeypatch, rock_salt):
 
     plugins = Plugins()
     plugins.register(my_package, Origin("my-package", "1"))
+    rows = 2.82 * np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    rock_salt = Crystal(lattice=rows, frac_coords=np.array([[0.0] * 3, [0.5] * 3]), numbers=np.array([11, 17]))
     encoder = create("encoder", "volume", among=plugins.registry)
-    memory = encoder(CrystalBatch.from_crystals([rock_salt, rock_salt], torch.float32))
+    memory = encoder(CrystalBatch.from_crystals(small_crystals()[:2], torch.float32))
     assert memory.tokens.shape == (2, 1, encoder.dim)
     assert memory.mask.all()
     assert len([line for line in text.split("@hookimpl")[0].splitlines()[3:] if line.strip()]) <= 15

@@ -31,7 +31,7 @@ def test_the_measures_see_what_they_forbid(tmp_path):
     """A planted circle, a planted upward import and a planted getattr are found."""
     for name, text in {
         "core/system/files.py": "from crystalfw.core.sample import engine",
-        "core/sample/engine.py": "def f(decoder):\n    from crystalfw.core.system import files\n    return getattr(decoder, 'x', 0)",
+        "core/sample/engine.py": "from crystalfw.core.system import files\n\nx = lambda decoder: getattr(decoder, 'x', 0)",
         "core/__init__.py": "", "core/system/__init__.py": "", "core/sample/__init__.py": "",
     }.items():  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

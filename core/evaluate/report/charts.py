@@ -12,7 +12,8 @@ from itertools import pairwise
 from statistics import median
 
 from crystalfw.core.evaluate.report.html import Markup, join, tag, text
-from crystalfw.core.evaluate.report.numbers import percent, short, tick_labels, ticks
+from crystalfw.core.evaluate.report.numbers import tick_labels, ticks
+from crystalfw.core.presentation import percent, short
 
 WIDTH, HEIGHT = 480, 270
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 10, 42

@@ -6,7 +6,7 @@
     slices.canonical(string) == slices.canonical(slices.augment(string, seed=7))
     slices.key(crystal)                             # equal for equal bond topologies
 
-docs/slices.md has the grammar and the reasons.
+docs/guides/slices.md has the grammar and the reasons.
 """
 
 from __future__ import annotations

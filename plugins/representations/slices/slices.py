@@ -120,6 +120,13 @@ class Slices(Representation):
         assert all(outcome is not None for outcome in outcomes)
         return [outcome for outcome in outcomes if outcome is not None]
 
+    def key(self, crystal: Crystal) -> str:
+        """The canonical plain string whatever the dialect; '' where the crystal cannot be written."""
+        try:
+            return print_graph(canonical_graph(plain(bonded(crystal, max_atoms=256).graph)))
+        except EncodeError:
+            return ""
+
     def tokenize(self, string: str) -> list[int]:
         """Token ids of a string in today's spelling; raises DecodeError('parse', ...) for an unknown token."""
         try:

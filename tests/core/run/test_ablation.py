@@ -21,6 +21,7 @@ from crystalfw.core.run.ablation import load_grid
 from crystalfw.core.run.ablation.grid import Cell, EqualParameters
 from crystalfw.core.run.ablation.jobs import make_jobs
 from crystalfw.core.run.ablation.parameters import count_parameters, equalise
+from crystalfw.core.run.ablation.report import render
 from crystalfw.core.run.ablation.results import Result, figures_of
 from crystalfw.core.run.ablation.statistics import Difference, compare, paired_bootstrap, t_interval, verdict
 from crystalfw.core.run.ablation.summary import summarise
@@ -211,10 +212,11 @@ def test_figures_of_a_run_folder(tmp_path):
     (tmp_path / "provenance.json").write_text(json.dumps({"parameters": {"decoder": 10, "total": 12}}))
     share = {"count": 1, "of": 4, "share": 0.25, "low": 0, "high": 1}
     result = {"chain": [{"stage": "novel", **share}], "loose": {"n=1": {**share, "rmse": 0.1}}, "protocol": {"x": 1}}
-    (tmp_path / "metrics.json").write_text(json.dumps({"metrics": {"m": {"result": result}}}))
+    metrics = {"m": {"metric": "shares", "result": result}, "of a plugin that is gone": {"result": {"rate": 0.5}}}
+    (tmp_path / "metrics.json").write_text(json.dumps({"metrics": metrics}))
     assert figures_of(tmp_path) == {
         "val_loss": 2.5, "tokens": 30, "steps": 3, "seconds": 1.5, "parameters": 12,
-        "m.novel": 0.25, "m.loose.n=1": 0.25, "m.loose.n=1.rmse": 0.1,
+        "m.novel": 0.25, "m.loose.n=1": 0.25, "m.loose.n=1.rmse": 0.1, "of a plugin that is gone.rate": 0.5,
     }  # fmt: skip
 
 
@@ -262,3 +264,19 @@ def test_a_killed_ablation_finishes_without_repeating(tmp_path):
     assert {row["cell"] for row in rows} == {"a", "b"}
     assert {"val_loss", "parameters", "shares.parsed"} <= {row["measure"] for row in rows}
     assert "nowhere.csv" in (out / "report.html").read_text()
+
+
+def test_without_measures_the_headlines_of_the_metrics_are_compared(grid_path, tmp_path):
+    grid_path.write_text(GRID.replace("measures: {val_loss: lower, shares.novel: higher}\n", "equal: {minutes: 1}\n"))
+    grid = load_grid(grid_path)
+    jobs = make_jobs(grid.base, grid.cells[:2], (0,), None, tmp_path)
+    share = {"count": 1, "of": 4, "share": 0.25, "low": 0, "high": 1}
+    result = {"samples": {"both": share, "structural": share}}
+    for job in jobs:
+        job.run_dir.mkdir(parents=True)
+        (job.folder / "done.json").write_text("{}")
+        (job.run_dir / "metrics.csv").write_text("step,val_loss\n1,2.5\n")
+        (job.run_dir / "metrics.json").write_text(json.dumps({"metrics": {"v": {"metric": "validity", "result": result}}}))
+    study = summarise(grid, grid.cells, jobs)
+    assert study.grid.measures == {"val_loss": "lower", "v.samples.both": "higher"}
+    assert "Valid in structure and composition · v.samples.both" in render(study)

@@ -10,6 +10,7 @@ import pytest
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError, DecodeError
 from crystalfw.core.interfaces import GrammarState, Metric, Representation, Source, Transform
+from crystalfw.core.presentation import Figure
 from crystalfw.core.records import Decoded, Encoded, Rejected, Vocabulary
 from crystalfw.core.testing import laws_of
 from crystalfw.core.testing.crystals import small_crystals
@@ -303,6 +304,12 @@ class DropsFailures(Oxygen):
         return super().compute([s for s in samples if s.crystal is not None], reference, context)
 
 
+class Boasts(Oxygen):
+    @classmethod
+    def headline(cls, result):
+        return [Figure("share", "crystals with oxygen", 1.0)]
+
+
 class Wraps(Oxygen):
     def compute(self, samples, reference, context):
         for crystal in reference:
@@ -345,6 +352,7 @@ BUGS = {
         "determinism": [Dice, WantsLists],
         "failures_counted": [DropsFailures],
         "inputs_untouched": [Wraps],
+        "presentation": [Boasts],
     },
 }
 SOUND = {"transform": Shift, "representation": Letters, "source": Few, "metric": Oxygen}
