@@ -51,7 +51,7 @@ def recipe_of(folder: Path, count: int) -> Recipe:
         checkpoint_every=1000, log_every=50,
     )  # fmt: skip
     data = DataSection(cache=str(folder / "cache"), workers=1)
-    return Recipe(data=data, model=model, fit=fit, fabric=FabricSection(accelerator="cpu", threads=1))
+    return Recipe(data=data, model=model, fit=fit, fabric=FabricSection(accelerator="cpu", threads=1, precision="32-true"))
 
 
 def dataset_of(recipe: Recipe, count: int) -> Dataset:

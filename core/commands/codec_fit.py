@@ -1,4 +1,4 @@
-"""Fit the parts of a representation that are learned from crystals: `crystalfw codec fit --data DIR ...`."""
+"""Fit the parts of a representation that are learned from crystals: `crystalfw codec fit --data FOLDER ...`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from crystalfw.core.commands.parser import add_out
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import DataError, PluginError
@@ -21,8 +22,8 @@ from crystalfw.core.geometry.cif import crystal_from_cif
 TRAIN_FILES = ("train.csv.gz", "train.csv", "unlabelled.csv.gz", "unlabelled.csv")
 VALIDATION_FILES = ("val.csv.gz", "val.csv")
 EPILOG = """examples:
-  crystalfw codec fit --data data/mp_20 data/mpts_52 --out fitted/
-  crystalfw codec fit --data data/mp_20 --steps 1000 --seed 3 --out try/     (an interrupted fit goes on when called again)
+  crystalfw codec fit --data data/mp_20 data/mpts_52 -o fitted/
+  crystalfw codec fit --data data/mp_20 --steps 1000 --seed 3 -o try/     (an interrupted fit goes on when called again)
 
 Of each folder the files train.csv[.gz] and unlabelled.csv[.gz] are read; of a file with a column `part` the rows whose
 part is train. val.csv[.gz] serves for the figures in the record. Nothing else is looked at.
@@ -32,7 +33,9 @@ part is train. val.csv[.gz] serves for the figures in the record. Nothing else i
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw codec fit`."""
     parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--data", nargs="+", required=True, metavar="DIR", help="folders with train.csv(.gz), column cif")
+    parser.prog += " fit"
+    parser.add_argument("task", nargs="?", choices=["fit"], default="fit", help=argparse.SUPPRESS)
+    parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER", help="folders with train.csv(.gz), column cif")
     parser.add_argument(
         "--licence",
         nargs="+",
@@ -40,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="licence of each folder's data, for the record; as many as --data",
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the fitted parts and their record go")
+    add_out(parser, "FOLDER", "where the fitted parts and their record go", required=True)
     parser.add_argument("--representation", default="slices", help="whose parts (slices)")
     parser.add_argument("--steps", type=int, default=12_000, help="optimiser steps of the length net (12000)")
     parser.add_argument("--seed", type=int, default=0, help="of the initial net and the order of the crystals (0)")

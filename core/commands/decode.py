@@ -25,6 +25,7 @@ from typing import IO
 
 from crystalfw.core.commands._rows import modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
+from crystalfw.core.commands.parser import add_out
 from crystalfw.core.data.executor import chunks
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Representation
@@ -42,8 +43,8 @@ _LARGEST_FIELD = 16_000_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw decode`."""
     parser.add_argument("input", help="CSV with a column of strings, or a text file with a string on every line")
-    parser.add_argument("-o", "--out", metavar="FILE", required=True, help="CSV to write")
-    parser.add_argument("--cif-dir", metavar="DIR", help="also write every crystal as DIR/ID.cif")
+    add_out(parser, "FILE", "CSV to write", required=True)
+    parser.add_argument("--cif-dir", metavar="FOLDER", help="also write every crystal as FOLDER/ID.cif")
     parser.add_argument("--column", default="slices", help="the column with the strings (default slices)")
     parser.add_argument("--symmetrise", action="store_true", help="put every crystal onto its space group (spglib)")
     parser.add_argument("--relax", action="store_true", help="relax every crystal with CHGNet (pip install 'crystalfw[relax]')")

@@ -20,6 +20,7 @@ from typing import Any
 
 from crystalfw.core.commands._rows import modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
+from crystalfw.core.commands.parser import add_out
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.executor import chunks
 from crystalfw.core.data.reading import LONGEST_ID, read_sound
@@ -39,7 +40,7 @@ MOST_ATOMS = 10_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw encode`."""
     parser.add_argument("input", help="table, structure file, folder or zip")
-    parser.add_argument("-o", "--out", metavar="FILE", required=True, help="CSV to write")
+    add_out(parser, "FILE", "CSV to write", required=True)
     parser.add_argument("--dialect", help="what the strings say: plain, rigid or metric (default plain)")
     parser.add_argument("--space-group", action="store_true", help="put the space-group prefix in front")
     parser.add_argument("--max-atoms", type=int, help="largest cell (default 64)")

@@ -16,6 +16,7 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from crystalfw.core.commands._workers import add_worker_arguments
+from crystalfw.core.commands.parser import add_json, add_out
 from crystalfw.core.errors import DataError, Interrupted
 from crystalfw.core.recipe.schema import ComponentSpec, EvaluateSection
 
@@ -28,10 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", metavar="PATH", help="crystals that novelty is judged against; of a folder the train part")
     parser.add_argument("--metrics", default=default, help=f"separated by commas; NAME:key=value sets an option ({default})")
     parser.add_argument("--match-by-id", action="store_true", help="a sample's id is the id of its reference")
-    parser.add_argument(
-        "-o", "--out", metavar="FOLDER", help="where metrics.json and report.html go; the samples' folder if not given"
-    )
-    parser.add_argument("--json", action="store_true", help="print the results as one JSON document instead of lines")
+    add_out(parser, "FOLDER", "where metrics.json and report.html go (default: the samples' folder)")
+    add_json(parser, "the content of metrics.json")
     add_worker_arguments(parser)
 
 

@@ -19,15 +19,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crystalfw.core.commands.parser import add_out, add_run, key_type
 from crystalfw.core.errors import ConditionError, CrystalfwError
 
 if TYPE_CHECKING:
     from crystalfw.core.sample.trained import Trained
 
-_SETTINGS = {
-    "candidates": int, "beam": int, "keep": int,
-    "batch_size": int, "temperature": float, "top_k": int, "top_p": float, "min_p": float, "guidance": float, "max_length": int,
-}  # fmt: skip
+_SETTINGS = (
+    "candidates", "beam", "keep", "batch_size", "temperature", "top_k", "top_p", "min_p", "guidance", "max_length",
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,24 +36,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from crystalfw.core.recipe.schema import SampleSection
 
     sentences = field_sentences(SampleSection)
-    parser.add_argument("run", help="run folder or checkpoint file")
-    parser.add_argument("--n", type=int, help="crystals to generate (default 100; in a prediction what all conditions need)")
+    add_run(parser)
+    number = "crystals to generate (default 100; in a prediction what all conditions need)"
+    parser.add_argument("--n", type=key_type(SampleSection, "n"), help=number)
     parser.add_argument("--condition", action="append", default=[], metavar="NAME=VALUE", help="repeat for several")
     parser.add_argument("--like", metavar="FILE", help="condition on the crystals of a CIF file, a table or a folder")
     parser.add_argument("--composition-exact", action="store_true", help="only strings of exactly the condition's composition")
-    for name, convert in _SETTINGS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=convert, help=sentences[name].replace("%", "%%"))
+    for name in _SETTINGS:
+        sentence = sentences[name].replace("%", "%%").removesuffix(".")
+        meaning = sentence[0].lower() + sentence[1:]
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=key_type(SampleSection, name), help=meaning)
     parser.add_argument("--seed", type=int, default=0, help="seed of the random streams (default 0)")
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which checkpoint of a run folder")
     parser.add_argument("--device", default="cpu", help="torch device, e.g. cuda (default cpu)")
-    parser.add_argument("-o", "--out", metavar="FILE", help="table to write (default RUN/sampled/CONDITION/samples.csv)")
+    add_out(parser, "FILE", "table to write (default RUN/sampled/CONDITION/samples.csv)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Sample; raises ConditionError for a condition that the model was not trained with."""
     conditions = read_conditions(args.condition)
-    if args.n is not None and args.n < 1:
-        raise CrystalfwError(f"--n {args.n}: ask for at least one crystal")
     from crystalfw.core.model.checkpoint import find
     from crystalfw.core.sample.request import Request, rows
     from crystalfw.core.sample.trained import Trained

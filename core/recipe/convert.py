@@ -1,7 +1,7 @@
 """Nodes -> typed dataclasses, collecting every mistake instead of stopping at the first.
 
-The same reader checks the recipe's sections and the components' Config dataclasses; what a type means in a recipe is
-said in `describe_type`. A value is coerced only where nothing is lost: int to float, 1e4 to int, list to tuple.
+The same reader checks the recipe's sections and the components' Config dataclasses; `describe_type` puts a type into words
+for error messages. Values are converted only if nothing is lost: int to float, 1e4 to int, list to tuple.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAPPINGS = (dict, collections.abc.Mapping)
 
 
 def describe_type(hint: Any) -> str:
-    """A type as a reader of recipes says it, e.g. 'a list of integers' or "one of 'val', 'test'"."""
+    """A type in words, e.g. 'a list of integers' or "one of 'val', 'test'"."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         kinds = [item.name for item in hint.__metadata__ if isinstance(item, Kind)]
@@ -250,7 +250,7 @@ class Reader:
 
 
 def _unknown_key(cls: type, path: str, key: str) -> str:
-    """The message about a key that a section does not have; it also looks where else in a recipe the key stands."""
+    """The message about an unknown key; it also looks for the key in the other sections."""
     known = [item.name for item in dataclasses.fields(cls) if item.init]
     near = difflib.get_close_matches(key, known, n=1)
     if not near and cls.__module__ == Recipe.__module__:
@@ -295,7 +295,7 @@ def _default(item: dataclasses.Field[Any]) -> Any:
 
 
 def _over_default(default: Any, node: Node) -> Node:
-    """Options given for a section or component are laid over those that stand there by default."""
+    """Options given for a section or component are laid over its defaults."""
     if dataclasses.is_dataclass(default) and isinstance(node.value, dict):
         return Node(overlay(_default_node(default), node).value, node.where)
     return node

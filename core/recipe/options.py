@@ -37,7 +37,7 @@ def create(
 ) -> Any:
     """The component called `name`: options go into its Config, dimensions to its constructor. Raises PluginError.
 
-    `among`: the registry to look in; that of the installed distributions unless given.
+    `among`: the registry to look in; default: that of the installed distributions.
     """
     component = (among or registry()).get(kind, name).load()
     return component(make_config(component, options or {}, f"{kind} '{name}'"), **dimensions)

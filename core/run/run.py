@@ -20,7 +20,7 @@ from crystalfw.core.recipe import expand, load_recipe
 from crystalfw.core.recipe.schema import Recipe
 from crystalfw.core.run import after_fit as outcome
 from crystalfw.core.run.folder import clear_temporaries, exclusive, new_run_dir
-from crystalfw.core.run.setup import Setup, assemble, facts, initialise, make_fabric
+from crystalfw.core.run.setup import Setup, assemble, facts, initialise, launch
 from crystalfw.core.run.slurm import REQUEUED_BY, earlier, remember, requeue
 from crystalfw.core.system.files import write_atomically
 from crystalfw.core.system.progress import Say
@@ -38,8 +38,8 @@ def run_recipe(
 
     Raises RecipeError before any data is read where the parts do not fit, Interrupted after a signal (state is saved).
     """
-    fabric = make_fabric(recipe.fabric)
-    fabric.launch()
+    asked = recipe
+    fabric, recipe = launch(_as_before(recipe), say)
     say = say if fabric.is_global_zero else _silent
     if dry_run:
         with tempfile.TemporaryDirectory() as scratch:
@@ -48,13 +48,13 @@ def run_recipe(
             initialise(setup)
             _dry_run(fabric, setup, Path(scratch), say)
         return None
-    run_dir, resumed = _folder(fabric, recipe, resume, say)
+    run_dir, resumed = _folder(fabric, asked, resume, say)
     with watched_peers(fabric, run_dir), exclusive(run_dir) if fabric.is_global_zero else nullcontext():
         status = "failed"
         try:
             with stopping_at_once():
                 if fabric.is_global_zero:
-                    _begin(recipe, run_dir, checkpoint, resumed)
+                    _begin(recipe, run_dir, checkpoint)
                 _run(fabric, recipe, run_dir, resumed, say)
             status = "done"
         except (KeyboardInterrupt, Interrupted) as error:
@@ -78,16 +78,26 @@ def _folder(fabric: Fabric, recipe: Recipe, resume: Path | None, say: Say) -> tu
         found = earlier(recipe)
         if found is not None:
             say(f"this job was queued again: goes on in {found}")
-    made = found is None and fabric.is_global_zero
-    run_dir, resumed = fabric.broadcast((str(new_run_dir(recipe) if made else found), found is not None))
+    resumed = found is not None
+    if not resumed and fabric.is_global_zero:
+        found = new_run_dir(recipe)
+        remember(recipe, found)
+    run_dir, resumed = fabric.broadcast((str(found), resumed))
     return Path(run_dir), resumed
 
 
-def _begin(recipe: Recipe, run_dir: Path, checkpoint: str, resumed: bool) -> None:
+def _as_before(recipe: Recipe) -> Recipe:
+    """The recipe with the precision of this SLURM job's earlier start, if there was one: it goes on as it began."""
+    before = earlier(recipe)
+    if before is None:
+        return recipe
+    kept = load_recipe(before / "recipe.yaml").fabric.precision
+    return replace(recipe, fabric=replace(recipe.fabric, precision=kept))
+
+
+def _begin(recipe: Recipe, run_dir: Path, checkpoint: str) -> None:
     """What must stand in the folder first of all: from here on a killed run can be resumed, also before data is prepared."""
     clear_temporaries(run_dir, run_dir / "checkpoints")
-    if not resumed:
-        remember(recipe, run_dir)
     write_atomically(run_dir / "recipe.yaml", expand(recipe).encode())
     _take_up(run_dir, checkpoint)
 

@@ -6,7 +6,7 @@ The order is Fabric's: launch, assemble (parts check each other before data is r
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from lightning_fabric.strategies import DDPStrategy
 
 from crystalfw.core.data import Dataset, prepare
 from crystalfw.core.data.prepare import ReportProgress
-from crystalfw.core.errors import CheckpointError, DataError
+from crystalfw.core.errors import CheckpointError, CrystalfwError, DataError
 from crystalfw.core.model import checkpoint
 from crystalfw.core.model.assembly import Parts, build_generator, build_parts, needed_columns
 from crystalfw.core.model.generator import Generator, parameter_counts
+from crystalfw.core.model.precision import FLOAT32, decide
 from crystalfw.core.recipe import recipe_to_dict
-from crystalfw.core.recipe.schema import FabricSection, Recipe
+from crystalfw.core.recipe.schema import AUTO_PRECISION, FabricSection, Recipe
 from crystalfw.core.run.provenance import provenance
 from crystalfw.core.sample.trained import Trained
 from crystalfw.core.system.progress import Progress, Say
@@ -49,7 +50,10 @@ class Setup:
 
 
 def make_fabric(section: FabricSection) -> Fabric:
-    """Fabric as the recipe says. With several processes, preparation may take hours before the first exchange."""
+    """Fabric as the recipe says, but for the precision `auto`, which `launch` decides.
+
+    With several processes, preparation may take hours before the first exchange.
+    """
     if section.threads is not None:
         torch.set_num_threads(section.threads)
     strategy: Any = section.strategy
@@ -62,10 +66,30 @@ def make_fabric(section: FabricSection) -> Fabric:
 
         devices = section.devices if str(section.devices).isdigit() else max(1, torch.cuda.device_count())
         strategy = fsdp_strategy(int(devices) * section.num_nodes)
-    return Fabric(
-        accelerator=section.accelerator, devices=section.devices, num_nodes=section.num_nodes,
-        strategy=strategy, precision=section.precision,  # type: ignore[arg-type]
-    )  # fmt: skip
+    try:
+        return Fabric(
+            accelerator=section.accelerator, devices=section.devices, num_nodes=section.num_nodes,
+            strategy=strategy, precision=section.precision,  # type: ignore[arg-type]
+        )  # fmt: skip
+    except (RuntimeError, ValueError) as error:  # e.g. no such device on this machine
+        given = ", ".join(f"{name}={getattr(section, name)}" for name in ("accelerator", "devices", "strategy", "precision"))
+        raise CrystalfwError(f"section fabric ({given}) cannot be met here: {error}") from error
+
+
+def launch(recipe: Recipe, say: Say) -> tuple[Fabric, Recipe]:
+    """Start the processes; the recipe comes back with the precision that rank 0 decided and all compute in."""
+    section = recipe.fabric
+    began = replace(section, precision=FLOAT32) if section.precision == AUTO_PRECISION else section
+    fabric = make_fabric(began)
+    fabric.launch()
+    decided, told = decide(section.precision, fabric.device) if fabric.is_global_zero else ("", "")
+    if told:
+        say(told)
+    chosen = replace(section, precision=fabric.broadcast(decided))
+    if chosen != began:  # the measurement needs the device; the processes are there already, a second launch starts none
+        fabric = make_fabric(chosen)
+        fabric.launch()
+    return fabric, replace(recipe, fabric=chosen)
 
 
 def assemble(fabric: Fabric, recipe: Recipe, say: Say) -> Setup:

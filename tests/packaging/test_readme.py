@@ -76,7 +76,7 @@ def test_the_mistakes_of_the_readme_are_what_is_printed(tmp_path):
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_commands_of_the_docs_parse(page, line):
     command, *arguments = shlex.split(line)[1:]
-    parsed = cli.parse(cli.make_parser(command), arguments)
+    parsed = cli.make_parser(command).parse(arguments)
     if (
         command == "run"
         and not parsed.resume

@@ -1,6 +1,6 @@
 """GRID.yaml -> cells: a base recipe, axes, seeds, and what is held equal.
 
-base: xattn                                     # a recipe file (relative to the grid's folder) or an installed one
+base: xattn                                     # a recipe: a file in the grid's folder, otherwise an installed one
 set: {data.path: data/perov_5, fit.steps: 2000} # for every cell
 axes:
   conditioning:                                 # values by name, each a set of recipe keys
@@ -25,7 +25,7 @@ from typing import Any
 
 from crystalfw.core.errors import RecipeError, did_you_mean
 from crystalfw.core.recipe.document import Mistakes, Node, Where, parse, read_document
-from crystalfw.core.recipe.load import installed_grids
+from crystalfw.core.recipe.installed import find_base, find_recipe, installed_grids, installed_recipes
 
 _KEYS = ("name", "base", "set", "axes", "exclude", "seeds", "equal", "baseline", "measures")
 
@@ -177,8 +177,14 @@ class _Reader:
         if not isinstance(base, str):
             self._wrong("base", "the name or file of a recipe")
             return ""
-        beside = self.path.parent / base
-        return str(beside) if beside.is_file() else base
+        found = find_base(base, self.path)
+        if found is not None and (found not in installed_recipes().values() or Path(base).is_file()):
+            return str(found)
+        try:
+            find_recipe(base)
+        except RecipeError as error:
+            self._say("base", error.mistakes[0])
+        return base
 
     def _seeds(self) -> tuple[int, ...]:
         seeds = self.content.get("seeds", [0, 1, 2])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from crystalfw.core.commands.cli import main
 from crystalfw.core.errors import RecipeError
+from crystalfw.core.recipe import load_recipe
 from crystalfw.core.run.ablation import load_grid
 from crystalfw.core.run.ablation.grid import Cell, EqualParameters
 from crystalfw.core.run.ablation.jobs import make_jobs
@@ -60,6 +61,18 @@ def test_overrides_replace_what_is_set_for_every_cell(grid_path):
     assert grid.cells[2].overrides() == ["sample.n=9", "data.max_crystals=24", 'data.path="a.csv"', 'model.memory="tokens"']
     with pytest.raises(RecipeError, match=r"override sample\.n: write KEY=VALUE"):
         load_grid(grid_path, ["sample.n"])
+
+
+@pytest.mark.parametrize("base", ["smoke", "smoke.yaml"])
+def test_the_base_is_a_file_beside_the_grid_or_an_installed_recipe(tmp_path, monkeypatch, base):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grid.yaml").write_text(f"base: {base}\naxes: {{seed: [1, 2]}}\n")
+    assert load_recipe(load_grid("grid.yaml").base).fit.steps == 10
+    (tmp_path / "smoke.yaml").write_text("extends: smoke\nfit: {steps: 3}")
+    assert load_recipe(load_grid("grid.yaml").base).fit.steps == 3
+    (tmp_path / "grid.yaml").write_text("base: smokee\naxes: {seed: [1, 2]}\n")
+    with pytest.raises(RecipeError, match=r"grid.yaml:1: base: smokee: no such recipe.\n  Did you mean 'smoke'"):
+        load_grid("grid.yaml")
 
 
 def test_another_baseline(grid_path):
