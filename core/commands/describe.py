@@ -9,6 +9,7 @@ from typing import Any
 
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import PluginError
+from crystalfw.core.interfaces import Component
 from crystalfw.core.recipe.field_docs import FieldDoc, field_docs
 from crystalfw.core.registry import KINDS, Entry
 
@@ -29,8 +30,8 @@ def run(args: argparse.Namespace) -> int:
 def describe(entry: Entry) -> str:
     """The description of one registered component as plain text."""
     component = entry.load()
-    if not hasattr(component, "Config"):
-        raise PluginError(f"{entry.kind} '{entry.name}' of {entry.origin} has no Config; see crystalfw.core.interfaces")
+    if not issubclass(component, Component):
+        raise PluginError(f"{entry.kind} '{entry.name}' of {entry.origin} is no Component; see crystalfw.core.interfaces")
     parts = [f"{entry.kind} {entry.name}  ({entry.origin}, {component.__module__}.{component.__qualname__})"]
     parts.append(inspect.cleandoc(component.__doc__ or entry.summary or "No documentation."))
     facts = [f"{label}: {value}" for label, value in _facts(component)]

@@ -18,6 +18,7 @@ from lightning_fabric.strategies import DDPStrategy
 from crystalfw.core.data import Dataset, prepare
 from crystalfw.core.data.prepare import ReportProgress
 from crystalfw.core.errors import CheckpointError, DataError
+from crystalfw.core.interfaces import SequenceDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.model.assembly import Parts, build_generator, build_parts, needed_columns
 from crystalfw.core.model.generator import Generator, parameter_counts
@@ -40,11 +41,12 @@ class Setup:
     @property
     def loader_options(self) -> dict[str, Any]:
         """What the data loader needs to know of the model and the recipe."""
+        decoder = self.generator.decoder
         return {
-            "representation": self.parts.representation if self.generator.decoder.needs_tokens else None,
+            "representation": self.parts.representation if decoder.needs_tokens else None,
             "train_transforms": self.parts.train,
             "cutoff": self.generator.encoder.cutoff if self.generator.uses_memory else None,
-            "max_length": getattr(self.generator.decoder, "max_length", None),
+            "max_length": decoder.max_length if isinstance(decoder, SequenceDecoder) else None,
         }
 
 

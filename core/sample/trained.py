@@ -21,7 +21,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.reading import read_like
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CheckpointError, ConditionError, PluginError, RecipeError, Reject
-from crystalfw.core.interfaces import SequenceDecoder
+from crystalfw.core.interfaces import PropertyDecoder, SequenceDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.model.assembly import Parts, build_generator, build_parts
 from crystalfw.core.model.generator import Generator
@@ -125,8 +125,8 @@ class Trained:
     @torch.inference_mode()
     def predict(self, crystals: Sequence[Crystal], *, batch_size: int = 64) -> dict[str, np.ndarray]:
         """Property columns of crystals, (len(crystals),) each, in the units of the training data."""
-        predict = getattr(self.generator.decoder, "predict", None)
-        if predict is None:
+        decoder = self.generator.decoder
+        if not isinstance(decoder, PropertyDecoder):
             raise ConditionError("this model generates crystals; train a recipe with decoder: regressor to predict properties")
         found: dict[str, list[np.ndarray]] = {}
         for start in range(0, len(crystals), batch_size):
@@ -134,7 +134,7 @@ class Trained:
             batch = CrystalBatch.from_crystals(prepared, dtype=torch.float32)
             if self.generator.encoder.cutoff is not None:
                 batch = batch.with_edges(self.generator.encoder.cutoff)
-            for name, values in predict(self.generator.memory(batch.to(self.device))).items():
+            for name, values in decoder.predict(self.generator.memory(batch.to(self.device))).items():
                 found.setdefault(name, []).append(values.cpu().numpy())
         return {name: np.concatenate(values) for name, values in found.items()}
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from crystalfw.core.errors import CrystalfwError
-from crystalfw.core.recipe.options import make_config
+from crystalfw.core.recipe.options import construct, make_config
 from crystalfw.core.registry import KINDS
 
 
@@ -33,7 +33,7 @@ class Subject:
     def make(self, **dimensions: Any) -> Any:
         """A fresh instance with the subject's options."""
         config = make_config(self.component, dict(self.options), f"{self.kind} '{self.component.__name__}'")
-        return self.component(config, **dimensions)
+        return construct(self.component, config, **dimensions)
 
 
 @dataclass(frozen=True)
