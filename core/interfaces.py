@@ -52,7 +52,6 @@ from crystalfw.core.records import Rejected as Rejected
 from crystalfw.core.records import Sample as Sample
 from crystalfw.core.records import Vocabulary as Vocabulary
 
-
 Weights = dict[str, Tensor]
 
 
@@ -344,8 +343,8 @@ class Representation(Component, ABC):
         return string
 
     def key(self, crystal: Crystal) -> str:
-        """Text that equal crystals share, whatever the order of atoms, the orientation or the cell; crystals with different
-        keys count as different without a comparison. Never raises; the default, empty text, decides nothing."""
+        """Text that does not depend on order of atoms, orientation or choice of cell: crystals that share it count as equal
+        without a comparison. Never raises; empty text, as for a crystal without a string, decides nothing."""
         return ""
 
     @classmethod

@@ -74,7 +74,8 @@ def law(kind: str, statement: str, remedy: str) -> Callable[[Callable[[Subject],
 
 def laws_of(kind: str) -> tuple[Law, ...]:
     """The laws of a kind, in the order in which they are worth meeting."""
-    import_module(f"crystalfw.core.testing.{kind}_laws")
+    for stem in (kind, "common"):
+        import_module(f"crystalfw.core.testing.{stem}_laws")
     return tuple(_LAWS[kind])
 
 
