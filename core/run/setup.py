@@ -21,6 +21,7 @@ from crystalfw.core.errors import CheckpointError, DataError
 from crystalfw.core.interfaces import SequenceDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.model.assembly import Parts, build_generator, build_parts, needed_columns
+from crystalfw.core.model.component_versions import to_installed_versions
 from crystalfw.core.model.generator import Generator, parameter_counts
 from crystalfw.core.recipe import recipe_to_dict
 from crystalfw.core.recipe.schema import FabricSection, Recipe
@@ -99,7 +100,8 @@ def initialise(setup: Setup) -> None:
 
 
 def _load_encoder(generator: Generator, run: Path) -> None:
-    weights = checkpoint.load(checkpoint.find(run, "best"))["model"]
+    path = checkpoint.find(run, "best")
+    weights = to_installed_versions(checkpoint.load(path), path)["model"]
     own = {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
     try:
         generator.encoder.load_state_dict(own)

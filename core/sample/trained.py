@@ -24,6 +24,7 @@ from crystalfw.core.errors import CheckpointError, ConditionError, PluginError, 
 from crystalfw.core.interfaces import PropertyDecoder, SequenceDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.model.assembly import Parts, build_generator, build_parts
+from crystalfw.core.model.component_versions import to_installed_versions
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.recipe import load_recipe
 from crystalfw.core.recipe.schema import Recipe
@@ -47,7 +48,7 @@ class Trained:
     def load(cls, run: str | Path, *, which: str = "best", device: str = "cpu") -> Trained:
         """From a run folder (its best or last checkpoint) or a checkpoint file. Raises CheckpointError."""
         path = checkpoint.find(Path(run), which)
-        payload = checkpoint.load(path)
+        payload = to_installed_versions(checkpoint.load(path), path)
         recipe = recipe_of(payload, path)
         parts = build_parts(recipe)
         generator = build_generator(recipe, parts.representation)
