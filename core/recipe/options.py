@@ -47,7 +47,7 @@ def create(
 def construct(component: type, config: Any, **dimensions: Any) -> Any:
     """An instance whose `config` is the one given, also where its constructor does not keep it."""
     made = component(config, **dimensions)
-    if made.config is Component.config:
+    if isinstance(made, Component) and made.config is Component.config:
         made.config = config
     return made
 
