@@ -16,8 +16,9 @@ from typing import Any
 from crystalfw.core.commands.parser import add_out
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.discovery import registry
-from crystalfw.core.errors import DataError, PluginError
+from crystalfw.core.errors import DataError
 from crystalfw.core.geometry.cif import crystal_from_cif
+from crystalfw.core.interfaces import Representation
 
 TRAIN_FILES = ("train.csv.gz", "train.csv", "unlabelled.csv.gz", "unlabelled.csv")
 VALIDATION_FILES = ("val.csv.gz", "val.csv")
@@ -53,9 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fit and write; prints the validation figures. PluginError where the representation has nothing to fit."""
-    component = registry().get("representation", args.representation).load()
-    if not hasattr(component, "fit_codec"):
-        raise PluginError(f"representation '{args.representation}' has no fitted parts (no method fit_codec)")
+    component: type[Representation] = registry().get("representation", args.representation).load()
     folders = [Path(name) for name in args.data]
     licences = args.licence or ["not stated"] * len(folders)
     if len(licences) != len(folders):
@@ -63,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     tables = [_tables(folder, TRAIN_FILES) for folder in folders]  # before the first row is read: all paths are checked
     rejected: Counter[str] = Counter()
     data = [{"name": folder.resolve().name, "licence": text} for folder, text in zip(folders, licences, strict=True)]
-    record = component.fit_codec(
+    record = component.fit(
         _training(tables, args.limit, rejected, data),
         _validation(folders, args.validate, rejected),
         Path(args.out),

@@ -12,6 +12,7 @@ from typing import Any
 from crystalfw.core.commands.parser import add_json
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import PluginError
+from crystalfw.core.interfaces import Component
 from crystalfw.core.recipe.field_docs import FieldDoc, field_docs
 from crystalfw.core.registry import KINDS, Entry
 
@@ -56,8 +57,8 @@ def description(entry: Entry) -> dict[str, Any]:
 
 def _component(entry: Entry) -> Any:
     component = entry.load()
-    if not hasattr(component, "Config"):
-        raise PluginError(f"{entry.kind} '{entry.name}' of {entry.origin} has no Config; see crystalfw.core.interfaces")
+    if not issubclass(component, Component):
+        raise PluginError(f"{entry.kind} '{entry.name}' of {entry.origin} is no Component; see crystalfw.core.interfaces")
     return component
 
 

@@ -156,7 +156,7 @@ class Loader:
             batch = CrystalBatch.from_crystals(crystals, self.dtype)
         else:
             batch = self._stored(index)
-        keeps_edges = all(getattr(transform, "keeps_edges", False) for transform in self.transforms)
+        keeps_edges = all(transform.keeps_edges for transform in self.transforms)
         if self.cutoff is not None and keeps_edges and self.part.cutoff == self.cutoff:
             batch = _with_stored_edges(self.part, batch, index)
         elif self.cutoff is not None:

@@ -87,9 +87,8 @@ def content_key(data: DataSection, job: Job, key: str) -> str:
         "format": [FORMAT, SHARD],
         "key": key,
         "source": [_class_name(job.source), job.source.fingerprint()],
-        "transforms": [[_class_name(item), repr(getattr(item, "config", ""))] for item in job.transforms],
-        "representation": job.representation
-        and [_class_name(job.representation), repr(getattr(job.representation, "config", ""))],
+        "transforms": [[_class_name(item), repr(item.config)] for item in job.transforms],
+        "representation": job.representation and [_class_name(job.representation), repr(job.representation.config)],
         "data": [job.max_atoms, data.max_crystals, job.cut, job.cutoff],
         "seed": job.seed,
         "versions": versions,

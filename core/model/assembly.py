@@ -9,7 +9,7 @@ import torch
 
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import PluginError, RecipeError
-from crystalfw.core.interfaces import Conditioning, Decoder, Encoder, Representation, Source, Transform
+from crystalfw.core.interfaces import Conditioning, Decoder, Encoder, PropertyDecoder, Representation, Source, Transform
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.recipe.auto_source import source_name
 from crystalfw.core.recipe.options import build
@@ -112,4 +112,5 @@ def needed_columns(recipe: Recipe, generator: Generator) -> tuple[str, ...]:
     """Property columns that the data must hold: asked for, read by the encoder, predicted by the decoder."""
     prefix = "properties."
     encoder = [name[len(prefix) :] for name in sorted(generator.encoder.requires) if name.startswith(prefix)]
-    return tuple(dict.fromkeys([*recipe.data.columns, *encoder, *getattr(generator.decoder, "targets", ())]))
+    targets = generator.decoder.targets if isinstance(generator.decoder, PropertyDecoder) else ()
+    return tuple(dict.fromkeys([*recipe.data.columns, *encoder, *targets]))

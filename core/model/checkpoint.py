@@ -11,19 +11,17 @@ import io
 import os
 import pickle
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from crystalfw.core.errors import CheckpointError
+from crystalfw.core.model.checkpoint_upgrades import UPGRADES
 from crystalfw.core.system.files import temporary_name, write_atomically
 
-FORMAT = 1
+FORMAT = 2
 MAGIC = b"crystalfw-checkpoint"
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From format n to n + 1: pure functions of the payload."""
 
 
 def save(path: Path, payload: dict[str, Any], *, keep: Path | None = None) -> None:

@@ -29,6 +29,7 @@ from crystalfw.core.data import Loader, Part
 from crystalfw.core.discovery import plugins
 from crystalfw.core.errors import CrystalfwError, DataError, Interrupted
 from crystalfw.core.model import checkpoint
+from crystalfw.core.model.component_versions import require_installed_versions
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.model.logbook import Logbook
 from crystalfw.core.model.sharding import full_state, is_sharded, load_full_state, scale_gradients, whole
@@ -379,6 +380,7 @@ class Fit:
     def load(self, path: Path) -> None:
         """Continue from a checkpoint of the same recipe."""
         payload = checkpoint.load(path)
+        require_installed_versions(payload, path)
         load_full_state(self.fabric, self.generator, self.model, self.optimizer, payload["model"], payload["optimizer"])
         self.state = State(**payload["state"])
         self._agreed_elapsed = self.state.elapsed_s

@@ -47,8 +47,8 @@ def fsdp_strategy(processes: int) -> ModelParallelStrategy:
 
 def _shard(module: nn.Module, mesh: Any) -> nn.Module:
     generator = cast(Generator, module.generator)
-    # Only modules that are entered through forward() can be gathered by themselves; a decoder says so by this name.
-    for block in getattr(generator.decoder, "blocks", ()):
+    # Only modules that are entered through forward() can be gathered by themselves: the contract of `blocks`.
+    for block in generator.decoder.blocks:
         fully_shard(block, mesh=mesh["data_parallel"])
     fully_shard(module, mesh=mesh["data_parallel"], reshard_after_forward=False)
     return module

@@ -17,8 +17,7 @@ class Window:
     def __init__(self, fabric: Fabric, pending: list[list[float]], peak_flops: float) -> None:
         """`pending`: steps of before an interruption; `peak_flops`: operations per second of one device, 0 if unknown."""
         self.fabric, self.last_loss, self.peak_flops = fabric, math.nan, peak_flops
-        # a checkpoint from before operations were counted holds five numbers a step
-        self.steps: list[tuple[Any, ...]] = [(*step, 0.0)[:6] for step in pending]
+        self.steps: list[tuple[Any, ...]] = [tuple(step) for step in pending]
         self.began = time.monotonic()
 
     def add(self, total: Tensor, weight: Tensor, norm: Tensor, tokens: int, padded: int, flops: float) -> None:

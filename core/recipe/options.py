@@ -12,6 +12,7 @@ from typing import Any
 
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import PluginError, RecipeError
+from crystalfw.core.interfaces import Component
 from crystalfw.core.recipe.convert import INVALID, Reader
 from crystalfw.core.recipe.document import Where, wrap
 from crystalfw.core.recipe.schema import ComponentSpec
@@ -40,7 +41,15 @@ def create(
     `among`: the registry to look in; default: that of the installed distributions.
     """
     component = (among or registry()).get(kind, name).load()
-    return component(make_config(component, options or {}, f"{kind} '{name}'"), **dimensions)
+    return construct(component, make_config(component, options or {}, f"{kind} '{name}'"), **dimensions)
+
+
+def construct(component: type, config: Any, **dimensions: Any) -> Any:
+    """An instance whose `config` is the one given, also where its constructor does not keep it."""
+    made = component(config, **dimensions)
+    if isinstance(made, Component) and made.config is Component.config:
+        made.config = config
+    return made
 
 
 def checked(kind: str, spec: ComponentSpec) -> ComponentSpec:
@@ -62,4 +71,4 @@ def build(kind: str, spec: ComponentSpec, **dimensions: Any) -> Any:
     except PluginError as error:
         place = f"{spec.where}: " if spec.where else ""
         raise RecipeError([f"{place}{str(error).removeprefix(place)}"]) from error
-    return component(config, **dimensions)
+    return construct(component, config, **dimensions)

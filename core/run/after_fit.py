@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data import Part
+from crystalfw.core.interfaces import PropertyDecoder
 from crystalfw.core.run.setup import Setup
 from crystalfw.core.sample.request import Request
 from crystalfw.core.sample.trained import Trained
@@ -36,7 +37,7 @@ def after_fit(fabric: Fabric, setup: Setup, run_dir: Path, say: Say) -> None:
             merge_tables(run_dir / "samples.csv")
             finish_samples(run_dir / "samples.csv", say)
             evaluate_run(setup, run_dir, say)
-    elif fabric.is_global_zero and hasattr(setup.generator.decoder, "predict"):
+    elif fabric.is_global_zero and isinstance(setup.generator.decoder, PropertyDecoder):
         write_predictions(trained, setup.dataset.parts.get("test"), run_dir, say)
     if fabric.is_global_zero:
         from crystalfw.core.evaluate.report import write_report

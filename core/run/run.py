@@ -15,6 +15,7 @@ from crystalfw.core.data import Loader
 from crystalfw.core.discovery import plugins
 from crystalfw.core.errors import CheckpointError, CrystalfwError, Interrupted
 from crystalfw.core.model.checkpoint import load as load_checkpoint
+from crystalfw.core.model.component_versions import component_versions
 from crystalfw.core.model.fit import Fit
 from crystalfw.core.recipe import expand, load_recipe
 from crystalfw.core.recipe.schema import Recipe
@@ -144,7 +145,10 @@ def _run(fabric: Fabric, recipe: Recipe, run_dir: Path, resumed: bool, say: Say)
 
 def fit_setup(fabric: Fabric, setup: Setup, run_dir: Path) -> Fit:
     """The fit of an assembled recipe in a run folder."""
-    payload = {"recipe": expand(setup.recipe), "name": setup.recipe.name, "provenance": json.dumps(facts(setup, fabric))}
+    payload = {
+        "recipe": expand(setup.recipe), "name": setup.recipe.name, "provenance": json.dumps(facts(setup, fabric)),
+        "components": component_versions(setup.recipe),
+    }  # fmt: skip
     return Fit(
         fabric, setup.generator, setup.dataset.parts, setup.recipe.fit,
         seed=setup.recipe.seed, run_dir=run_dir, loader_options=setup.loader_options, payload=payload,

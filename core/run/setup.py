@@ -18,8 +18,10 @@ from lightning_fabric.strategies import DDPStrategy
 from crystalfw.core.data import Dataset, prepare
 from crystalfw.core.data.prepare import ReportProgress
 from crystalfw.core.errors import CheckpointError, CrystalfwError, DataError
+from crystalfw.core.interfaces import SequenceDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.model.assembly import Parts, build_generator, build_parts, needed_columns
+from crystalfw.core.model.component_versions import to_installed_versions
 from crystalfw.core.model.generator import Generator, parameter_counts
 from crystalfw.core.model.precision import FLOAT32, decide
 from crystalfw.core.recipe import recipe_to_dict
@@ -41,11 +43,12 @@ class Setup:
     @property
     def loader_options(self) -> dict[str, Any]:
         """What the data loader needs to know of the model and the recipe."""
+        decoder = self.generator.decoder
         return {
-            "representation": self.parts.representation if self.generator.decoder.needs_tokens else None,
+            "representation": self.parts.representation if decoder.needs_tokens else None,
             "train_transforms": self.parts.train,
             "cutoff": self.generator.encoder.cutoff if self.generator.uses_memory else None,
-            "max_length": getattr(self.generator.decoder, "max_length", None),
+            "max_length": decoder.max_length if isinstance(decoder, SequenceDecoder) else None,
         }
 
 
@@ -121,7 +124,8 @@ def initialise(setup: Setup) -> None:
 
 
 def _load_encoder(generator: Generator, run: Path) -> None:
-    weights = checkpoint.load(checkpoint.find(run, "best"))["model"]
+    path = checkpoint.find(run, "best")
+    weights = to_installed_versions(checkpoint.load(path), path)["model"]
     own = {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
     try:
         generator.encoder.load_state_dict(own)

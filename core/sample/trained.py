@@ -21,9 +21,10 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.reading import read_like
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CheckpointError, ConditionError, PluginError, RecipeError, Reject
-from crystalfw.core.interfaces import SequenceDecoder
+from crystalfw.core.interfaces import PropertyDecoder, SequenceDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.model.assembly import Parts, build_generator, build_parts
+from crystalfw.core.model.component_versions import to_installed_versions
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.recipe import load_recipe
 from crystalfw.core.recipe.schema import Recipe
@@ -47,7 +48,7 @@ class Trained:
     def load(cls, run: str | Path, *, which: str = "best", device: str = "cpu") -> Trained:
         """From a run folder (its best or last checkpoint) or a checkpoint file. Raises CheckpointError."""
         path = checkpoint.find(Path(run), which)
-        payload = checkpoint.load(path)
+        payload = to_installed_versions(checkpoint.load(path), path)
         recipe = recipe_of(payload, path)
         parts = build_parts(recipe)
         generator = build_generator(recipe, parts.representation)
@@ -125,8 +126,8 @@ class Trained:
     @torch.inference_mode()
     def predict(self, crystals: Sequence[Crystal], *, batch_size: int = 64) -> dict[str, np.ndarray]:
         """Property columns of crystals, (len(crystals),) each, in the units of the training data."""
-        predict = getattr(self.generator.decoder, "predict", None)
-        if predict is None:
+        decoder = self.generator.decoder
+        if not isinstance(decoder, PropertyDecoder):
             raise ConditionError("this model generates crystals; train a recipe with decoder: regressor to predict properties")
         found: dict[str, list[np.ndarray]] = {}
         for start in range(0, len(crystals), batch_size):
@@ -134,7 +135,7 @@ class Trained:
             batch = CrystalBatch.from_crystals(prepared, dtype=torch.float32)
             if self.generator.encoder.cutoff is not None:
                 batch = batch.with_edges(self.generator.encoder.cutoff)
-            for name, values in predict(self.generator.memory(batch.to(self.device))).items():
+            for name, values in decoder.predict(self.generator.memory(batch.to(self.device))).items():
                 found.setdefault(name, []).append(values.cpu().numpy())
         return {name: np.concatenate(values) for name, values in found.items()}
 

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 
+from crystalfw.core.batch import CrystalBatch
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import Reject
 from crystalfw.core.interfaces import Transform
@@ -126,6 +127,28 @@ def rotation(subject: Subject) -> None:  # noqa: D103
             raise Broken(f"{crystal.id}: rotating before or after gives another lattice.")
         if not np.allclose(first.frac_coords, expected.frac_coords, atol=1e-8):
             raise Broken(f"{crystal.id}: rotating before or after gives other positions.")
+
+
+@law(
+    "transform",
+    "The neighbour pairs of the input are those of the result where it claims so (`keeps_edges`).",
+    "Keep every distance and the order of atoms, wrap no positions; or do not claim it.",
+)
+def edges(subject: Subject) -> None:  # noqa: D103
+    transform = make(subject)
+    if not transform.keeps_edges:
+        raise NotApplicable("keeps_edges is not claimed")
+    for crystal in inputs():
+        result = apply(transform, crystal)
+        if result is not None and _pairs(result) != _pairs(crystal):
+            raise Broken(f"{crystal.id} has {len(_pairs(crystal))} pairs before, others ({len(_pairs(result))}) after.")
+
+
+def _pairs(crystal: Crystal, cutoff: float = 4.2) -> set[tuple[int, ...]]:
+    """Neighbour pairs as (source, target, shift); no small crystal has a shell at 4.2 angstrom."""
+    found = CrystalBatch.from_crystals([crystal]).with_edges(cutoff).edges
+    assert found is not None
+    return {(int(j), int(i), *t) for j, i, t in zip(found.source, found.target, found.shift.tolist(), strict=True)}
 
 
 @law("transform", "It can be sent to worker processes.", "Keep no open files, lambdas or locks in attributes.")

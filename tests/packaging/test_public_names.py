@@ -13,9 +13,9 @@ FROZEN = {
     "crystalfw": {"Crystal", "CrystalfwError", "create", "load", "slices"},
     "crystalfw.core": {
         "ConditionError", "Conditioning", "Crystal", "CrystalBatch", "CrystalfwError", "DataError", "DecodeError", "Decoded",
-        "Decoder", "Edges", "Encoded", "Encoder", "Figure", "GrammarState", "Loss", "Memory", "Metric", "MetricContext",
-        "PluginError", "Ports", "RecipeError", "Reject", "Rejected", "Representation", "Section", "SequenceDecoder", "Source",
-        "TokenBatch", "TrainBatch", "Transform", "Vocabulary", "hookimpl",
+        "Decoder", "DecodingCache", "Edges", "Encoded", "Encoder", "Figure", "GrammarState", "Loss", "Memory", "Metric",
+        "MetricContext", "PluginError", "Ports", "PropertyDecoder", "RecipeError", "Reject", "Rejected", "Representation",
+        "Section", "SequenceDecoder", "Source", "TokenBatch", "TrainBatch", "Transform", "Vocabulary", "hookimpl",
     },
     "crystalfw.core.testing": {
         "ConditioningTests", "DecoderTests", "EncoderTests", "Law", "MetricTests", "Outcome", "RepresentationTests",
@@ -27,16 +27,20 @@ HOOKS = {"crystalfw_register", "fit_start", "step_end", "validation_end", "sampl
 LAWS = {
     "encoder": {
         "dimensions", "rotation", "reflection", "translation", "wrapping", "permutation", "basis", "supercell",
-        "batch_independence", "declared_inputs", "gradients", "state_dict", "determinism", "smooth_cutoff",
+        "batch_independence", "declared_inputs", "gradients", "state_dict", "determinism", "smooth_cutoff", "config", "version",
     },
     "conditioning": {
         "port", "zero_init", "influence", "mask", "batch_independence", "rows", "causality", "gradients", "state_dict",
+        "config", "version",
     },
     "decoder": {
-        "dimensions", "causality", "cache", "cache_rows", "batch_independence", "conditioning_used", "additive_loss",
-        "gradients", "state_dict", "determinism",
+        "dimensions", "causality", "cache", "cache_rows", "cache_positions", "batch_independence", "conditioning_used",
+        "blocks", "prediction", "additive_loss", "gradients", "state_dict", "determinism", "config", "version",
     },
-    "transform": {"stage", "validity", "determinism", "no_memory", "input_untouched", "rotation", "pickling"},
+    "transform": {
+        "stage", "validity", "determinism", "no_memory", "input_untouched", "rotation", "edges", "pickling", "config",
+        "version",
+    },
 }  # fmt: skip
 
 

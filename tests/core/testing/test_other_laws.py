@@ -15,12 +15,14 @@ from crystalfw.core.records import Decoded, Encoded, Rejected, Vocabulary
 from crystalfw.core.testing import laws_of
 from crystalfw.core.testing.crystals import small_crystals
 from crystalfw.core.testing.laws import NotApplicable, Subject
+from tests.core.testing.planted import other_config, unordered_version
 
 # --- transforms ----------------------------------------------------------------------------------------------------
 
 
 class Shift(Transform):
     commutes_with_rotation = True
+    keeps_edges = True
 
     def __init__(self, config):
         self.calls = 0
@@ -63,6 +65,18 @@ class InPlace(Shift):
 class AlongX(Shift):
     def __call__(self, crystal, rng):
         return dataclasses.replace(crystal, lattice=crystal.lattice * [1.1, 1, 1])
+
+
+class Stretches(Shift):
+    def __call__(self, crystal, rng):
+        return dataclasses.replace(crystal, lattice=1.2 * crystal.lattice)
+
+
+class Wrapped(Shift):
+    """Distances stay, the cells that neighbours stand in do not."""
+
+    def __call__(self, crystal, rng):
+        return dataclasses.replace(crystal, frac_coords=crystal.frac_coords % 1.0)
 
 
 class Lambda(Shift):
@@ -211,6 +225,11 @@ class OneKey(Letters):
         return "the same"
 
 
+class InOrder(Letters):
+    def key(self, crystal):
+        return str(crystal.numbers.tolist())
+
+
 # --- sources -------------------------------------------------------------------------------------------------------
 
 
@@ -325,6 +344,7 @@ BUGS = {
         "no_memory": [Remembers],
         "input_untouched": [InPlace],
         "rotation": [AlongX],
+        "edges": [Stretches, Wrapped],
         "pickling": [Lambda],
     },
     "representation": {
@@ -338,6 +358,7 @@ BUGS = {
         "grammar_rows": [SelectsNothing],
         "augmentation": [AugmentsAway],
         "canonical_keys": [OneKey],
+        "keys": [InOrder],
     },
     "source": {
         "parts": [WrongPart],
@@ -356,6 +377,8 @@ BUGS = {
     },
 }
 SOUND = {"transform": Shift, "representation": Letters, "source": Few, "metric": Oxygen}
+for name, sound in SOUND.items():
+    BUGS[name] |= {"config": [other_config(sound)], "version": [unordered_version(sound)]}
 CASES = [(kind, law) for kind in BUGS for law in laws_of(kind)]
 
 
