@@ -36,7 +36,7 @@ from crystalfw.core.system.resumable_csv import RowFile
 COLUMNS = ("id", "status", "reason", "residual", "cif")
 EMPTY = "empty"
 _CHUNK = 128
-_LARGEST_FIELD = 16_000_000
+_MAX_FIELD = 16_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +85,7 @@ def read_strings(path: Path, column: str) -> Iterator[tuple[str, str]]:
             for number, line in enumerate(bounded_lines(file, path), start=1):
                 yield str(number), line.strip()
         return
-    csv.field_size_limit(_LARGEST_FIELD)
+    csv.field_size_limit(_MAX_FIELD)
     with _open(path) as file:
         reader = csv.DictReader(bounded_lines(file, path))
         names = reader.fieldnames or []

@@ -22,7 +22,7 @@ from crystalfw.core.commands._rows import modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.executor import chunks
-from crystalfw.core.data.reading import LONGEST_ID, read_sound
+from crystalfw.core.data.reading import MAX_ID, read_sound
 from crystalfw.core.interfaces import Representation, Source
 from crystalfw.core.recipe.options import create
 from crystalfw.core.records import Record, Rejected
@@ -32,7 +32,7 @@ from crystalfw.core.system.resumable_csv import RowFile
 COLUMNS = ("id", "slices", "n_atoms", "status", "reason")
 UNREADABLE = "unreadable"
 _CHUNK = 128
-MOST_ATOMS = 10_000
+MAX_ATOMS = 10_000
 """Cells above this are set aside before anything is computed of them."""
 
 
@@ -91,11 +91,11 @@ def _unpack(payload: bytes) -> tuple[Source, Representation]:
 def encode_records(payload: bytes, records: list[Record]) -> list[list[str]]:
     """One row for every record, in order."""
     source, representation = _unpack(payload)
-    items = [read_sound(source, record, most_atoms=MOST_ATOMS) for record in records]
+    items = [read_sound(source, record, max_atoms=MAX_ATOMS) for record in records]
     outcomes = iter(representation.encode([item for item in items if isinstance(item, Crystal)]))
     rows = []
     for record, item in zip(records, items, strict=True):
-        name = item.id[:LONGEST_ID] or f"{Path(record.file).name}:{record.row}"
+        name = item.id[:MAX_ID] or f"{Path(record.file).name}:{record.row}"
         if isinstance(item, Rejected):
             rows.append([name, "", "", UNREADABLE, _line(item.reason)])
             continue

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if args.n is not None and args.n < 1:
         raise CrystalfwError(f"--n {args.n}: ask for at least one crystal")
     from crystalfw.core.model.checkpoint import find
-    from crystalfw.core.sample.request import Request, rows
+    from crystalfw.core.sample.request import Request, default_count
     from crystalfw.core.sample.trained import Trained
     from crystalfw.core.sample.writing import finish_samples, sample_to_table
 
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     section = checked_settings(trained, {"n": 100, **settings})
     crystals = trained.conditions(conditions, args.like)
     request = Request(
-        settings=dataclasses.replace(section, n=args.n or rows(section, len(crystals))),
+        settings=dataclasses.replace(section, n=args.n or default_count(section, len(crystals))),
         seed=args.seed,
         conditions=tuple(crystals),
         constraints={"composition": "from_condition"} if args.composition_exact else {},

@@ -43,7 +43,7 @@ class Survey:
         progress = Progress("read", None)
         for part in self.source.parts():
             for record in self.source.records(part):
-                item = read_sound(self.source, record, most_atoms=self.max_atoms)
+                item = read_sound(self.source, record, max_atoms=self.max_atoms)
                 if isinstance(item, Rejected):
                     self._set_aside(item)
                 else:

@@ -11,7 +11,6 @@ import numpy as np
 from lightning_fabric import Fabric
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data import Part
 from crystalfw.core.run.setup import Setup
 from crystalfw.core.sample.request import Request
 from crystalfw.core.sample.trained import Trained
@@ -37,7 +36,7 @@ def after_fit(fabric: Fabric, setup: Setup, run_dir: Path, say: Say) -> None:
             finish_samples(run_dir / "samples.csv", say)
             evaluate_run(setup, run_dir, say)
     elif fabric.is_global_zero and hasattr(setup.generator.decoder, "predict"):
-        write_predictions(trained, setup.dataset.parts.get("test"), run_dir, say)
+        write_predictions(trained, setup.dataset.splits.get("test", ()), run_dir, say)
     if fabric.is_global_zero:
         from crystalfw.core.evaluate.report import write_report
 
@@ -49,9 +48,9 @@ def run_request(setup: Setup, trained: Trained) -> Request:
     section = setup.recipe.sample
     conditions: tuple[Crystal, ...] = ()
     if setup.generator.uses_memory and setup.generator.encoder.requires:
-        part = setup.dataset.parts.get(section.conditions) or setup.dataset.parts["train"]
+        split = setup.dataset.splits.get(section.conditions) or setup.dataset.splits["train"]
         asked = -(-section.n // section.rows_per_condition)
-        conditions = tuple(part.crystal(k) for k in range(min(asked, len(part))))
+        conditions = tuple(split[: min(asked, len(split))])
     return Request(settings=section, seed=setup.recipe.seed, conditions=conditions)
 
 
@@ -59,12 +58,12 @@ def evaluate_run(setup: Setup, run_dir: Path, say: Say) -> None:
     """Metrics of the recipe over the run's samples, against the test part and, for novelty, the train part."""
     from crystalfw.core.evaluate.evaluation import evaluate
 
-    parts = setup.dataset.parts
+    splits = setup.dataset.splits
     section = setup.recipe.evaluate
-    reference = section.reference if section.reference else crystals_of(parts.get("test"))
+    reference = section.reference if section.reference else splits.get("test", ())
     data = setup.recipe.data
     results = evaluate(
-        run_dir / "samples.csv", reference, section.metrics, training=crystals_of(parts["train"]), out=run_dir,
+        run_dir / "samples.csv", reference, section.metrics, training=splits["train"], out=run_dir,
         workers=data.workers, executor=data.executor,
     )  # fmt: skip
     say(f"metrics: {run_dir / 'metrics.json'}")
@@ -72,27 +71,9 @@ def evaluate_run(setup: Setup, run_dir: Path, say: Say) -> None:
         say(f"  {line}")
 
 
-def crystals_of(part: Part | None) -> Sequence[Crystal]:
-    """The crystals of a part, read as they are needed."""
-    return [] if part is None else _PartCrystals(part)
-
-
-class _PartCrystals(Sequence[Crystal]):
-    def __init__(self, part: Part) -> None:
-        self.part = part
-
-    def __len__(self) -> int:
-        return len(self.part)
-
-    def __getitem__(self, index: int) -> Crystal:  # type: ignore[override]
-        if not 0 <= index < len(self.part):
-            raise IndexError(index)
-        return self.part.crystal(index)
-
-
-def write_predictions(trained: Trained, part: Part | None, run_dir: Path, say: Say) -> None:
+def write_predictions(trained: Trained, test: Sequence[Crystal], run_dir: Path, say: Say) -> None:
     """predictions.csv (id, column, target, predicted) and metrics.json with MAE and RMSE of every column."""
-    crystals = list(crystals_of(part))
+    crystals = list(test)
     if not crystals:
         say("no test part: no predictions")
         return

@@ -136,8 +136,8 @@ def fit_setup(fabric: Fabric, setup: Setup, run_dir: Path) -> Fit:
     """The fit of an assembled recipe in a run folder."""
     payload = {"recipe": expand(setup.recipe), "name": setup.recipe.name, "provenance": json.dumps(facts(setup, fabric))}
     return Fit(
-        fabric, setup.generator, setup.dataset.parts, setup.recipe.fit,
-        seed=setup.recipe.seed, run_dir=run_dir, loader_options=setup.loader_options, payload=payload,
+        fabric, setup.generator, setup.dataset.splits, setup.recipe.fit, setup.loader_options,
+        run_dir=run_dir, payload=payload,
     )  # fmt: skip
 
 
@@ -146,14 +146,14 @@ def _dry_run(fabric: Fabric, setup: Setup, scratch: Path, say: Say) -> None:
     for kind in ("encoder", "conditioning", "decoder"):
         part = type(getattr(generator, kind))
         say(f"{kind}: {part.__module__}.{part.__name__}")
-    loader = Loader(
-        setup.dataset.parts["train"], batch_size=min(8, setup.recipe.fit.batch_size), accumulate=1, train=True, augment=False,
-        seed=setup.recipe.seed, rank=fabric.global_rank, world_size=fabric.world_size, **setup.loader_options,
+    options = replace(
+        setup.loader_options, batch_size=min(8, setup.recipe.fit.batch_size), accumulate=1, augment=False,
+        rank=fabric.global_rank, world_size=fabric.world_size,
     )  # fmt: skip
-    batch = next(loader.batches(0))
+    batch = next(Loader(setup.dataset.splits["train"], options).batches(0))
     say(f"batch: {batch.crystals.size} crystals, {len(batch.crystals.numbers)} atoms")
     if batch.tokens is not None:
-        say(f"tokens: {tuple(batch.tokens.ids.shape)} of a vocabulary of {len(setup.parts.representation.vocabulary)}")
+        say(f"tokens: {tuple(batch.tokens.ids.shape)} of a vocabulary of {len(setup.components.representation.vocabulary)}")
     if generator.uses_memory:
         memory = generator.memory(batch.crystals)
         say(f"memory: tokens {tuple(memory.tokens.shape)}, pooled {tuple(memory.pooled.shape)}")

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from crystalfw.core.data.reading import MOST_ATOMS, check_sound
+from crystalfw.core.data.reading import MAX_ATOMS, check_sound
 from crystalfw.core.errors import DataError, Reject
 from crystalfw.core.geometry.cif import crystal_from_cif
 from crystalfw.core.geometry.space_group import space_group_number
@@ -36,7 +36,7 @@ COLUMNS = (
 STATUSES = ("ok", "parse", "graph", "decode", "finalize", "read", "repeat")
 _HEADER = ",".join(COLUMNS) + "\n"
 _STATUS_OF_REASON = {"parse": "parse", "unfinished": "parse", "grammar": "parse", "graph": "graph", "finalize": "finalize"}
-_LARGEST_FIELD = 64 * 1024 * 1024
+_MAX_FIELD = 64 * 1024 * 1024
 
 
 def status_of(reason: str) -> str:
@@ -150,7 +150,7 @@ def read_samples(path: str | Path) -> Iterator[Sample]:
         if row["cif"].strip():
             try:
                 crystal = crystal_from_cif(row["cif"], id=id)
-                check_sound(crystal, most_atoms=MOST_ATOMS)
+                check_sound(crystal, max_atoms=MAX_ATOMS)
             except (DataError, Reject) as error:
                 crystal, status, reason = None, "read", printable(str(error))
         try:
@@ -194,7 +194,7 @@ def _records(path: Path) -> Iterator[tuple[dict[str, str], int, bool]]:
             newline = raw.endswith(b"\n")
             yield raw.decode("utf-8", errors="replace")
 
-    csv.field_size_limit(_LARGEST_FIELD)
+    csv.field_size_limit(_MAX_FIELD)
     with open(path, "rb") as file:
         reader = csv_rows(lines(file), path)
         header = next(reader, None)

@@ -23,7 +23,7 @@ from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CheckpointError, ConditionError, PluginError, RecipeError, Reject
 from crystalfw.core.interfaces import SequenceDecoder
 from crystalfw.core.model import checkpoint
-from crystalfw.core.model.assembly import Parts, build_generator, build_parts
+from crystalfw.core.model.assembly import Components, build_components, build_generator
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.recipe import load_recipe
 from crystalfw.core.recipe.schema import Recipe
@@ -31,17 +31,17 @@ from crystalfw.core.records import Sample
 from crystalfw.core.sample.conditions import check_crystals, condition_crystal
 from crystalfw.core.sample.engine import in_order
 from crystalfw.core.sample.prediction import Tally, predicted
-from crystalfw.core.sample.request import Request, rows
+from crystalfw.core.sample.request import Request, default_count
 from crystalfw.core.sample.sampler import Sampler
 
 
 class Trained:
     """A generator with its representation and constraints, ready to sample or predict."""
 
-    def __init__(self, recipe: Recipe, parts: Parts, generator: Generator, device: str = "cpu") -> None:
-        self.recipe, self.parts, self.device = recipe, parts, torch.device(device)
+    def __init__(self, recipe: Recipe, components: Components, generator: Generator, device: str = "cpu") -> None:
+        self.recipe, self.components, self.device = recipe, components, torch.device(device)
         self.generator = generator.to(self.device).eval()
-        self.sampler = Sampler(self.generator, parts, self.device)
+        self.sampler = Sampler(self.generator, components, self.device)
 
     @classmethod
     def load(cls, run: str | Path, *, which: str = "best", device: str = "cpu") -> Trained:
@@ -49,13 +49,13 @@ class Trained:
         path = checkpoint.find(Path(run), which)
         payload = checkpoint.load(path)
         recipe = recipe_of(payload, path)
-        parts = build_parts(recipe)
-        generator = build_generator(recipe, parts.representation)
+        components = build_components(recipe)
+        generator = build_generator(recipe, components.representation)
         try:
             generator.load_state_dict(payload["model"])
         except RuntimeError as error:
             raise CheckpointError(f"{path}: its weights do not fit the model of its recipe: {error}") from error
-        return cls(recipe, parts, generator, device)
+        return cls(recipe, components, generator, device)
 
     # --- generation -------------------------------------------------------------------------------------------------
 
@@ -72,7 +72,7 @@ class Trained:
         """
         section = replace(self.recipe.sample, **settings)
         conditions = tuple(self.conditions(condition, like))
-        section = replace(section, n=rows(section, len(conditions)) if n is None else n)
+        section = replace(section, n=default_count(section, len(conditions)) if n is None else n)
         request = Request(settings=section, seed=seed, conditions=conditions, constraints=constraints or {})
         return [sample.crystal for sample in self.samples(request) if sample.crystal is not None]
 
@@ -94,7 +94,7 @@ class Trained:
         return prepared
 
     def _prepared(self, crystal: Crystal, origin: str) -> Crystal:
-        for transform in self.parts.prepare:
+        for transform in self.components.prepare:
             try:
                 crystal = transform(crystal, np.random.default_rng(0))
             except Reject as error:
@@ -112,7 +112,7 @@ class Trained:
         if not isinstance(self.generator.decoder, SequenceDecoder):
             raise ConditionError("this model predicts properties; it does not generate crystals")
         wanted = sorted(range(request.settings.n) if indices is None else indices)
-        if request.settings.predicts:
+        if request.settings.is_prediction:
             yield from predicted(self.sampler, request, wanted, tally or Tally())
             return
         for _, block in groupby(

@@ -13,7 +13,7 @@ from typing import IO, Any
 from crystalfw.core.errors import DataError
 from crystalfw.core.system.bounded_text import bounded_lines, csv_rows
 
-_LARGEST_FIELD = 64 * 1024 * 1024
+_MAX_FIELD = 64 * 1024 * 1024
 
 
 class RowFile:
@@ -66,7 +66,7 @@ class RowFile:
 
     def _recover(self) -> None:
         """Count whole rows and cut off a torn last one."""
-        csv.field_size_limit(_LARGEST_FIELD)
+        csv.field_size_limit(_MAX_FIELD)
         consumed = 0
         ended = True
 

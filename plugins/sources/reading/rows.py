@@ -14,9 +14,9 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.system.bounded_text import bounded_lines
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
-LARGEST_FIELD = 16_000_000
+MAX_FIELD = 16_000_000
 """Characters above which a field is a mistake (a quote that never closes), not a crystal."""
-MOST_COLUMNS = 10_000
+MAX_COLUMNS = 10_000
 
 
 MALFORMED = "\0malformed"
@@ -46,7 +46,7 @@ def _open_text(path: Path) -> IO[str]:
 
 def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
     row = 0
-    before = csv.field_size_limit(LARGEST_FIELD)
+    before = csv.field_size_limit(MAX_FIELD)
     try:
         with _open_text(path) as stream:
             reader = csv.reader(bounded_lines(stream, path))
@@ -73,8 +73,8 @@ def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
 def _check_header(path: Path, names: list[str]) -> None:
     if not any(name.strip() for name in names):
         raise DataError(f"{path}: the file has no header line")
-    if len(names) > MOST_COLUMNS:
-        raise DataError(f"{path}: {len(names):,} columns, more than {MOST_COLUMNS:,}")
+    if len(names) > MAX_COLUMNS:
+        raise DataError(f"{path}: {len(names):,} columns, more than {MAX_COLUMNS:,}")
     if MALFORMED in names:
         raise DataError(f"{path}: a column is called {MALFORMED!r}")
     twice = sorted(name for name, count in Counter(names).items() if count > 1)

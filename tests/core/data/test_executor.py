@@ -78,7 +78,7 @@ def test_number_of_workers():
 _ORPHANS = """
 import os, signal, sys
 sys.path.insert(0, {folder!r})
-from crystalfw.core.executor import open_executor
+from crystalfw.core.data.executor import open_executor
 if __name__ == "__main__":
     with open_executor(2) as executor:
         print(*{{executor.submit(os.getpid).result() for _ in range(8)}}, flush=True)
