@@ -22,7 +22,8 @@ from crystalfw.core.commands._rows import modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.executor import chunks
-from crystalfw.core.data.reading import MAX_ID, read_sound
+from crystalfw.core.data.reading import MAX_ID, open_source, read_sound
+from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Representation, Source
 from crystalfw.core.recipe.options import create
 from crystalfw.core.records import Record, Rejected
@@ -50,13 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode; 0 also where some crystals have no string: their rows say why."""
-    from crystalfw.core.recipe.auto_source import source_name
-
     settings = {"dialect": args.dialect, "space_group": args.space_group or None, "max_atoms": args.max_atoms}
     options = {name: value for name, value in settings.items() if value is not None}
     # says what is wrong before anything is read
     representation = create("representation", args.representation, options)
-    source: Source = create("source", source_name(args.input), path=args.input)
+    source = open_source(args.input)
     parts = source.parts() if args.part is None else (_known(args.part, source),)
     request = {"input": source.fingerprint(), "parts": parts, "representation": args.representation, "options": options}
     with RowFile(args.out, COLUMNS, json.loads(json.dumps(request)), block=_CHUNK) as out:
@@ -75,8 +74,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _known(part: str, source: Source) -> str:
-    from crystalfw.core.errors import DataError
-
     if part not in source.parts():
         raise DataError(f"--part {part}: the input has {', '.join(source.parts())}")
     return part

@@ -7,7 +7,6 @@ again. When all are there they are put together into the memory-mapped store and
 from __future__ import annotations
 
 import csv
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -30,7 +29,7 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Representation, Source, Transform
 from crystalfw.core.recipe.schema import DataSection
 from crystalfw.core.records import Record
-from crystalfw.core.system.files import write_atomically
+from crystalfw.core.system.files import digest, write_atomically
 
 SHARD = 256
 """Source items per shard. Part of the format: results depend on it only through `max_crystals`."""
@@ -94,7 +93,7 @@ def content_key(data: DataSection, job: Job, key: str) -> str:
         "seed": job.seed,
         "versions": versions,
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+    return digest(json.dumps(parts, sort_keys=True).encode())[:24]
 
 
 def _class_name(component: object) -> str:

@@ -1,4 +1,4 @@
-"""The one reader of strangers' crystals: bounded in time, size and length, every refusal with its reason."""
+"""The one reader of strangers' crystals: streamed, bounded in time, size and length, every refusal with its reason."""
 
 from __future__ import annotations
 
@@ -12,24 +12,58 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import ConditionError, Reject
 from crystalfw.core.geometry.lattice import is_degenerate
 from crystalfw.core.interfaces import Source
+from crystalfw.core.recipe.auto_source import source_name
 from crystalfw.core.recipe.options import create
 from crystalfw.core.records import Record, Rejected
 from crystalfw.core.system.bounded_text import printable
 from crystalfw.core.system.time_limit import time_limit
 
+MAX_ATOMS = 2_000
+"""Crystals with more atoms are set aside: comparing two of them takes minutes."""
 MAX_LENGTH = 10_000.0
 """Lattice vectors above this, in angstrom, are a mistake in the file."""
-
 MAX_COORDINATE = 1e6
 """Fractional coordinates above this are a mistake in the file."""
-
 MAX_ID = 1_000
-
+"""Characters of an identifier, or of a property's name, above which the file is a mistake."""
 MAX_PROPERTIES = 1_000
-"""Characters of an identifier and named numbers of one crystal above which the file is a mistake."""
-
+"""Named numbers of one crystal above which the file is a mistake."""
 PARSE_SECONDS = 120.0
 """Seconds that one item may take to be read; what the bounds of the parsers let through is set aside then."""
+
+
+def open_source(path: str | Path) -> Source:
+    """The source that reads a table, a structure file, a folder or a zip."""
+    source: Source = create("source", source_name(str(path)), path=str(path))
+    return source
+
+
+def read_crystals(
+    origin: str | Path | Source, *, part: str | None = None, max_atoms: int = MAX_ATOMS
+) -> Iterator[Crystal | Rejected]:
+    """Crystals of a path or source in its order, read one by one as they are asked for; and why an item is none.
+
+    Of a source that has the part `part` only this one, otherwise all its parts. Raises DataError for a file that cannot
+    be read at all.
+    """
+    source = open_source(origin) if isinstance(origin, (str, Path)) else origin
+    parts = source.parts()
+    for name in (part,) if part in parts else parts:
+        for record in source.records(name):
+            item = read_sound(source, record, max_atoms=max_atoms)
+            yield listed(item) if isinstance(item, Rejected) else item
+
+
+def read_like(path: str | Path) -> Iterator[Crystal]:
+    """Crystals of a file or folder given by --like, named after it where they have no id.
+
+    Raises ConditionError for one that cannot be read.
+    """
+    for item in read_crystals(path):
+        if isinstance(item, Rejected):
+            row = f", row {item.row}" if item.row is not None else ""
+            raise ConditionError(f"{item.file}{row}: {item.reason}")
+        yield item if item.id else replace(item, id=Path(path).stem)
 
 
 def parsed(source: Source, record: Record) -> Crystal | Rejected:
@@ -80,34 +114,3 @@ def check_sound(crystal: Crystal, *, max_atoms: int) -> None:
         raise Reject(f"absurd properties: {len(crystal.properties):,}, or a name of more than {MAX_ID:,} characters")
     if numbers.min() < 1 or numbers.max() > 118:
         raise Reject(f"no such element: atomic number {int(numbers.min() if numbers.min() < 1 else numbers.max())}")
-
-
-def _read_source(path: Path, part: str | None) -> Iterator[Crystal | Rejected]:
-    from crystalfw.core.recipe.auto_source import source_name
-
-    source = create("source", source_name(str(path)), path=str(path))
-    parts = source.parts()
-    for name in (part,) if part in parts else parts:
-        for record in source.records(name):
-            item = read_sound(source, record, max_atoms=MAX_ATOMS)
-            yield listed(item) if isinstance(item, Rejected) else item
-
-
-def read_like(path: str | Path) -> list[Crystal]:
-    """Crystals of a file or folder given by --like; raises ConditionError for one that cannot be read."""
-    from crystalfw.core.recipe.auto_source import source_name
-    from crystalfw.core.records import Rejected
-
-    source = create("source", source_name(str(path)), {}, path=str(path))
-    crystals = []
-    for part in source.parts():
-        for item in source.read(part):
-            if isinstance(item, Rejected):
-                row = f", row {item.row}" if item.row is not None else ""
-                raise ConditionError(f"{item.file}{row}: {item.reason}")
-            crystals.append(item if item.id else replace(item, id=Path(path).stem))
-    return crystals
-
-
-MAX_ATOMS = 2_000
-"""Samples with more atoms count as unreadable: comparing two of them takes minutes."""

@@ -12,10 +12,10 @@ from lightning_fabric import Fabric
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.run.setup import Setup
-from crystalfw.core.sample.request import Request
+from crystalfw.core.sample.request import Request, needed_conditions
 from crystalfw.core.sample.trained import Trained
 from crystalfw.core.sample.writing import finish_samples, merge_tables, sample_to_table
-from crystalfw.core.system.files import write_atomically
+from crystalfw.core.system.files import write_text_atomically
 from crystalfw.core.system.progress import Say
 
 
@@ -49,8 +49,7 @@ def run_request(setup: Setup, trained: Trained) -> Request:
     conditions: tuple[Crystal, ...] = ()
     if setup.generator.uses_memory and setup.generator.encoder.requires:
         split = setup.dataset.splits.get(section.conditions) or setup.dataset.splits["train"]
-        asked = -(-section.n // section.rows_per_condition)
-        conditions = tuple(split[: min(asked, len(split))])
+        conditions = tuple(split[: needed_conditions(section, section.n)])
     return Request(settings=section, seed=setup.recipe.seed, conditions=conditions)
 
 
@@ -96,4 +95,4 @@ def write_predictions(trained: Trained, test: Sequence[Crystal], run_dir: Path, 
                 "crystals": int(known.sum()),
             }
             say(f"{name}: test MAE {errors[name]['mae']:.4f} ({errors[name]['mae_of_the_median']:.4f} by always the median)")
-    write_atomically(run_dir / "metrics.json", json.dumps({"prediction": errors}, indent=2).encode())
+    write_text_atomically(run_dir / "metrics.json", json.dumps({"prediction": errors}, indent=2))

@@ -22,7 +22,7 @@ from crystalfw.core.run import after_fit as outcome
 from crystalfw.core.run.folder import clear_temporaries, exclusive, new_run_dir
 from crystalfw.core.run.setup import Setup, assemble, facts, initialise, make_fabric
 from crystalfw.core.run.slurm import REQUEUED_BY, earlier, remember, requeue
-from crystalfw.core.system.files import write_atomically
+from crystalfw.core.system.files import write_atomically, write_text_atomically
 from crystalfw.core.system.progress import Say
 from crystalfw.core.system.ranks import watched_peers
 from crystalfw.core.system.signals import Stopped, stopping_at_once
@@ -88,7 +88,7 @@ def _begin(recipe: Recipe, run_dir: Path, checkpoint: str, resumed: bool) -> Non
     clear_temporaries(run_dir, run_dir / "checkpoints")
     if not resumed:
         remember(recipe, run_dir)
-    write_atomically(run_dir / "recipe.yaml", expand(recipe).encode())
+    write_text_atomically(run_dir / "recipe.yaml", expand(recipe))
     _take_up(run_dir, checkpoint)
 
 
@@ -164,8 +164,7 @@ def _dry_run(fabric: Fabric, setup: Setup, scratch: Path, say: Say) -> None:
 
 
 def _write_identity(setup: Setup, run_dir: Path, fabric: Fabric) -> None:
-    record = json.dumps(facts(setup, fabric), indent=2)
-    write_atomically(run_dir / "provenance.json", record.encode())
+    write_text_atomically(run_dir / "provenance.json", json.dumps(facts(setup, fabric), indent=2))
     write_atomically(run_dir / "rejected.csv", setup.dataset.rejected_path.read_bytes())
 
 

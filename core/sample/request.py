@@ -39,6 +39,13 @@ class Request:
         return self.conditions[number % len(self.conditions)] if self.conditions else None
 
 
+def needed_conditions(settings: SampleSection, n: int | None) -> int | None:
+    """How many conditions `n` samples use; where n is not given, None for a prediction: it uses all there are."""
+    if n is None and settings.is_prediction:
+        return None
+    return max(1, -(-(settings.n if n is None else n) // settings.rows_per_condition))
+
+
 def default_count(settings: SampleSection, conditions: int) -> int:
     """How many samples a request has that does not say: in a prediction all that its conditions need."""
     return settings.rows_per_condition * max(1, conditions) if settings.is_prediction else settings.n

@@ -9,7 +9,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from crystalfw.core.records import Sample
 from crystalfw.core.sample.conditions import check_crystals, condition_crystal
 from crystalfw.core.sample.engine import in_order
 from crystalfw.core.sample.prediction import Tally, predicted
-from crystalfw.core.sample.request import Request, default_count
+from crystalfw.core.sample.request import Request, default_count, needed_conditions
 from crystalfw.core.sample.sampler import Sampler
 
 
@@ -71,13 +71,18 @@ class Trained:
         Raises ConditionError for a condition that the model was not trained with.
         """
         section = replace(self.recipe.sample, **settings)
-        conditions = tuple(self.conditions(condition, like))
+        conditions = tuple(self.conditions(condition, like, needed_conditions(section, n)))
         section = replace(section, n=default_count(section, len(conditions)) if n is None else n)
         request = Request(settings=section, seed=seed, conditions=conditions, constraints=constraints or {})
         return [sample.crystal for sample in self.samples(request) if sample.crystal is not None]
 
-    def conditions(self, condition: Mapping[str, Any] | None, like: str | Path | Sequence[Crystal] | None) -> list[Crystal]:
-        """The crystals to condition on, prepared as the training crystals were; empty for an unconditional model."""
+    def conditions(
+        self, condition: Mapping[str, Any] | None, like: str | Path | Sequence[Crystal] | None, limit: int | None = None
+    ) -> list[Crystal]:
+        """The crystals to condition on, prepared as the training crystals were; empty for an unconditional model.
+
+        Of `like` at most `limit` crystals are read, the first ones.
+        """
         requires = self.generator.encoder.requires if self.generator.uses_memory else frozenset()
         if condition:
             if like is not None:
@@ -88,8 +93,8 @@ class Trained:
                 raise ConditionError(f"the model needs a condition: {', '.join(sorted(requires))}; give --condition or --like")
             return []
         origin = str(like) if isinstance(like, (str, Path)) else "the crystals given"
-        crystals = read_like(like) if isinstance(like, (str, Path)) else list(like)
-        prepared = [self._prepared(crystal, origin) for crystal in crystals]
+        crystals = read_like(like) if isinstance(like, (str, Path)) else like
+        prepared = [self._prepared(crystal, origin) for crystal in islice(crystals, limit)]
         check_crystals(prepared, requires, origin)
         return prepared
 

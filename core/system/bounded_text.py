@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, AnyStr
@@ -13,6 +14,14 @@ MAX_LINE = 64 * 1024 * 1024
 """Characters (or bytes) of a line above which a file is refused: no table of crystals has such a field."""
 MAX_REASON = 400
 """Characters of a reason: a message may quote a whole file."""
+
+
+def open_text(path: Path, *, errors: str = "strict") -> IO[str]:
+    """A text file to read, unpacked where its name ends in .gz; line ends are kept, for the csv module."""
+    # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name
+    if path.name.lower().endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8-sig", errors=errors, newline="")
+    return open(path, encoding="utf-8-sig", errors=errors, newline="")
 
 
 def bounded_lines(stream: IO[AnyStr], path: Path, max_characters: int = MAX_LINE) -> Iterator[AnyStr]:

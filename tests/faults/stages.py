@@ -30,7 +30,7 @@ def make_small() -> None:
     """Cut work finely, in this process."""
     import crystalfw.core.commands.decode as decode
     import crystalfw.core.data.prepare as prepare
-    import crystalfw.core.sample.trained as trained
+    import crystalfw.core.sample.request as request
 
     prepare.SHARD = SHARD
     if "SLOWED" in os.environ:
@@ -39,7 +39,7 @@ def make_small() -> None:
         _starve(*(int(number) for number in os.environ["STARVED"].split(",")))
     if "CLOCK" in os.environ:
         _shake_the_clock()
-    trained.DECODE_BLOCK = BLOCK
+    request.DECODE_BLOCK = BLOCK
     decode._CHUNK = CHUNK
 
 

@@ -97,7 +97,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 from crystalfw.core.discovery import registry
 from crystalfw.core.recipe.options import create
-from crystalfw.core.evaluation import evaluate
+from crystalfw.core.evaluate.evaluation import evaluate
 from crystalfw.core.interfaces import Sample
 from crystalfw.core.testing.crystals import small_crystals
 crystals = small_crystals()

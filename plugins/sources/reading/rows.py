@@ -8,10 +8,9 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from crystalfw.core.errors import DataError
-from crystalfw.core.system.bounded_text import bounded_lines
+from crystalfw.core.system.bounded_text import bounded_lines, open_text
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 MAX_FIELD = 16_000_000
@@ -37,18 +36,11 @@ def read_rows(path: Path) -> Iterator[dict[str, str]]:
     return _csv_rows(path)
 
 
-def _open_text(path: Path) -> IO[str]:
-    # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return open(path, encoding="utf-8-sig", newline="")
-
-
 def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
     row = 0
     before = csv.field_size_limit(MAX_FIELD)
     try:
-        with _open_text(path) as stream:
+        with open_text(path) as stream:
             reader = csv.reader(bounded_lines(stream, path))
             names = next(reader, [])
             _check_header(path, names)

@@ -147,7 +147,7 @@ def test_augmented_strings_never_exceed_the_decoder(part):
 
 def test_contents_of_a_batch(part):
     batch = next(loader(part, cutoff=4.0, dtype=torch.float64).batches())
-    crystals = [part.crystal(int(k)) for k in batch.index]
+    crystals = [part[int(k)] for k in batch.index]
     expected = CrystalBatch.from_crystals(crystals, torch.float64)
     for name in ("lattice", "frac_coords", "numbers", "crystal_index", "n_atoms"):
         assert torch.equal(getattr(batch.crystals, name), getattr(expected, name))

@@ -12,7 +12,7 @@ import pytest
 from crystalfw.core.system import compiled as kernels
 
 SOURCE = """
-from crystalfw.core.kernels import njit
+from crystalfw.core.system.compiled import njit
 
 @njit(cache=True)
 def twice(x):
