@@ -28,13 +28,15 @@ def test_a_broken_row_is_set_aside_in_its_place(tmp_path):
     rows = table(tmp_path / "x.csv", [["a", SALT.cif()], ["b", "data_nothing"], ["c", SALT.cif()]])
     first, broken, last = read_crystals(rows)
     assert (first.id, last.id) == ("a", "c")
-    assert isinstance(broken, Rejected) and (broken.row, broken.id) == (2, "b")
+    assert isinstance(broken, Rejected)
+    assert (broken.row, broken.id) == (2, "b")
 
 
 def test_bounds_hold_for_every_reader(tmp_path):
     rows = table(tmp_path / "x.csv", [["a", SALT.cif()]])
     (item,) = read_crystals(open_source(rows), max_atoms=SALT.n_atoms - 1)
-    assert isinstance(item, Rejected) and "atoms in the cell as given" in item.reason
+    assert isinstance(item, Rejected)
+    assert "atoms in the cell as given" in item.reason
     assert SALT.n_atoms <= MAX_ATOMS
 
 
@@ -56,4 +58,5 @@ def test_conditions_are_read_only_as_far_as_they_are_needed(tmp_path):
 def test_a_condition_without_id_is_named_after_its_file(tmp_path):
     rows = table(tmp_path / "salt.csv", [["", replace(SALT, id="").cif()]])
     (crystal,) = read_like(rows)
-    assert isinstance(crystal, Crystal) and crystal.id == "salt"
+    assert isinstance(crystal, Crystal)
+    assert crystal.id == "salt"
