@@ -18,14 +18,18 @@ _MAX_FIELD = 64 * 1024 * 1024
 
 
 def rows_with_ends(path: Path) -> Iterator[tuple[list[str], int, bool]]:
-    """The header and the rows of a CSV, each with the byte where it ends and whether a line break is there."""
-    consumed, ended = 0, True
+    """The header and the rows of a CSV, each with the byte where it ends and whether its line ends there.
+
+    A line break between quotation marks ends no row: a kill can cut a field of several lines behind one of them.
+    """
+    consumed, quotes, ended = 0, 0, True
 
     def lines(file: IO[bytes]) -> Iterator[str]:
-        nonlocal consumed, ended
+        nonlocal consumed, quotes, ended
         for raw in bounded_lines(file, path):
             consumed += len(raw)
-            ended = raw.endswith(b"\n")
+            quotes += raw.count(b'"')
+            ended = raw.endswith(b"\n") and quotes % 2 == 0
             yield raw.decode("utf-8", errors="replace")
 
     csv.field_size_limit(_MAX_FIELD)

@@ -68,7 +68,7 @@ def length(text: str) -> int:
 
 
 def test_rows_and_evaluation(mine, tmp_path: Path, monkeypatch):
-    for module in ("executor", "workbench"):
+    for module in ("data.executor", "evaluate.workbench"):
         monkeypatch.setattr(f"crystalfw.core.{module}.ALONE", -1.0)
     with RowFile(tmp_path / "x.csv", ("id", "status", "out"), {}) as out:
         calls = (("a" * k,) for k in range(1, 20))
