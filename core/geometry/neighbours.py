@@ -13,6 +13,7 @@ from vesin import NeighborList
 
 from crystalfw.core.crystal import Crystal, FloatArray, IntArray
 from crystalfw.core.errors import DataError
+from crystalfw.core.geometry.lattice import reduce_pairs
 
 MAX_EDGES = 10_000_000
 """Most edges of one batch; about 400 MB of indices, and several times that in an encoder."""
@@ -40,7 +41,7 @@ def search_pairs(
     """Source (E,), target (E,) and shift (E, 3) of one crystal; `name` is what a DataError calls it."""
     _check(lattice, frac_coords, cutoff, name)
     # vesin walks over the images of the given basis: a skewed basis has many, the reduced one few
-    transform_33 = _reduction(lattice)
+    transform_33 = reduce_pairs(lattice)
     reduced_33 = transform_33 @ lattice
     frac_N3 = frac_coords @ np.linalg.inv(transform_33)
     cell_N3 = np.floor(frac_N3)
@@ -64,19 +65,3 @@ def _check(lattice: FloatArray, frac_coords: FloatArray, cutoff: float, name: st
             f"pairs within {cutoff:g} angstrom; the bound is {MAX_EDGES:,}. Set it aside (transform 'filter') or "
             "lower the cutoff"
         )
-
-
-def _reduction(lattice: FloatArray) -> FloatArray:
-    """Unimodular (3, 3) such that transform @ lattice is reduced in pairs (Lagrange-Gauss, repeated)."""
-    transform = np.eye(3)
-    while True:
-        rows = transform @ lattice
-        gram = rows @ rows.T
-        steps = np.rint(gram / np.diag(gram)[None, :])
-        # only the longer of two vectors is shortened, and only strictly: the loop ends
-        steps[(np.diag(gram)[:, None] < np.diag(gram)[None, :]) | np.eye(3, dtype=bool)] = 0
-        gain = 2 * steps * gram - steps**2 * np.diag(gram)[None, :]
-        longer, shorter = np.unravel_index(np.argmax(gain), (3, 3))
-        if gain[longer, shorter] <= 1e-9 * gram[longer, longer]:
-            return transform
-        transform[longer] -= steps[longer, shorter] * transform[shorter]

@@ -20,7 +20,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SERVER = "CRYSTALFW_TEST_SERVER"
-_IMPORTED = ("run", "assembly", "outcome", "evaluation", "report", "trained", "data.prepare", "ablation", "report.ablation")
+_IMPORTED = (
+    "run.run", "model.assembly", "run.after_fit", "evaluate.evaluation", "evaluate.report", "sample.trained", "data.prepare",
+    "run.ablation", "run.ablation.report",
+)  # fmt: skip
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 

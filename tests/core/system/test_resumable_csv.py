@@ -36,7 +36,7 @@ def test_begun_from_its_header_without_resume(tmp_path):
 
 def test_other_columns_are_refused(tmp_path):
     whole = written(tmp_path / "x.csv")
-    with pytest.raises(DataError, match="x.csv: the columns are not id, other"):
+    with pytest.raises(DataError, match="the columns are not id, other"):
         ResumableCsv(tmp_path / "x.csv", ("id", "other"))
     assert (tmp_path / "x.csv").read_bytes() == whole
 
