@@ -7,13 +7,16 @@ crystal: positions wrapped, skewed bases reduced first, and a bound on memory. S
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-from vesin import NeighborList
 
 from crystalfw.core.crystal import Crystal, FloatArray, IntArray
 from crystalfw.core.errors import DataError
 from crystalfw.core.geometry.lattice import reduce_pairs
+
+if TYPE_CHECKING:
+    from vesin import NeighborList
 
 MAX_EDGES = 10_000_000
 """Most edges of one batch; about 400 MB of indices, and several times that in an encoder."""
@@ -32,6 +35,8 @@ def new_list(cutoff: float) -> NeighborList:
     """A cell list for `search_pairs`; raises DataError for a cutoff that is no positive number of angstrom."""
     if not (math.isfinite(cutoff) and cutoff > 0):
         raise DataError(f"a neighbour cutoff must be a positive number of angstrom, not {cutoff}")
+    from vesin import NeighborList  # imports ASE where it is installed; plugin authors import this file with the contracts
+
     return NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
 
 

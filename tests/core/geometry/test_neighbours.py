@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from crystalfw.core import Crystal, CrystalBatch, DataError
 from crystalfw.core.batch import edge_vectors, neighbour_edges
-from crystalfw.core.geometry import neighbours as module
 from crystalfw.core.geometry.neighbours import neighbour_arrays
 
 CUTOFF = 4.0
@@ -122,7 +121,7 @@ def test_what_is_no_crystal_is_an_error_that_names_it(lattice: np.ndarray, messa
 
 def test_a_batch_above_the_memory_bound_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = CrystalBatch.from_crystals([random_crystal(seed, 1) for seed in range(20)])
-    monkeypatch.setattr(module, "MAX_EDGES", 30)
+    monkeypatch.setattr("crystalfw.core.batch.MAX_EDGES", 30)
     with pytest.raises(DataError, match="smaller batches or a smaller cutoff"):
         neighbour_edges(batch, CUTOFF)
 

@@ -87,7 +87,7 @@ def test_the_digest_is_of_sources_with_compiled_functions(tmp_path, name, change
 
 NETS = """
 import numpy as np
-from crystalfw.plugins.representations.slices.cycles import add_edge, is_three_dimensional, new_net
+from crystalfw.plugins.representations.slices.graph.cycles import add_edge, is_three_dimensional, new_net
 
 rng, found = np.random.default_rng(0), []
 for _ in range(200):
