@@ -23,7 +23,7 @@ TRAIN_FILES = ("train.csv.gz", "train.csv", "unlabelled.csv.gz", "unlabelled.csv
 VALIDATION_FILES = ("val.csv.gz", "val.csv")
 EPILOG = """examples:
   crystalfw codec fit --data data/mp_20 data/mpts_52 --out fitted/
-  crystalfw codec fit --data data/mp_20 --steps 1000 --seed 3 --out try/     (an interrupted fit goes on when called again)
+  crystalfw codec fit --data data/mp_20 --steps 1000 --seed 3 --out try/     (the same command continues an interrupted fit)
 
 Of each folder the files train.csv[.gz] and unlabelled.csv[.gz] are read; of a file with a column `part` the rows whose
 part is train. val.csv[.gz] serves for the figures in the record. Nothing else is looked at.

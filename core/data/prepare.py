@@ -47,7 +47,7 @@ def prepare(
 ) -> Dataset:  # fmt: skip
     """The prepared data set, from the cache where it is whole, else made now.
 
-    `key` stands for the options of transforms and representation. Killed at any moment, the same call goes on where it
+    `key` stands for the options of transforms and representation. Killed at any moment, the same call continues where it
     stopped and gives the same bytes. Two processes that ask for the same data at once do the work once. Raises DataError
     where no crystal is left or a column of `data.columns` is missing.
     """

@@ -55,7 +55,7 @@ class State:
     tokens: int = 0
     elapsed_s: float = 0.0
     finished: str = ""
-    """Why the fit ended, empty while it goes on."""
+    """Why the fit ended, empty while it lasts."""
     history: list[float] = field(default_factory=list)
     """Validation losses in order."""
     accumulate: int = 1
@@ -195,7 +195,7 @@ class Fit:
             progress.close(f"loss {window.last_loss:.4f}, best validation {state.best_loss:.4f} at step {state.best_step}")
 
     def _peak_flops(self) -> float:
-        """Operations per second that this device could do, said once; 0 where the decoder does not count its own."""
+        """Operations per second that this device could do, printed once; 0 where the decoder does not count its own."""
         if not self.generator.decoder.training_flops(torch.tensor([2])):
             return 0.0
         peak = measured_peak(self.fabric.device, self.fabric._precision.precision)
@@ -255,7 +255,7 @@ class Fit:
         return StepTotals(tokens=int(lengths.sum()), padded=batch.tokens.ids.numel(), flops=flops)
 
     def _halve(self, loader: Loader, what: str) -> None:
-        """Twice the micro-batches, half the memory, the same step; said. Raises CrystalfwError where that cannot be done."""
+        """Twice the micro-batches, half the memory, the same step; prints so. Raises CrystalfwError where that cannot be done."""
         self.optimizer.zero_grad(set_to_none=True)
         if loader is self.train_loader:
             self._batches.close()
@@ -265,7 +265,7 @@ class Fit:
         if before >= most:
             raise DataError(f"{place} with one crystal at a time: lower data.max_atoms or make the model smaller")
         loader.accumulate = min(2 * before, most)
-        if self.fabric.world_size > 1:  # the other ranks are in the middle of the step and cannot start it anew
+        if self.fabric.world_size > 1:  # the other ranks are in the middle of the step and cannot start it again
             raise CrystalfwError(
                 f"{place} on rank {self.fabric.global_rank}; go on with smaller micro-batches: "
                 f"crystalfw run --resume {self.run_dir} fit.accumulate={loader.accumulate}"

@@ -1,4 +1,4 @@
-"""Jobs under SLURM that are stopped before their end: queued again on SIGUSR1, gone on with when they start anew.
+"""Jobs under SLURM that are stopped before their end: queued again on SIGUSR1, continued when they start again.
 
 `#SBATCH --signal=SIGUSR1@120` sends SIGUSR1 two minutes before the time limit: the run saves, asks `scontrol requeue` and
 leaves. SIGTERM (scancel, pre-emption) saves and leaves; a pre-empted job is queued again by SLURM itself. Either way the job
