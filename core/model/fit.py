@@ -255,7 +255,7 @@ class Fit:
         return StepTotals(tokens=int(lengths.sum()), padded=batch.tokens.ids.numel(), flops=flops)
 
     def _halve(self, loader: Loader, what: str) -> None:
-        """Twice the micro-batches, half the memory, the same step; prints so. Raises CrystalfwError where that cannot be done."""
+        """Twice the micro-batches, half the memory, the same step. Raises CrystalfwError where that cannot be done."""
         self.optimizer.zero_grad(set_to_none=True)
         if loader is self.train_loader:
             self._batches.close()
