@@ -14,14 +14,11 @@ from __future__ import annotations
 
 import argparse
 import csv
-import gzip
-import hashlib
 import json
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import IO
 
 from crystalfw.core.commands._rows import modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
@@ -31,13 +28,14 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Representation
 from crystalfw.core.recipe.options import create
 from crystalfw.core.sample.export import safe_name
-from crystalfw.core.system.bounded_text import bounded_lines
+from crystalfw.core.system.bounded_text import bounded_lines, open_text
+from crystalfw.core.system.files import file_digest
 from crystalfw.core.system.resumable_csv import RowFile
 
 COLUMNS = ("id", "status", "reason", "residual", "cif")
 EMPTY = "empty"
 _CHUNK = 128
-_LARGEST_FIELD = 16_000_000
+_MAX_FIELD = 16_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     request = {
-        "input": _digest(path), "column": args.column, "representation": args.representation, "options": options,
+        "input": file_digest(path), "column": args.column, "representation": args.representation, "options": options,
         "cif_dir": args.cif_dir,
     }  # fmt: skip
     with RowFile(args.out, COLUMNS, request, block=_CHUNK) as out:
@@ -86,8 +84,8 @@ def read_strings(path: Path, column: str) -> Iterator[tuple[str, str]]:
             for number, line in enumerate(bounded_lines(file, path), start=1):
                 yield str(number), line.strip()
         return
-    csv.field_size_limit(_LARGEST_FIELD)
-    with _open(path) as file:
+    csv.field_size_limit(_MAX_FIELD)
+    with open_text(path, errors="replace") as file:
         reader = csv.DictReader(bounded_lines(file, path))
         names = reader.fieldnames or []
         if column not in names:
@@ -105,20 +103,6 @@ def _count(path: Path, column: str) -> int | None:
         return sum(1 for _ in read_strings(path, column))
     except DataError:
         return None
-
-
-def _open(path: Path) -> IO[str]:
-    if path.name.endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
-    return open(path, encoding="utf-8-sig", errors="replace", newline="")
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @lru_cache(maxsize=2)

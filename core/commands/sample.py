@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystalfw.core.commands.parser import add_out, add_run, key_type
 from crystalfw.core.errors import ConditionError, CrystalfwError
+from crystalfw.core.system.files import file_digest
 
 if TYPE_CHECKING:
     from crystalfw.core.sample.trained import Trained
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Sample; raises ConditionError for a condition that the model was not trained with."""
     conditions = read_conditions(args.condition)
     from crystalfw.core.model.checkpoint import find
-    from crystalfw.core.sample.request import Request, rows
+    from crystalfw.core.sample.request import Request, default_count, needed_conditions
     from crystalfw.core.sample.trained import Trained
     from crystalfw.core.sample.writing import finish_samples, sample_to_table
 
@@ -65,9 +65,9 @@ def run(args: argparse.Namespace) -> int:
         if given in settings:
             settings.setdefault(other, None)  # instead of the recipe's
     section = checked_settings(trained, {"n": 100, **settings})
-    crystals = trained.conditions(conditions, args.like)
+    crystals = trained.conditions(conditions, args.like, needed_conditions(section, args.n))
     request = Request(
-        settings=dataclasses.replace(section, n=args.n or rows(section, len(crystals))),
+        settings=dataclasses.replace(section, n=args.n or default_count(section, len(crystals))),
         seed=args.seed,
         conditions=tuple(crystals),
         constraints={"composition": "from_condition"} if args.composition_exact else {},
@@ -136,11 +136,7 @@ def _digest(path: Path) -> str:
     """SHA-256 of a file; a folder is known by its resolved name."""
     if path.is_dir() or not path.exists():
         return str(path.resolve())
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return file_digest(path)
 
 
 def _default_out(args: argparse.Namespace) -> Path:

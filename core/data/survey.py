@@ -36,14 +36,13 @@ class Survey:
 
     def crystals(self) -> Iterator[tuple[str, Crystal]]:
         """(part, crystal); raises DataError where there is none at all."""
-        from crystalfw.core.data.reading import read_sound
+        from crystalfw.core.data.reading import read_crystals
         from crystalfw.core.records import Rejected
         from crystalfw.core.system.progress import Progress
 
         progress = Progress("read", None)
         for part in self.source.parts():
-            for record in self.source.records(part):
-                item = read_sound(self.source, record, most_atoms=self.max_atoms)
+            for item in read_crystals(self.source, part=part, max_atoms=self.max_atoms):
                 if isinstance(item, Rejected):
                     self._set_aside(item)
                 else:

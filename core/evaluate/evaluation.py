@@ -99,11 +99,11 @@ def evaluate(
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write JSON in one go, numbers that are not finite as null."""
-    from crystalfw.core.system.files import write_atomically
+    from crystalfw.core.system.files import write_text_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(finite(record), indent=2, allow_nan=False)
-    write_atomically(path, (text + "\n").encode())
+    write_text_atomically(path, text + "\n")
 
 
 def finite(value: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data.reading import _read_source
+from crystalfw.core.data.reading import read_crystals
 from crystalfw.core.errors import DataError
 from crystalfw.core.records import Rejected, Sample
 from crystalfw.core.sample.table import is_sample_table, read_samples
@@ -61,7 +61,7 @@ def load_crystals(crystals: Crystals, part: str, *, quiet: bool = True, folder: 
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     rejected: list[str] = []
-    rows = _read_source(path, part)
+    rows = read_crystals(path, part=part)
     found = Spool(_sound(rows if quiet else track(rows, f"reading {path.name}"), rejected), folder)
     if not len(found):
         why = f" ({len(rejected)} rows cannot be read; the first: {rejected[0]})" if rejected else ""
@@ -84,7 +84,7 @@ def _sound(rows: Iterable[Crystal | Rejected], rejected: list[str]) -> Iterator[
 
 def foreign_samples(path: Path) -> Iterator[Sample]:
     """Crystals of somebody else's files as samples; a row that cannot be read is a failed sample, not a missing one."""
-    for number, item in enumerate(_read_source(path, None), start=1):
+    for number, item in enumerate(read_crystals(path), start=1):
         rejected = isinstance(item, Rejected)
         yield Sample(
             id=item.id or f"row-{number}",

@@ -17,7 +17,7 @@ from crystalfw.core.recipe.schema import ComponentSpec, Recipe
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """The components of a recipe that are not trained."""
 
     source: Source
@@ -27,7 +27,7 @@ class Parts:
     representation: Representation
 
 
-def build_parts(recipe: Recipe) -> Parts:
+def build_components(recipe: Recipe) -> Components:
     """Source, transforms by stage, and representation."""
     spec = recipe.data.source
     if spec.name == "auto":
@@ -36,7 +36,7 @@ def build_parts(recipe: Recipe) -> Parts:
     for item, transform in zip(recipe.transforms, transforms, strict=True):
         if transform.stage == "finalize":
             raise RecipeError([f"{item.where}: transforms: '{item.name}' works on generated crystals; list it under finalize:"])
-    return Parts(
+    return Components(
         source=build("source", spec, path=recipe.data.path),
         prepare=tuple(t for t in transforms if t.stage == "prepare"),
         train=tuple(t for t in transforms if t.stage == "train"),

@@ -205,8 +205,8 @@ class SampleSection:
         """Raise ConditionError for settings of a prediction that contradict each other."""
         if self.candidates and self.beam:
             raise ConditionError("beam: give candidates (draws) or beam (a search), not both")
-        if self.keep and self.keep > self.considered:
-            found = f"there are {self.considered}" if self.predicts else "say how many by candidates or beam"
+        if self.keep and self.keep > self.n_candidates:
+            found = f"there are {self.n_candidates}" if self.is_prediction else "say how many by candidates or beam"
             raise ConditionError(f"keep: {self.keep} crystals are to be kept out of each condition's candidates; {found}")
         if (self.candidates or 1) > 1 and self.temperature == 0:
             raise ConditionError("candidates: at temperature 0 all are the same string; give beam instead, or a temperature")
@@ -214,19 +214,19 @@ class SampleSection:
             raise ConditionError("beam: the search follows the model's own probabilities; it takes no guidance")
 
     @property
-    def predicts(self) -> bool:
+    def is_prediction(self) -> bool:
         """True if each condition gets several candidates."""
         return bool(self.candidates or self.beam)
 
     @property
-    def considered(self) -> int:
+    def n_candidates(self) -> int:
         """Strings found for each condition; 0 without candidates or beam."""
         return self.candidates or self.beam or 0
 
     @property
     def rows_per_condition(self) -> int:
         """Rows of the table for each condition before the next one's begin."""
-        return (self.keep or self.considered) if self.predicts else 1
+        return (self.keep or self.n_candidates) if self.is_prediction else 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from crystalfw.core.run import after_fit as outcome
 from crystalfw.core.run.folder import clear_temporaries, exclusive, new_run_dir
 from crystalfw.core.run.setup import Setup, assemble, facts, initialise, launch
 from crystalfw.core.run.slurm import REQUEUED_BY, earlier, remember, requeue
-from crystalfw.core.system.files import write_atomically
+from crystalfw.core.system.files import write_atomically, write_text_atomically
 from crystalfw.core.system.progress import Say
 from crystalfw.core.system.ranks import watched_peers
 from crystalfw.core.system.signals import Stopped, stopping_at_once
@@ -99,7 +99,7 @@ def _as_before(recipe: Recipe) -> Recipe:
 def _begin(recipe: Recipe, run_dir: Path, checkpoint: str) -> None:
     """What must stand in the folder first of all: from here on a killed run can be resumed, also before data is prepared."""
     clear_temporaries(run_dir, run_dir / "checkpoints")
-    write_atomically(run_dir / "recipe.yaml", expand(recipe).encode())
+    write_text_atomically(run_dir / "recipe.yaml", expand(recipe))
     _take_up(run_dir, checkpoint)
 
 
@@ -150,8 +150,8 @@ def fit_setup(fabric: Fabric, setup: Setup, run_dir: Path) -> Fit:
         "components": component_versions(setup.recipe),
     }  # fmt: skip
     return Fit(
-        fabric, setup.generator, setup.dataset.parts, setup.recipe.fit,
-        seed=setup.recipe.seed, run_dir=run_dir, loader_options=setup.loader_options, payload=payload,
+        fabric, setup.generator, setup.dataset.splits, setup.recipe.fit, setup.loader_options,
+        run_dir=run_dir, payload=payload,
     )  # fmt: skip
 
 
@@ -160,14 +160,14 @@ def _dry_run(fabric: Fabric, setup: Setup, scratch: Path, say: Say) -> None:
     for kind in ("encoder", "conditioning", "decoder"):
         part = type(getattr(generator, kind))
         say(f"{kind}: {part.__module__}.{part.__name__}")
-    loader = Loader(
-        setup.dataset.parts["train"], batch_size=min(8, setup.recipe.fit.batch_size), accumulate=1, train=True, augment=False,
-        seed=setup.recipe.seed, rank=fabric.global_rank, world_size=fabric.world_size, **setup.loader_options,
+    options = replace(
+        setup.loader_options, batch_size=min(8, setup.recipe.fit.batch_size), accumulate=1, augment=False,
+        rank=fabric.global_rank, world_size=fabric.world_size,
     )  # fmt: skip
-    batch = next(loader.batches(0))
+    batch = next(Loader(setup.dataset.splits["train"], options).batches(0))
     say(f"batch: {batch.crystals.size} crystals, {len(batch.crystals.numbers)} atoms")
     if batch.tokens is not None:
-        say(f"tokens: {tuple(batch.tokens.ids.shape)} of a vocabulary of {len(setup.parts.representation.vocabulary)}")
+        say(f"tokens: {tuple(batch.tokens.ids.shape)} of a vocabulary of {len(setup.components.representation.vocabulary)}")
     if generator.uses_memory:
         memory = generator.memory(batch.crystals)
         say(f"memory: tokens {tuple(memory.tokens.shape)}, pooled {tuple(memory.pooled.shape)}")
@@ -178,8 +178,7 @@ def _dry_run(fabric: Fabric, setup: Setup, scratch: Path, say: Say) -> None:
 
 
 def _write_identity(setup: Setup, run_dir: Path, fabric: Fabric) -> None:
-    record = json.dumps(facts(setup, fabric), indent=2)
-    write_atomically(run_dir / "provenance.json", record.encode())
+    write_text_atomically(run_dir / "provenance.json", json.dumps(facts(setup, fabric), indent=2))
     write_atomically(run_dir / "rejected.csv", setup.dataset.rejected_path.read_bytes())
 
 

@@ -120,7 +120,7 @@ class _Retrieval:
 def _exact(trained: Any, samples: Sequence[Sample], sources: Sequence[Crystal]) -> list[bool]:
     """Is the string of each sample its source's?"""
     prepared = [_prepared(trained, source) for source in sources]
-    encoded = iter(trained.parts.representation.encode([source for source in prepared if source is not None]))
+    encoded = iter(trained.components.representation.encode([source for source in prepared if source is not None]))
     strings = [None if source is None else next(encoded) for source in prepared]
     return [one is not None and one.ok and one.string == sample.string for one, sample in zip(strings, samples, strict=True)]
 

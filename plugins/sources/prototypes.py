@@ -6,7 +6,6 @@ model learns from them says nothing about real materials.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import os
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Source
 from crystalfw.core.recipe.schema import Bounds
 from crystalfw.core.records import Rejected
+from crystalfw.core.system.files import digest
 from crystalfw.core.system.progress import Progress
 
 VERSION = 1
@@ -62,7 +62,7 @@ class Prototypes(Source):
     def fingerprint(self) -> str:
         """Hash of the options and of the versions that decide what is made."""
         key = (VERSION, self.config.max_atoms, self.config.per_prototype, importlib.metadata.version("pymatgen"))
-        return hashlib.sha256(repr(key).encode()).hexdigest()
+        return digest(repr(key).encode())
 
     def read(self, part: str) -> Iterator[Crystal | Rejected]:
         """The crystals in a fixed order: from the cache as far as it goes, then made and cached."""

@@ -181,14 +181,17 @@ class Stage:
 def prepare(table: str, cache: str) -> None:
     """The preparation alone, as `crystalfw run` does it."""
     from crystalfw.core.data.prepare import prepare as make
-    from crystalfw.core.model.assembly import build_parts
+    from crystalfw.core.model.assembly import build_components
     from crystalfw.core.recipe import load_recipe
     from crystalfw.core.run.setup import preparation_key
 
     recipe = load_recipe("smoke", [f"data.path={table}", f"data.cache={cache}"])
-    parts = build_parts(recipe)
+    components = build_components(recipe)
     key = preparation_key(recipe)
-    make(recipe.data, parts.source, parts.prepare, parts.representation, key=key, seed=recipe.seed, cutoff=4.0)
+    make(
+        recipe.data, components.source, components.prepare, components.representation,
+        key=key, seed=recipe.seed, cutoff=4.0,
+    )  # fmt: skip
 
 
 def ablate(grid: str, out: str) -> int:

@@ -1,6 +1,8 @@
-"""Minkowski reduction of a lattice: the three shortest independent lattice vectors as a basis.
+"""Minkowski reduction for compiled code: the three shortest independent lattice vectors as a right-handed basis.
 
-Greedy algorithm in three dimensions (Semaev, CaLC 2001, LNCS 2146, 181; Nguyen & Stehle, ACM TALG 5 (2009) 46).
+Greedy algorithm in three dimensions (Semaev, CaLC 2001, LNCS 2146, 181; Nguyen & Stehle, ACM TALG 5 (2009) 46). Where
+several bases are equally short, `lattice.minkowski_reduce` may choose another one. Canonical strings and prepared data
+depend on the respective choice, so that neither can stand in for the other.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def process(job: Job, part: str, first_row: int, records: Sequence[Record]) -> B
 
 
 def _transformed(job: Job, part: str, row: int, crystal: Crystal) -> Crystal:
-    check_sound(crystal, most_atoms=max(1000, 20 * job.max_atoms))
+    check_sound(crystal, max_atoms=max(1000, 20 * job.max_atoms))
     rng = np.random.default_rng([job.seed, PARTS.index(part), row])
     for transform in job.transforms:
         crystal = transform(crystal, rng)
