@@ -285,7 +285,7 @@ class Transform(Component, ABC):
 
     @abstractmethod
     def __call__(self, crystal: Crystal, rng: np.random.Generator) -> Crystal:
-        """The transformed crystal; a new object. Raises Reject(reason) for one that must be set aside."""
+        """The transformed crystal; a new object. Raises Reject(reason) for one that must be rejected."""
 
 
 class GrammarState(ABC):

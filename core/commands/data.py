@@ -9,7 +9,7 @@
   crystalfw data prepare xattn data.path=mp_20    what a run of this recipe does first, alone: no GPU waits for it
 
 `check`, `import` and `split` take the recipe keys data.source, data.max_atoms and representation. `check` exits with 1
-where crystals were set aside, and every command with 2 where nothing can be read.
+where crystals were rejected, and every command with 2 where nothing can be read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for command in (check, convert, split):
         command.add_argument("path", help="table, folder, zip or structure file; 'prototypes' for the built-in crystals")
         command.add_argument("rest", nargs="*", metavar="a.b=c", help=f"recipe keys: {', '.join(_KEYS)}; c is YAML")
-        command.add_argument("--rejected", metavar="FILE", help="write what was set aside there (CSV)")
+        command.add_argument("--rejected", metavar="FILE", help="write the rejected ones there (CSV)")
         for old, key in (
             ("--source", "data.source.name"),
             ("--max-atoms", "data.max_atoms"),

@@ -6,7 +6,7 @@
 
 INPUT is a CSV (or .csv.gz) with a column `slices` (another with --column) and, where there is one, a column `id`; or a
 text file (.txt, .sli) with a string on every line. Columns out: id, status, reason, residual, cif; status is ok or the
-representation's name for the failure, residual the mean relative error of the bond lengths. The same command goes on
+representation's name for the failure, residual the mean relative error of the bond lengths. The same command continues
 where an interrupted one stopped.
 """
 

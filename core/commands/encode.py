@@ -35,7 +35,7 @@ COLUMNS = ("id", "slices", "n_atoms", "status", "reason")
 UNREADABLE = "unreadable"
 _CHUNK = 128
 MAX_ATOMS = 10_000
-"""Cells above this are set aside before anything is computed of them."""
+"""Cells above this are rejected before anything is computed of them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

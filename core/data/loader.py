@@ -52,7 +52,7 @@ class LoaderOptions:
     cutoff: float | None = None
     """Add neighbour pairs up to this distance, angstrom."""
     dtype: torch.dtype | None = None
-    """Of real numbers; None takes torch's default."""
+    """Of real numbers; default: torch's default."""
     max_length: int | None = None
     """Most tokens that the decoder has room for."""
     prefetch: int = 2
@@ -197,8 +197,8 @@ class Loader:
             except Reject as error:
                 name = type(transform).__name__.lower()
                 raise DataError(
-                    f"transform '{name}' set aside crystal {crystal.id or index} during training ({error}); transforms "
-                    "that set aside belong into the preparation"
+                    f"transform '{name}' rejected crystal {crystal.id or index} during training ({error}); transforms "
+                    "that reject belong into the preparation"
                 ) from error
         return crystal
 

@@ -169,7 +169,7 @@ class _Told:
     def say(self, items: int, rejected: int) -> None:
         self._items, self._rejected = self._items + items, self._rejected + rejected
         if self._progress is not None:
-            self._progress(self._items, f"{self._rejected:,} set aside" if self._rejected else "", self._total)
+            self._progress(self._items, f"{self._rejected:,} rejected" if self._rejected else "", self._total)
 
 
 def _work_once(job: Job | bytes, part: str, first_row: int, records: list[Record], path: str) -> tuple[str, int, Done]:
@@ -264,7 +264,7 @@ def _nothing_left(counts: Counter[str], paths: list[Path]) -> str:
     place = ", ".join(
         text for text in (first.file, first.row is not None and f"row {first.row}", first.id and f"id {first.id}") if text
     )
-    return f"no usable crystal: all {sum(counts.values())} were set aside: {listing}. The first: {place}: {first.reason}"
+    return f"no usable crystal: all {sum(counts.values())} were rejected: {listing}. The first: {place}: {first.reason}"
 
 
 def _require_columns(data: DataSection, found: Dataset) -> None:

@@ -19,7 +19,7 @@ from crystalfw.core.system.bounded_text import printable
 from crystalfw.core.system.time_limit import time_limit
 
 MAX_ATOMS = 2_000
-"""Crystals with more atoms are set aside: comparing two of them takes minutes."""
+"""Crystals with more atoms are rejected: comparing two of them takes minutes."""
 MAX_LENGTH = 10_000.0
 """Lattice vectors above this, in angstrom, are a mistake in the file."""
 MAX_COORDINATE = 1e6
@@ -29,7 +29,7 @@ MAX_ID = 1_000
 MAX_PROPERTIES = 1_000
 """Named numbers of one crystal above which the file is a mistake."""
 PARSE_SECONDS = 120.0
-"""Seconds that one item may take to be read; what the bounds of the parsers let through is set aside then."""
+"""Seconds that one item may take to be read; what the bounds of the parsers let through is rejected then."""
 
 
 def open_source(path: str | Path) -> Source:

@@ -124,7 +124,7 @@ def _transformed(job: Job, part: str, row: int, crystal: Crystal) -> Crystal:
 
 
 def _equal_arrays(kept: list[Kept], rejected: list[Rejected]) -> list[Kept]:
-    """Set aside crystals whose named arrays are not those of most others: batches need equal shapes."""
+    """Reject crystals whose named arrays are not those of most others: batches need equal shapes."""
     shapes = [tuple(sorted((name, np.shape(array)) for name, array in c.arrays.items())) for _, _, c in kept]
     if len(set(shapes)) <= 1:
         return kept
@@ -157,7 +157,7 @@ def _encoded(job: Job, kept: list[Kept], rejected: list[Rejected]) -> tuple[list
 def _connected(
     job: Job, tokens: list[list[int]], kept: list[Kept], rejected: list[Rejected]
 ) -> tuple[list[Neighbours], list[list[int]], list[Kept]]:
-    """Neighbour pairs of each crystal, where a cutoff asks for them; one with absurdly many is set aside."""
+    """Neighbour pairs of each crystal, where a cutoff asks for them; one with absurdly many is rejected."""
     if job.cutoff is None:
         return [], tokens, kept
     from crystalfw.core.geometry.neighbours import neighbour_arrays

@@ -112,16 +112,16 @@ class Split(LazySequence[Crystal]):
 
 
 class Dataset:
-    """Prepared data: splits, property columns, and what was set aside and why."""
+    """Prepared data: splits, property columns, and what was rejected and why."""
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
         self.columns: tuple[str, ...] = tuple(manifest["columns"])
         """Names of the property columns."""
         self.rejected_path = folder / REJECTED
-        """CSV with file, row, id, reason of every crystal set aside."""
+        """CSV with file, row, id, reason of every crystal rejected."""
         self.rejected: Counter[str] = Counter(manifest["rejected"])
-        """Crystals set aside, by reason."""
+        """Crystals rejected, by reason."""
         self.splits: dict[str, Split] = {
             name: Split(
                 name, _open_files(folder, name, files), manifest["columns"], manifest["arrays"],
@@ -134,11 +134,11 @@ class Dataset:
         return sum(len(split) for split in self.splits.values())
 
     def summary(self) -> str:
-        """Sizes of the splits and counts of what was set aside, for the screen."""
+        """Sizes of the splits and counts of what was rejected, for the screen."""
         sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
         lines = [f"prepared {len(self):,} crystals: {sizes}"]
         if self.rejected:
-            lines.append(f"set aside {sum(self.rejected.values()):,}, listed in {self.rejected_path}:")
+            lines.append(f"rejected {sum(self.rejected.values()):,}, listed in {self.rejected_path}:")
             lines += [f"  {count:>7,}  {reason}" for reason, count in self.rejected.most_common()]
         return "\n".join(lines)
 

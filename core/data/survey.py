@@ -48,9 +48,9 @@ class Survey:
                 else:
                     self.kept[part] += 1
                     yield part, item
-                progress.update(self.kept.total() + self.reasons.total(), f"{self.reasons.total():,} set aside")
+                progress.update(self.kept.total() + self.reasons.total(), f"{self.reasons.total():,} rejected")
         if not self.kept:
-            raise DataError(f"no usable crystal: all {self.reasons.total():,} were set aside. {self._example()}")
+            raise DataError(f"no usable crystal: all {self.reasons.total():,} were rejected. {self._example()}")
 
     def _set_aside(self, item: Rejected) -> None:
         from crystalfw.core.data.prepare import reason_class
@@ -72,12 +72,12 @@ class Survey:
         return printable(f"The first: {self.first.file}{row}{id}: {self.first.reason}")
 
     def report(self) -> None:
-        """Print sizes of the parts and what was set aside."""
+        """Print sizes of the parts and what was rejected."""
         sizes = ", ".join(f"{part} {count:,}" for part, count in self.kept.items())
         print(f"{self.kept.total():,} crystals: {sizes}")
         if self.reasons:
             where = f", listed in {self._listed}" if self._listed else "; --rejected FILE lists them"
-            print(f"{self.reasons.total():,} set aside{where}:")
+            print(f"{self.reasons.total():,} rejected{where}:")
             for reason, count in self.reasons.most_common():
                 print(f"  {count:>9,}  {reason}")
             print(self._example())

@@ -23,7 +23,7 @@ Crystals = str | Path | Sequence[Crystal] | None
 def load_samples(
     samples: str | Path | Sequence[Sample], *, match_by_id: bool = False, quiet: bool = True, folder: Path | None = None
 ) -> Sequence[Sample]:
-    """All samples asked for, failed ones included; those of a file are spooled, to `folder`. Raises DataError without any."""
+    """All samples requested, failed ones included; those of a file are spooled, to `folder`. Raises DataError without any."""
     found: Sequence[Sample]
     if isinstance(samples, (str, Path)):
         path = sample_path(samples)
@@ -68,7 +68,7 @@ def load_crystals(crystals: Crystals, part: str, *, quiet: bool = True, folder: 
         raise DataError(f"{path}: no crystals there{why}")
     if rejected:
         print(
-            f"{path}: {len(rejected)} of {len(rejected) + len(found)} rows set aside; the first: {rejected[0]}", file=sys.stderr
+            f"{path}: {len(rejected)} of {len(rejected) + len(found)} rows rejected; the first: {rejected[0]}", file=sys.stderr
         )
     return found
 

@@ -268,11 +268,11 @@ class Fit:
         loader.accumulate = min(2 * before, most)
         if self.fabric.world_size > 1:  # the other ranks are in the middle of the step and cannot start it again
             raise CrystalfwError(
-                f"{place} on rank {self.fabric.global_rank}; go on with smaller micro-batches: "
+                f"{place} on rank {self.fabric.global_rank}; resume with smaller micro-batches: "
                 f"crystalfw run --resume {self.run_dir} fit.accumulate={loader.accumulate}"
             )
         print(
-            f"\n{place}: goes on with {loader.accumulate} micro-batches of {-(-loader.batch_size // loader.accumulate)} "
+            f"\n{place}: continues with {loader.accumulate} micro-batches of {-(-loader.batch_size // loader.accumulate)} "
             f"crystals instead of {before} of {-(-loader.batch_size // before)}; the steps stay the same",
             file=sys.stderr, flush=True,
         )  # fmt: skip

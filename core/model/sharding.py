@@ -2,7 +2,7 @@
 
 torch's second FSDP (`fully_shard`) through Fabric's ModelParallelStrategy: unlike the first it runs on CPUs as well, so
 it is tested everywhere. A checkpoint always holds full tensors under the names of the unsharded model, so that a run may
-go on with another number of processes or another strategy.
+continue with another number of processes or another strategy.
 """
 
 from __future__ import annotations

@@ -241,7 +241,7 @@ class EvaluateSection:
     """Metrics to compute, in order: a list, or a mapping from the names of results to metrics with their options, e.g.
     `{shares: , gap: {metric: conditional, predictor: runs/band_gap}}`."""
     reference: str | None = None
-    """File or folder of reference crystals; None takes the data's test part (and its train part for novelty)."""
+    """File or folder of reference crystals; default: the data's test part (and its train part for novelty)."""
 
 
 @dataclass(frozen=True, kw_only=True)

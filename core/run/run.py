@@ -78,7 +78,7 @@ def _folder(fabric: Fabric, recipe: Recipe, resume: Path | None, say: Say) -> tu
     if resume is None and fabric.is_global_zero:
         found = earlier(recipe)
         if found is not None:
-            say(f"this job was queued again: goes on in {found}")
+            say(f"this job was queued again: resumes in {found}")
     resumed = found is not None
     if not resumed and fabric.is_global_zero:
         found = new_run_dir(recipe)
@@ -88,7 +88,7 @@ def _folder(fabric: Fabric, recipe: Recipe, resume: Path | None, say: Say) -> tu
 
 
 def _as_before(recipe: Recipe) -> Recipe:
-    """The recipe with the precision of this SLURM job's earlier start, if there was one: it goes on as it began."""
+    """The recipe with the precision of this SLURM job's earlier start, if there was one: it continues as it began."""
     before = earlier(recipe)
     if before is None:
         return recipe
@@ -112,7 +112,7 @@ def resume_run(run_dir: Path, *, checkpoint: str = "last", overrides: Sequence[s
     if other:
         raise CrystalfwError(
             "--resume takes the recipe from the run folder, so that the result is the one of an uninterrupted run; only "
-            f"{', '.join(HOW)} can be given anew; leave out {' '.join(other)}"
+            f"{', '.join(HOW)} can be changed; leave out {' '.join(other)}"
         )
     path = run_dir / "recipe.yaml"
     if not path.exists():

@@ -48,7 +48,7 @@ def requeue(say: Callable[[str], None]) -> bool:
     if done.returncode:
         say(f"job {job} was not queued again: scontrol requeue: {(done.stderr or done.stdout).strip()}")
         return False
-    say(f"job {job} is queued again and will go on from the checkpoint")
+    say(f"job {job} is queued again and will resume from the checkpoint")
     return True
 
 

@@ -14,8 +14,6 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import ConditionError
-from crystalfw.core.interfaces import Ports as Ports
-from crystalfw.core.interfaces import select_rows as select_rows
 
 SPACE_GROUP = "spacegroup.number"
 MAX_ATOMS = 1_000

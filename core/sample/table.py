@@ -1,4 +1,4 @@
-"""The canonical table of samples, samples.csv: one row per crystal asked for, written as they come, resumable.
+"""The canonical table of samples, samples.csv: one row per crystal requested, written as they come, resumable.
 
 A row is never left out: what failed has an empty `cif` and says why. `status` is `ok` or the stage that failed:
 

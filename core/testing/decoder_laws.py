@@ -171,7 +171,7 @@ def cache(subject: Subject) -> None:  # noqa: D103
 
 @law(
     "decoder",
-    "Rows of a cache can be picked and started anew, independently of the others.",
+    "Rows of a cache can be picked and restarted, independently of the others.",
     "Keep `positions` per row; select(index) picks every tensor of the state; reset(rows) makes these rows empty.",
 )
 def cache_rows(subject: Subject) -> None:  # noqa: D103

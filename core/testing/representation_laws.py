@@ -219,7 +219,7 @@ def canonical_keys(subject: Subject) -> None:  # noqa: D103
     try:
         representation.canonical_key("not a string of any representation")
     except Exception as error:
-        raise Broken(f"for a string that is none it raises {type(error).__name__}.") from error
+        raise Broken(f"for an invalid string it raises {type(error).__name__}.") from error
 
 
 @law(

@@ -1,4 +1,4 @@
-"""The laws of transforms, checked on small crystals. A crystal may be set aside (Reject); then there is nothing to compare."""
+"""The laws of transforms, checked on small crystals. A crystal may be rejected (Reject); then there is nothing to compare."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make(subject: Subject) -> Transform:
 
 
 def apply(transform: Transform, crystal: Crystal, seed: int = 0) -> Crystal | None:
-    """The result under a seed, None where the crystal is set aside."""
+    """The result under a seed, None where the crystal is rejected."""
     try:
         return transform(crystal, np.random.default_rng(seed))
     except Reject:
@@ -119,7 +119,7 @@ def rotation(subject: Subject) -> None:  # noqa: D103
     for crystal in inputs():
         first, second = apply(transform, ops.rotated(crystal, matrix)), apply(transform, crystal)
         if (first is None) != (second is None):
-            raise Broken(f"{crystal.id} is set aside in one orientation only.")
+            raise Broken(f"{crystal.id} is rejected in one orientation only.")
         if first is None or second is None:
             continue
         expected = ops.rotated(second, matrix)

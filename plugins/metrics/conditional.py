@@ -1,4 +1,4 @@
-"""Target against value obtained: does a sample have what it was asked for?
+"""Requested against obtained: does a sample have what it was asked for?
 
 Compositions and space groups are read off the crystal. Other properties need a predictor, named in the options: a run
 folder of a model with the decoder `regressor`; its own test error stands beside every figure, because no error below it
@@ -84,7 +84,7 @@ class Conditional(Metric):
 
     @classmethod
     def sections(cls, result: Mapping[str, Any]) -> Sequence[Section]:
-        """Target against value obtained."""
+        """Requested against obtained."""
         charts = [
             Scatter(
                 title=name, points=list(zip(pairs["target"], pairs["obtained"], strict=False)), x="asked for", y="obtained",
@@ -92,7 +92,7 @@ class Conditional(Metric):
             )
             for name, pairs in result["parity"].items()
         ]  # fmt: skip
-        return [Section(name="Conditions", title="Target against obtained", parts=charts)] if charts else []
+        return [Section(name="Conditions", title="Requested against obtained", parts=charts)] if charts else []
 
     def _read_off(self, samples: Sequence[Sample], names: Sequence[str], result: dict[str, Any], bench: Workbench) -> list[str]:
         """Enter what the crystals themselves show; returns the properties that need a predictor."""

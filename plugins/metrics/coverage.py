@@ -1,7 +1,7 @@
 """Coverage (CDVAE, DiffCSP): which reference crystals have a sample near them (recall), which samples a reference (precision).
 
 Near: structure and composition fingerprint both within the cut-off of some counterpart, not necessarily the same one - that
-is how the published figures are computed. Precision has as denominator all samples asked for. Source: Xie et al.,
+is how the published figures are computed. Precision has as denominator all samples requested. Source: Xie et al.,
 arXiv 2110.06197, after Ganea et al., arXiv 2106.07802.
 """
 

@@ -1,6 +1,6 @@
 """Chained shares: parsed -> valid graph -> decoded -> structurally valid -> compositionally valid -> unique -> novel.
 
-One denominator, all samples asked for; a sample counts at a stage only if it passed every stage before. A failure is
+One denominator, all samples requested; a sample counts at a stage only if it passed every stage before. A failure is
 counted with its reason.
 """
 
@@ -34,7 +34,7 @@ _EXAMPLES = 100
 
 
 class Shares(Metric):
-    """The funnel from samples asked for to novel crystals."""
+    """The funnel from samples requested to novel crystals."""
 
     not_measured = frozenset({"failures", "comparisons"})
 
@@ -84,7 +84,7 @@ class Shares(Metric):
         """The funnel, and what was lost where."""
         stages = [Figure.of_share(link["stage"], link["stage"], link) for link in result["chain"]]
         lost = [[stage, reason, n] for stage, reasons in result["failures"].items() for reason, n in reasons.items()]
-        note = "Shares of all samples asked for; each stage counts what passed all before it."
+        note = "Shares of all samples requested; each stage counts what passed all before it."
         rows = [[link["stage"], link["count"], percent(link["share"]), figure.interval]
                 for link, figure in zip(result["chain"], stages, strict=True)]  # fmt: skip
         reasons = Table(title="Where samples were lost", header=["stage", "reason", "samples"], rows=lost)
@@ -92,7 +92,7 @@ class Shares(Metric):
             Section(
                 name="Funnel", title="From samples to new crystals", lead=_lead(result),
                 parts=[
-                    Bars(title="Chained shares", figures=stages, note=note),
+                    Bars(title="How many samples pass each check", figures=stages, note=note),
                     reasons if lost else Table(title="Nothing was lost", header=[], rows=[]),
                     Table(
                         title="The shares as a table", header=["stage", "samples", "share of all", "95 % interval"], rows=rows,
@@ -186,7 +186,7 @@ class _Funnel:
 def _lead(result: Mapping[str, Any]) -> str:
     protocol = result["protocol"]
     return (
-        f"Of {short(result['asked'])} samples asked for, how many pass each stage and all before it. Unique and novel by "
+        f"Of {short(result['asked'])} samples requested, how many pass each stage and all before it. Unique and novel by "
         f"StructureMatcher ({protocol['tolerance']['name']}) within equal compositions; novel against "
         f"{protocol['novel_against']} ({short(protocol['known'])}). {protocol['compositional']}."
     )

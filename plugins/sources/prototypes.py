@@ -46,7 +46,7 @@ class Prototypes(Source):
         per_prototype: Annotated[int, Bounds(1)] = 45
         """Most decorations of one prototype; with 45 there are about 4,000 crystals."""
         cache: str | None = None
-        """Folder for the made crystals; None takes the user's cache folder ($XDG_CACHE_HOME or ~/.cache)."""
+        """Folder for the made crystals; default: the user's cache folder ($XDG_CACHE_HOME or ~/.cache)."""
 
     def __init__(self, config: Config, *, path: str | None = None) -> None:
         if path is not None:

@@ -40,16 +40,16 @@ class Table(Source):
         cif: str = "cif"
         """Column with CIF text."""
         id: str | None = None
-        """Column with identifiers; None takes material_id, id, mp_id, ... whichever is there."""
+        """Column with identifiers; default: material_id, id, mp_id, ... whichever is there."""
         properties: tuple[str, ...] | None = None
-        """Property columns; None takes every column whose first 1000 rows hold only numbers, True / False or nothing."""
+        """Property columns; default: every column whose first 1000 rows hold only numbers, True / False or nothing."""
         arrays: Mapping[str, str] | None = None
         """Precomputed embeddings: name -> a column with lists of numbers, or a .npy / .pt file beside the table with one entry
-        per row; `{part}` in a file's name stands for train, val, test. None takes the column `embedding`, and files called
+        per row; `{part}` in a file's name stands for train, val, test. Default: the column `embedding`, and files called
         embedding.npy (one table) or train_embedding.npy, val_embedding.npy, ... (.pt likewise), where they are."""
         # not in the repr, which is part of fingerprints: data that was prepared before this option is still found
         where: Mapping[str, str] | None = field(default=None, repr=False)
-        """Read only rows whose columns hold these texts, e.g. {part: train}; None takes every row."""
+        """Read only rows whose columns hold these texts, e.g. {part: train}; default: every row."""
 
     def __init__(self, config: Config, *, path: str | None = None) -> None:
         if path is None:

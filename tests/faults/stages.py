@@ -1,4 +1,4 @@
-"""The six stages that are killed: the command, the command that goes on, and the bytes that must come out.
+"""The six stages that are killed: the command, the command that continues, and the bytes that must come out.
 
 Everything is as small as it can be while there is something to lose at every moment: shards of 8 crystals, blocks of 4
 samples, checkpoints every other step.
@@ -175,7 +175,7 @@ class Stage:
     command: Callable[[Bench, Path], list[str]]
     results: Callable[[Path], dict[str, bytes]]
     again: Callable[[Bench, Path], list[str]] | None = None
-    """The command that goes on; the same one where there is none."""
+    """The command that continues; the same one where there is none."""
 
 
 def prepare(table: str, cache: str) -> None:

@@ -111,7 +111,7 @@ def histogram(
 
 
 def scatter(points: Sequence[tuple[float, float]], x_name: str, y_name: str, label: str) -> Markup:
-    """Target against obtained, with the line on which they agree."""
+    """Requested against obtained, with the line on which they agree."""
     points = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
     if not points:
         return tag("p", "No pairs.", class_="note")

@@ -87,7 +87,7 @@ def render(files: RunFiles) -> str:
         *metric_sections(results),
         ("predictions", "Predictions", sections.predictions(files.predictions)),
         ("crystals", "Crystals", _gallery(picks)),
-        ("metrics", "All figures", sections.everything(files.metrics)),
+        ("metrics", "All numbers", sections.everything(files.metrics)),
         ("recipe", "Recipe", sections.recipe(files.recipe)),
         ("provenance", "Provenance", sections.provenance(files.metrics, files.provenance)),
     ]

@@ -34,7 +34,7 @@ def summary(metrics: Mapping[str, Any], curves: Curves, results: Sequence[Presen
     if (lowest := best(curves)) is not None:
         tiles.append(tile(short(lowest[1]), "best validation loss", f"nats per token, at step {short(lowest[0])}"))
     if results:
-        tiles.append(tile(short(metrics.get("samples", {}).get("count")), "samples asked for"))
+        tiles.append(tile(short(metrics.get("samples", {}).get("count")), "samples requested"))
     tiles += [_tile(figure) for item in results for figure in item.headline()]
     for column, errors in metrics.get("prediction", {}).items():
         tiles.append(
@@ -94,7 +94,7 @@ def everything(metrics: Mapping[str, Any]) -> Markup:
         problem = [tag("p", f"Not computed: {item['error']}", class_="missing")] if item.get("error") else []
         rows = list(flatten(item.get("result", {})))[:_LONGEST_TABLE]
         blocks.append(details(head, tag("p", options, class_="note"), *problem, table(["figure", "value"], rows)))
-    return section("metrics", "All figures", *blocks, lead="Each metric with its version and settings.") if blocks else NOTHING
+    return section("metrics", "All numbers", *blocks, lead="Each metric with its version and settings.") if blocks else NOTHING
 
 
 def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:

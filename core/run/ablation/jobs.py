@@ -112,7 +112,7 @@ def _run_jobs(jobs: Sequence[Job], *, cores: int, threads: int, devices: Sequenc
         if stop.requested:
             for process in running.values():
                 process.stop()
-            raise Interrupted(f"stopped by {stop.requested}; the same command goes on where the runs saved")
+            raise Interrupted(f"stopped by {stop.requested}; the same command continues where the runs saved")
 
 
 class _Process:

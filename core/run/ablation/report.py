@@ -39,7 +39,7 @@ def render(study: Study) -> str:
         ("curves", "Curves", _curves(study)),
         ("crystals", "Crystals", _crystals(study)),
         ("cells", "Cells", _cells(study)),
-        ("figures", "All figures", _figures(study)),
+        ("figures", "All numbers", _figures(study)),
     ]
     shown = [(id, name, content) for id, name, content in parts if content]
     written = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
@@ -60,7 +60,7 @@ def _verdicts(study: Study) -> Markup:
     )
     lead = (
         f"Every cell against {study.cells[study.grid.baseline].name}, paired by seed and, where there are per-sample outcomes, "
-        "by sample. Words go by intervals corrected for the number of comparisons of a measure (Bonferroni)."
+        "by sample. Verdicts use Bonferroni-corrected confidence intervals."
     )
     if not study.verdicts:
         return section("verdicts", "What the runs say", tiles, tag("p", "Nothing to compare yet."), lead=lead)
@@ -181,7 +181,7 @@ def _figures(study: Study) -> Markup:
     if not rows:
         return Markup("")
     whole = details("Every figure of every run", table(["cell", "seed", "measure", "value"], rows))
-    return section("figures", "All figures", whole, lead="Complete in ablation.csv beside this page.")
+    return section("figures", "All numbers", whole, lead="Complete in ablation.csv beside this page.")
 
 
 def _trouble(study: Study) -> Markup:

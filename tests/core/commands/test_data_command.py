@@ -32,7 +32,7 @@ def test_check_lists_what_is_wrong(folder, tmp_path, capsys):
     (folder / "bad.cif").write_text("data_x\n")
     assert main(["data", "check", str(folder), "--rejected", str(tmp_path / "r.csv"), "--max-atoms", "4"]) == 1
     out = capsys.readouterr().out
-    assert "2 set aside, listed in" in out
+    assert "2 rejected, listed in" in out
     with open(tmp_path / "r.csv", newline="") as stream:
         assert sorted(Path(row["file"]).name for row in csv.DictReader(stream)) == ["SrTiO3.cif", "bad.cif"]
 

@@ -214,7 +214,7 @@ def test_training_transforms_are_new_each_epoch_and_refresh_the_neighbours(part)
 
 
 def test_a_training_transform_that_sets_aside_is_an_error(part):
-    with pytest.raises(DataError, match="transform 'picky' set aside crystal id-"):
+    with pytest.raises(DataError, match="transform 'picky' rejected crystal id-"):
         next(loader(part, train_transforms=(Picky(NoOptions()),), prefetch=2).batches())
 
 

@@ -115,7 +115,7 @@ def test_every_item_is_a_crystal_or_is_listed(tmp_path):
     assert listed[0] | {"reason": ""} == {"file": "synthetic", "row": "5", "id": "id-4", "reason": ""}
     ids = [part.id(k) for part in dataset.splits.values() for k in range(len(part))]
     assert len({*ids, *(row["id"] for row in listed)}) == 600
-    assert "set aside" in dataset.summary()
+    assert "rejected" in dataset.summary()
 
 
 def test_what_is_stored_is_what_went_in(tmp_path):
@@ -286,7 +286,7 @@ def test_finished_shards_are_not_done_again(tmp_path, monkeypatch):
 
 def test_nothing_usable_says_why(tmp_path):
     with pytest.raises(
-        DataError, match=r"all 5 were set aside: broken \(5\)\. The first: synthetic, row 1, id id-0: broken: item 0"
+        DataError, match=r"all 5 were rejected: broken \(5\)\. The first: synthetic, row 1, id id-0: broken: item 0"
     ):
         make(tmp_path, Synthetic(5, bad=1))
     with pytest.raises(DataError, match="holds no crystal"):

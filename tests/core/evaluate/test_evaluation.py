@@ -173,7 +173,7 @@ def test_json_is_all_that_stands_on_stdout(tmp_path, capsys):
     assert main([*command, "--json", "-o", str(tmp_path / "out"), "--workers", "1"]) == 0
     printed = capsys.readouterr()
     assert json.loads(printed.out) == json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert "1 of 4 rows set aside" in printed.err
+    assert "1 of 4 rows rejected" in printed.err
     assert (tmp_path / "out" / "report.html").is_file()
 
 

@@ -1,4 +1,4 @@
-"""Mutated files: each is a crystal or a reason, never a crash, never a hang; what comes through is sound or set aside."""
+"""Mutated files: each is a crystal or a reason, never a crash, never a hang; what comes through is sound or rejected."""
 
 from __future__ import annotations
 
