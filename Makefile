@@ -1,6 +1,8 @@
 # make demo   set up, train cross-attention, additive and unconditional GPT on the embedded crystals, sample, report
 # make test   set up, run the test suite
-# make lint   ruff and mypy        make docs   the site, offline        make clean   remove the environment and caches
+# make fast   the tests that take less than ten seconds
+# make lint   ruff and mypy        make docs   the site, offline        make coverage   lines that no test runs
+# make clean  remove the environment and caches
 
 PYTHON ?= python3
 # test processes: each takes a gigabyte, and some tests start processes of their own
@@ -11,7 +13,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 CHECKED := core plugins src tests benchmarks examples setup.py
 
-.PHONY: demo test fast lint docs clean
+.PHONY: demo test fast lint docs coverage clean
 
 demo: $(STAMP)
 	$(BIN)/crystalfw ablate recipes/ablations/demo.yaml --out runs/demo --threads 1
@@ -30,8 +32,12 @@ lint: $(DEV_STAMP)
 docs: $(DEV_STAMP)
 	$(BIN)/python docs/build.py
 
+# Compiled functions (numba) count as not run: only Python lines are traced.
+coverage: $(DEV_STAMP)
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
+
 clean:
-	rm -rf $(VENV) build dist site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) build dist site .coverage .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 
 $(BIN)/python:
 	$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 10) else 'crystalfw needs Python 3.10 or newer: make PYTHON=python3.12 ...')"

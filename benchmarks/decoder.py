@@ -100,7 +100,7 @@ def steps(arguments: argparse.Namespace) -> None:
 @torch.inference_mode()
 def _run_steps(model: GPT, rows: int, count: int, parts: dict[str, float] | None = None) -> None:
     """The engine's step without stops: decoder, mask, draw, advance."""
-    from crystalfw.core.sample.draw import Choice
+    from crystalfw.core.sample.draw import TokenDraw
 
     parts = {} if parts is None else parts
     width = max(rows, 8)
@@ -118,7 +118,7 @@ def _run_steps(model: GPT, rows: int, count: int, parts: dict[str, float] | None
         allowed = grammar.mask()
         allowed[:, VOCABULARY.end] = False
         marks.append(time.process_time())
-        ids = Choice().draw(logits, allowed, 0, index, np.full(width, step))
+        ids = TokenDraw().draw(logits, allowed, 0, index, np.full(width, step))
         marks.append(time.process_time())
         grammar.advance(ids)
         marks.append(time.process_time())

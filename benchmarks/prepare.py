@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data import Loader, prepare
+from crystalfw.core.data import Loader, LoaderOptions, prepare
 from crystalfw.core.interfaces import Source
 from crystalfw.core.model.assembly import source_name
 from crystalfw.core.recipe.options import create
@@ -111,7 +111,10 @@ def main() -> None:
         began = time.process_time()
         prepare(data, source, transforms, representation, **options)
         reopen = time.process_time() - began
-        loader = Loader(dataset.parts["train"], batch_size=32, seed=0, cutoff=CUTOFF, representation=representation, prefetch=0)
+        loader = Loader(
+            dataset.splits["train"],
+            LoaderOptions(batch_size=32, seed=0, cutoff=CUTOFF, representation=representation, prefetch=0),
+        )
         batches, real, computed, began = loader.batches(), 0, 0, time.process_time()
         for _ in range(args.batches):
             tokens = next(batches).tokens

@@ -27,9 +27,9 @@ from typing import Any
 from prepare import Synthetic, Watch
 
 from crystalfw.core.crystal import Crystal, lattice_to_parameters
-from crystalfw.core.data import Dataset
+from crystalfw.core.data import Dataset, LoaderOptions
 from crystalfw.core.data import prepare as prepare_data
-from crystalfw.core.model.assembly import build_generator, build_parts
+from crystalfw.core.model.assembly import build_components, build_generator
 from crystalfw.core.recipe.schema import ComponentSpec, DataSection, FabricSection, FitSection, ModelSection, Recipe
 from crystalfw.core.sample.table import COLUMNS
 from crystalfw.core.system.progress import Progress
@@ -51,15 +51,21 @@ def recipe_of(folder: Path, count: int) -> Recipe:
         checkpoint_every=1000, log_every=50,
     )  # fmt: skip
     data = DataSection(cache=str(folder / "cache"), workers=1)
-    return Recipe(data=data, model=model, fit=fit, fabric=FabricSection(accelerator="cpu", threads=1))
+    return Recipe(data=data, model=model, fit=fit, fabric=FabricSection(accelerator="cpu", threads=1, precision="32-true"))
 
 
 def dataset_of(recipe: Recipe, count: int) -> Dataset:
     """Prepared data, from the cache where it is there."""
-    parts = build_parts(recipe)
+    components = build_components(recipe)
     progress = Progress("prepare", count)
     return prepare_data(
-        recipe.data, Synthetic(count), parts.prepare, parts.representation, key="scale", seed=0, progress=progress.update
+        recipe.data,
+        Synthetic(count),
+        components.prepare,
+        components.representation,
+        key="scale",
+        seed=0,
+        progress=progress.update,
     )
 
 
@@ -76,23 +82,22 @@ def train(folder: Path, count: int) -> dict[str, Any]:
     from crystalfw.core.run.setup import make_fabric
 
     recipe = recipe_of(folder, count)
-    parts = build_parts(recipe)
+    components = build_components(recipe)
     dataset = dataset_of(recipe, count)
     fabric = make_fabric(recipe.fabric)
     run = folder / "run"
     shutil.rmtree(run, ignore_errors=True)
     (run / "checkpoints").mkdir(parents=True)
-    generator = build_generator(recipe, parts.representation)
-    section = replace(recipe.fit, steps=math.ceil(SHARE_OF_EPOCH * len(dataset.parts["train"]) / BATCH))
-    options = {
-        "representation": parts.representation,
-        "cutoff": None,
-        "max_length": getattr(generator.decoder, "max_length", None),
-    }
-    fit = Fit(fabric, generator, dataset.parts, section, seed=0, run_dir=run, loader_options=options, payload={})
+    generator = build_generator(recipe, components.representation)
+    section = replace(recipe.fit, steps=math.ceil(SHARE_OF_EPOCH * len(dataset.splits["train"]) / BATCH))
+    options = LoaderOptions(
+        batch_size=section.batch_size, seed=0, accumulate=section.accumulate, augment=section.augment,
+        representation=components.representation, max_length=getattr(generator.decoder, "max_length", None),
+    )  # fmt: skip
+    fit = Fit(fabric, generator, dataset.splits, section, options, run_dir=run, payload={})
     state = fit.run()
     parameters = sum(p.numel() for p in generator.parameters())
-    seen = round(SHARE_OF_EPOCH * len(dataset.parts["train"]))
+    seen = round(SHARE_OF_EPOCH * len(dataset.splits["train"]))
     facts = {"crystals": seen, "tokens": state.tokens, "steps": state.step, "parameters": parameters}
     return {**facts, "share": SHARE_OF_EPOCH}
 

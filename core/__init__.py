@@ -23,14 +23,19 @@ if TYPE_CHECKING:
     from crystalfw.core.hookspecs import hookimpl as hookimpl
     from crystalfw.core.interfaces import Conditioning as Conditioning
     from crystalfw.core.interfaces import Decoder as Decoder
+    from crystalfw.core.interfaces import DecodingCache as DecodingCache
     from crystalfw.core.interfaces import Encoder as Encoder
     from crystalfw.core.interfaces import GrammarState as GrammarState
     from crystalfw.core.interfaces import Metric as Metric
+    from crystalfw.core.interfaces import MetricContext as MetricContext
     from crystalfw.core.interfaces import Ports as Ports
+    from crystalfw.core.interfaces import PropertyDecoder as PropertyDecoder
     from crystalfw.core.interfaces import Representation as Representation
     from crystalfw.core.interfaces import SequenceDecoder as SequenceDecoder
     from crystalfw.core.interfaces import Source as Source
     from crystalfw.core.interfaces import Transform as Transform
+    from crystalfw.core.presentation import Figure as Figure
+    from crystalfw.core.presentation import Section as Section
     from crystalfw.core.records import Decoded as Decoded
     from crystalfw.core.records import Encoded as Encoded
     from crystalfw.core.records import Loss as Loss
@@ -45,9 +50,11 @@ _WHERE = {
     ],
     "hookspecs": ["hookimpl"],
     "interfaces": [
-        "Conditioning", "Decoded", "Decoder", "Encoded", "Encoder", "GrammarState", "Loss", "Metric", "Ports",
-        "Rejected", "Representation", "SequenceDecoder", "Source", "Transform", "Vocabulary",
+        "Conditioning", "Decoded", "Decoder", "DecodingCache", "Encoded", "Encoder", "GrammarState", "Loss", "Metric",
+        "MetricContext", "Ports", "PropertyDecoder", "Rejected", "Representation", "SequenceDecoder", "Source", "Transform",
+        "Vocabulary",
     ],
+    "presentation": ["Figure", "Section"],
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 __all__ = sorted(_MODULE_OF)

@@ -112,8 +112,6 @@ class CrystalBatch(_Movable):
         """This batch with its periodic neighbour pairs within `cutoff` angstrom; kept when already there."""
         if self.edges is not None and self.edges.cutoff == cutoff:
             return self
-        pass
-
         return replace(self, edges=neighbour_edges(self, cutoff))
 
 
@@ -201,3 +199,17 @@ def edge_vectors(batch: CrystalBatch, edges: Edges) -> torch.Tensor:
     frac_E3 = batch.frac_coords[edges.source] - batch.frac_coords[edges.target] + edges.shift
     # not einsum or matmul: a fixed order of three products keeps the last digits independent of the batch
     return (frac_E3[:, :, None] * lattice_E33).sum(1)
+
+
+def select_rows(tree: Any, index: Tensor) -> Any:
+    """Index the leading dimension of every tensor in a Tensor / Memory / list / tuple / dict tree."""
+    if isinstance(tree, Tensor):
+        return tree[index]
+    if isinstance(tree, Memory):
+        return tree.select(index)
+    if isinstance(tree, Mapping):
+        return {key: select_rows(value, index) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(select_rows(value, index) for value in tree)
+    assert tree is None, f"Conditioning.prepare returned {type(tree).__name__}, which rows cannot be picked from"
+    return None

@@ -69,7 +69,7 @@ class Plugins:
                 origin = self._origins.get(name, name)
                 self._drop(name)
                 warnings.warn(
-                    f"{origin}: its hook {hook} raised {type(error).__name__}: {error}. The run goes on; hooks of this "
+                    f"{origin}: its hook {hook} raised {type(error).__name__}: {error}. The run continues; hooks of this "
                     "plugin are not called again. Report it to the plugin's authors, or uninstall it.",
                     RuntimeWarning,
                     stacklevel=2,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PROJECT = "crystalfw"
 INTERFACE_VERSION = 1
-"""Raised when a contract changes so that a plugin must change; see docs/stability.md."""
+"""Raised when a contract changes so that a plugin must change; see docs/project/stability.md."""
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
@@ -31,14 +31,23 @@ def crystalfw_register(registry: Registry) -> None:
     """
 
 
+@runtime_checkable
+class HasWidth(Protocol):
+    """What an executor may have besides `concurrent.futures.Executor`."""
+
+    @property
+    def width(self) -> int:
+        """The number of calls that it does at a time."""
+
+
 @hookspec(firstresult=True)
 def crystalfw_executor(name: str, address: str, workers: int) -> Executor | None:
     """An executor for CPU work under this name, or None where the name is not yours.
 
     What `data.executor: NAME` or `--executor NAME:ADDRESS` asks for; `address` is empty where none is given, `workers` the
-    number asked for (0: as many as there are). Its `shutdown` is called at the end. It may have an attribute `width`: the
-    number of calls that it does at a time. Functions and arguments can be pickled; files are written where a call runs, so
-    that workers on other machines need the same file system. A worker that died is a `BrokenExecutor` from the future.
+    number asked for (0: as many as there are). Its `shutdown` is called at the end. It may have the `width` of
+    `HasWidth`. Functions and arguments can be pickled; files are written where a call runs, so that workers on other machines
+    need the same file system. A worker that died is a `BrokenExecutor` from the future.
     """
 
 

@@ -30,9 +30,10 @@ Units: angstrom, degrees, eV.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,12 @@ from torch import Tensor, nn
 
 from crystalfw.core.batch import CrystalBatch, Memory, TrainBatch
 from crystalfw.core.batch import masked_mean as masked_mean
+from crystalfw.core.batch import select_rows as select_rows
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.errors import PluginError
+from crystalfw.core.presentation import Figure as Figure
+from crystalfw.core.presentation import Section as Section
+from crystalfw.core.presentation import numbers
 from crystalfw.core.records import Decoded as Decoded
 from crystalfw.core.records import Encoded as Encoded
 from crystalfw.core.records import Loss as Loss
@@ -51,6 +57,11 @@ from crystalfw.core.records import Rejected as Rejected
 from crystalfw.core.records import Sample as Sample
 from crystalfw.core.records import Vocabulary as Vocabulary
 
+if TYPE_CHECKING:
+    from crystalfw.core.evaluate.workbench import Workbench
+
+Weights = dict[str, Tensor]
+
 
 @dataclass(frozen=True, kw_only=True)
 class NoOptions:
@@ -58,9 +69,19 @@ class NoOptions:
 
 
 class Component:
-    """What all kinds share: a name in the registry (the key it was registered under) and typed options."""
+    """What all kinds share: a name in the registry (the key it was registered under), typed options, a version."""
 
     Config: ClassVar[type] = NoOptions
+    config: Any = NoOptions()
+    """The Config that the constructor was given; core assigns it after construction where the class does not."""
+    version: ClassVar[str] = "1"
+    """Raise it ("2", "2.1") when options or weights that an older release saved no longer fit; checkpoints store it."""
+
+    @classmethod
+    def upgrade(cls, version: str, options: dict[str, Any], state: Weights) -> tuple[dict[str, Any], Weights]:
+        """Options and weights (its own state_dict; empty where it has none) of a checkpoint that an older `version` of this
+        component wrote, as this version reads them. Core calls it for older versions only; the default changes nothing."""
+        return options, state
 
 
 class Encoder(nn.Module, Component, ABC):
@@ -157,20 +178,6 @@ class Ports:
         return h_BTD
 
 
-def select_rows(tree: Any, index: Tensor) -> Any:
-    """Index the leading dimension of every tensor in a Tensor / Memory / list / tuple / dict tree."""
-    if isinstance(tree, Tensor):
-        return tree[index]
-    if isinstance(tree, Memory):
-        return tree.select(index)
-    if isinstance(tree, Mapping):
-        return {key: select_rows(value, index) for key, value in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return type(tree)(select_rows(value, index) for value in tree)
-    assert tree is None, f"Conditioning.prepare returned {type(tree).__name__}, which rows cannot be picked from"
-    return None
-
-
 class Decoder(nn.Module, Component, ABC):
     """Memory -> prediction. Constructor: `__init__(self, config, *, encoder_dim, vocabulary)`."""
 
@@ -183,6 +190,21 @@ class Decoder(nn.Module, Component, ABC):
     """False where the decoder predicts properties instead of strings."""
     reads_atoms: ClassVar[bool] = False
     """True where it needs an encoder with `atom_tokens`."""
+    blocks: Iterable[nn.Module]
+    """Submodules, each called through its forward(), that FSDP shards one by one; () unless the constructor assigns it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # In the instance: a default in the class would hide an nn.ModuleList of this name.
+        self.blocks = ()
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if cls.__module__ != __name__ and "predict" in vars(cls) and not issubclass(cls, PropertyDecoder):
+            raise PluginError(
+                f"decoder class {cls.__name__} has a method `predict`, which only a PropertyDecoder has: subclass "
+                "crystalfw.core.PropertyDecoder and set `targets`, or rename the method"
+            )
 
     def hide(self, batch: TrainBatch) -> TrainBatch:
         """What the encoder and the loss are given instead of the batch: itself, unless the task is to restore something
@@ -202,6 +224,33 @@ class Decoder(nn.Module, Component, ABC):
         """Called once before training with the train part's property columns (NaN where missing); keep buffers."""
 
 
+class PropertyDecoder(Decoder):
+    """A decoder that predicts property columns instead of strings."""
+
+    needs_tokens = False
+    targets: tuple[str, ...]
+    """Names of the property columns that it predicts; the data must hold them. Set by the constructor."""
+
+    @abstractmethod
+    def predict(self, memory: Memory) -> dict[str, Tensor]:
+        """Each target (B,) in its column's unit, in the order of `targets`."""
+
+
+class DecodingCache(ABC):
+    """What a SequenceDecoder keeps of the tokens written so far; rows leave and enter independently."""
+
+    positions: Tensor
+    """(B,) int64 on the CPU: how many string tokens each row has seen; the decoder's forward() advances it."""
+
+    @abstractmethod
+    def select(self, index: Tensor) -> None:
+        """Keep the rows `index` (R,), in this order; a row may be asked for twice."""
+
+    @abstractmethod
+    def reset(self, rows: Tensor) -> None:
+        """Empty these rows: their next token is the first of a new string."""
+
+
 class SequenceDecoder(Decoder):
     """A causal decoder of token strings: logits for the next token at every position."""
 
@@ -210,15 +259,11 @@ class SequenceDecoder(Decoder):
 
     @abstractmethod
     def forward(self, ids: Tensor, ports: Ports, cache: Any = None) -> Tensor:
-        """Logits (B, T, V) after ids (B, T). With a cache, ids are the new tokens only and the cache is advanced."""
+        """Logits (B, T, V) after ids (B, T). With a cache (of `new_cache`), ids are the new tokens only and it is advanced."""
 
     @abstractmethod
-    def new_cache(self, batch_size: int, length: int, ports: Ports) -> Any:
-        """An empty cache for `batch_size` rows of at most `length` tokens.
-
-        A cache has `select(index)` (keep rows), `reset(rows)` (start these rows anew) and `positions` (B,), the number
-        of tokens each row has seen, so that rows can leave and enter independently.
-        """
+    def new_cache(self, batch_size: int, length: int, ports: Ports) -> DecodingCache:
+        """An empty cache for `batch_size` rows of at most `length` tokens."""
 
     def loss(self, batch: TrainBatch, memory: Memory, ports: Ports) -> Loss:
         """Cross entropy in nats, summed over the tokens after the first; padding has no weight."""
@@ -234,13 +279,15 @@ class Transform(Component, ABC):
     """Crystal -> Crystal. Constructor: `__init__(self, config)`."""
 
     stage: ClassVar[str] = "prepare"
-    """`prepare`: once, cached; `train`: anew for every epoch (augmentation); `finalize`: on generated crystals."""
+    """`prepare`: once, cached; `train`: in every epoch (augmentation); `finalize`: on generated crystals."""
+    keeps_edges: ClassVar[bool] = False
+    """True where the neighbour pairs of the input are those of the result, so that stored pairs can be used."""
     commutes_with_rotation: ClassVar[bool] = False
     """True where rotating before or after gives the same; conformance then checks it."""
 
     @abstractmethod
     def __call__(self, crystal: Crystal, rng: np.random.Generator) -> Crystal:
-        """The transformed crystal; a new object. Raises Reject(reason) for one that must be set aside."""
+        """The transformed crystal; a new object. Raises Reject(reason) for one that must be rejected."""
 
 
 class GrammarState(ABC):
@@ -303,6 +350,20 @@ class Representation(Component, ABC):
         """A random equivalent of the string; the default returns it unchanged."""
         return string
 
+    def key(self, crystal: Crystal) -> str:
+        """Text that does not depend on order of atoms, orientation or choice of cell: crystals that share it count as equal
+        without a comparison. Never raises; empty text, as for a crystal without a string, decides nothing."""
+        return ""
+
+    @classmethod
+    def fit(
+        cls, train: Iterable[Crystal], validation: Iterable[Crystal], folder: Path, *, steps: int, seed: int,
+        data: Sequence[Mapping[str, Any]], say: Callable[[str], None],
+    ) -> dict[str, Any]:  # fmt: skip
+        """Learn the parts that `decode` needs and write them to `folder` (`crystalfw codec fit`); `data` names each data set
+        with its licence. Returns the record, with `validation`: dialect -> {"strict": share, "loose": share}."""
+        raise PluginError(f"representation class {cls.__name__} has no parts that are fitted to crystals")
+
 
 class Source(Component, ABC):
     """Where crystals come from. Constructor: `__init__(self, config, *, path)` with path a str or None.
@@ -361,11 +422,66 @@ class Retriever(nn.Module, Component, ABC):
         """At most n crystals, the likeliest first; the same question gives the same answer."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class MetricContext:
+    """What an evaluation gives to every metric besides samples and reference.
+
+    `context["train"]` and `context.get("train")` read the same as `context.train`: metrics written for the mapping that
+    this class replaces keep working.
+    """
+
+    bench: Workbench
+    """Parallel, resumable `map` with progress; `once` keeps what several metrics need (core/evaluate/workbench.py)."""
+    train: Sequence[Crystal] = ()
+    """The training crystals that novelty is judged against; empty where none are known."""
+    key: Callable[[Crystal], str] | None = None
+    """The representation's canonical key of a crystal, '' where it cannot be written; None without a representation.
+    Picklable, so that it can go to worker processes."""
+    run_dir: Path | None = None
+    """The folder that the samples lie in; None for samples given in Python."""
+
+    def __getitem__(self, name: str) -> Any:
+        """`context["bench"]`: the field of that name; raises KeyError for another name."""
+        if name not in self.__dataclass_fields__:
+            raise KeyError(f"a metric's context has no '{name}'; it has {', '.join(self.__dataclass_fields__)}")
+        return getattr(self, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field of that name, or `default`."""
+        return getattr(self, name) if name in self.__dataclass_fields__ else default
+
+
 class Metric(Component, ABC):
-    """Samples -> named numbers. Constructor: `__init__(self, config)`."""
+    """Samples -> named numbers, and how to show them. Constructor: `__init__(self, config)`.
+
+    The methods that show a result read it as it comes back from metrics.json, without an instance of the metric.
+    """
 
     version: ClassVar[str] = "1"
+    """Raised whenever a number would change for the same samples."""
+    not_measured: ClassVar[frozenset[str]] = frozenset()
+    """Parts of the result, by dotted path, that are no measures: histograms, counts of reasons."""
 
     @abstractmethod
-    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
-        """Named results, each a JSON value; the protocol (tolerances, counts) among them."""
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
+        """Named results, each a JSON value; the protocol (tolerances, counts) among them.
+
+        Three names have a meaning: `summary`, lines for the screen; `outcomes`, measure -> sample or reference id -> value
+        (a mapping, or anything with `items()`), written to outcomes.csv for paired comparisons; `examples`, ids of samples
+        that the report's gallery shows first.
+        """
+
+    @classmethod
+    def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
+        """The few figures to show first; the default has none."""
+        return ()
+
+    @classmethod
+    def sections(cls, result: Mapping[str, Any]) -> Sequence[Section]:
+        """Sections of the run's report with charts and tables; the default has none."""
+        return ()
+
+    @classmethod
+    def measures(cls, result: Mapping[str, Any]) -> Mapping[str, float]:
+        """Every number that runs can be compared by; the default takes all but `not_measured`, by dotted path."""
+        return numbers(result, cls.not_measured)

@@ -45,13 +45,14 @@ def main() -> int:
     }
     config = yaml.safe_load((ROOT / "docs" / "mkdocs.yml").read_text(encoding="utf-8"))
     for section in config["nav"]:
-        if "Guides" in section:
-            section["Guides"] = [{f"Add {article(kind)}": page} for kind, page in guides.items()]
+        if "Add a component" in section:
+            section["Add a component"] = [{article(kind).capitalize(): page} for kind, page in guides.items()]
         if "Reference" in section:
             section["Reference"] = [{title: page} for title, page in reference.items()]
     listed = {page for section in config["nav"] for page in pages_of(section)}
-    more = sorted(p.relative_to(PAGES).as_posix() for p in PAGES.rglob("*.md"))
-    config["nav"].append({"More": [page for page in more if page not in listed]})
+    missing = sorted({page.relative_to(PAGES).as_posix() for page in PAGES.rglob("*.md")} - listed)
+    if missing:
+        sys.exit(f"{', '.join(missing)}: not in the navigation; add a line to docs/mkdocs.yml")
     config |= {"docs_dir": str(PAGES), "site_dir": str(ROOT / "site")}
     (ROOT / "build" / "mkdocs.yml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     command = [
@@ -93,7 +94,7 @@ def index() -> str:
 def guide(kind: str) -> str:
     """How to add a component of a kind: the contract in short, a file that runs as shown, the laws."""
     words = {"name": f"my_{kind}", "kind": kind, "package": f"crystalfw_my_{kind}", "class_name": f"My{kind.capitalize()}"}
-    template = ROOT / "core" / "scaffold" / f"{kind}.py.txt"
+    template = ROOT / "core" / "commands" / "scaffold" / f"{kind}.py.txt"
     code = Template(template.read_text(encoding="utf-8")).substitute(words, distribution="", year="", mixin="", extra="")
     folder = kind if kind == "conditioning" else f"{kind}s"
     readme = (ROOT / "plugins" / folder / "README.md").read_text(encoding="utf-8")

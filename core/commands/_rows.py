@@ -50,7 +50,7 @@ def run_rows(
             failed = counts.total() - counts["ok"]
             progress.update(done, f"{failed:,} not ok" if failed else "")
             if stop.requested:
-                raise Interrupted(f"stopped by {stop.requested} after {done} rows; the same command goes on from there")
+                raise Interrupted(f"stopped by {stop.requested} after {done} rows; the same command continues from there")
     progress.close()
     return counts
 

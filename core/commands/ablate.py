@@ -6,7 +6,7 @@
   crystalfw ablate GRID.yaml --report-only        compare what is there
   crystalfw ablate GRID.yaml --list               the cells, their overrides and parameters; nothing is run
 
-The same command goes on after an interruption; finished runs are not repeated. The format of GRID.yaml stands at the top of
+The same command continues after an interruption; finished runs are not repeated. The format of GRID.yaml stands at the top of
 crystalfw.core.run.ablation.grid, examples in recipes/ablations; those are also found by name (crystalfw ablate demo).
 """
 
@@ -16,14 +16,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from crystalfw.core.commands.parser import add_out, add_overrides
 from crystalfw.core.errors import CrystalfwError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw ablate`."""
-    parser.add_argument("grid", metavar="GRID.yaml", help="base recipe, axes, seeds, what is held equal")
-    parser.add_argument("overrides", nargs="*", metavar="a.b=c", help="recipe values for every cell; c is YAML")
-    parser.add_argument("--out", metavar="FOLDER", help="where runs and results go; runs/GRID when not given")
+    parser.add_argument("grid", nargs="?", metavar="GRID", help="grid file, or the name of an installed grid")
+    add_overrides(parser, "values laid over the recipe's in every cell; c is YAML")
+    add_out(parser, "FOLDER", "where runs and results go (default runs/GRID)")
     parser.add_argument("--cores", type=int, default=0, help="CPU cores for all runs together; 0 takes all")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each run")
     parser.add_argument("--devices", default="", help="GPUs, e.g. 0,1: one run at a time on each")
@@ -36,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the ablation and print the verdicts; 1 where a run failed."""
+    if args.grid is None:
+        from crystalfw.core.recipe.installed import installed_grids
+
+        raise CrystalfwError(f"which grid? Give a file, or one of: {', '.join(installed_grids())}")
     from crystalfw.core.data.executor import worker_count
     from crystalfw.core.run.ablation import load_grid, run_ablation
 

@@ -20,14 +20,20 @@ _SIGNS = {"ok": "ok", "failed": "BROKEN", "expected": "expected", "skipped": "-"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw check`."""
-    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("kind", choices=KINDS, help="kind of component")
     parser.add_argument("name", help="component, as `crystalfw plugins KIND` lists it")
-    parser.add_argument("options", nargs="*", metavar="a=b", help="options of the component; b is YAML")
+    parser.add_argument("options", nargs="*", metavar="a.b=c", help="options of the component; c is YAML")
     parser.add_argument("--path", help="file for a source to read")
     parser.add_argument(
-        "--expect", action="append", default=[], metavar="LAW=REASON", help="a declared exception; repeat for several"
+        "--expect",
+        action="append",
+        default=[],
+        metavar="LAW=REASON",
+        help="a law that need not hold, and why; repeat for several",
     )
-    parser.add_argument("--from", dest="owner", metavar="DISTRIBUTION", help="where two distributions offer the name")
+    parser.add_argument(
+        "--from", dest="owner", metavar="DISTRIBUTION", help="which distribution to take, if two offer the name"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,13 +5,14 @@ Exit codes: 0 done; 1 the work failed or was interrupted; 2 something in the req
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
+from crystalfw.core.commands.parser import Parser, check_paths
 from crystalfw.core.errors import CrystalfwError, Interrupted, did_you_mean
 
 COMMANDS = {
@@ -21,10 +22,10 @@ COMMANDS = {
     "library": "build, describe or search a library of known crystals",
     "evaluate": "metrics of samples against reference crystals",
     "ablate": "a grid of recipes and seeds, compared with statistics",
-    "data": "check, import or split a data set",
+    "data": "check, import, split or prepare a data set",
     "encode": "crystals -> strings",
     "decode": "strings -> crystals",
-    "codec": "fit or measure the tables of the string decoder",
+    "codec": "fit the learned tables of a string representation",
     "plugins": "list every component that is installed, and what failed to load",
     "describe": "what a component does, and its options",
     "check": "run the conformance checks on a component",
@@ -87,43 +88,48 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"crystalfw {crystalfw.__version__}")
         return 0
     command, *rest = arguments
+    if command == "--print-completion":
+        _print_completion(rest)
+        return 0
     if command not in COMMANDS:
         hint = did_you_mean(command, COMMANDS, "Commands", cutoff=0.5)
         raise CrystalfwError(f"crystalfw has no command '{command}'. {hint}")
     return run_command(command, rest)
 
 
-def make_parser(command: str) -> argparse.ArgumentParser:
+def make_parser(command: str) -> Parser:
     """The parser of one command; imports the command's module."""
-    name = f"crystalfw.core.commands.{_MODULES.get(command, command)}"
-    if find_spec(name) is None:
-        raise CrystalfwError(f"the command '{command}' is not part of this installation")
-    module = import_module(name)
+    module = _module(command)
     description = (module.__doc__ or COMMANDS[command]).strip()
-    parser = argparse.ArgumentParser(
-        prog=f"crystalfw {command}",
-        description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog=f"crystalfw {command}", description=description)
     module.add_arguments(parser)
     parser.set_defaults(_run=module.run)
     return parser
 
 
+def _module(command: str) -> Any:
+    name = f"crystalfw.core.commands.{_MODULES.get(command, command)}"
+    if find_spec(name) is None:
+        raise CrystalfwError(f"the command '{command}' is not part of this installation")
+    return import_module(name)
+
+
+def _print_completion(shells: Sequence[str]) -> None:
+    from crystalfw.core.commands.completion import completion_script
+
+    if len(shells) != 1:
+        raise CrystalfwError("--print-completion takes one shell: crystalfw --print-completion bash")
+    print(completion_script(shells[0], COMMANDS, lambda name, parser: _module(name).add_arguments(parser)))
+
+
 def run_command(command: str, arguments: Sequence[str]) -> int:
-    """Parse and run one command; argparse's own exits become return codes."""
+    """Parse and run one command; what --help exits with becomes a return code."""
     try:
-        parsed = parse(make_parser(command), arguments)
+        parsed = make_parser(command).parse(arguments)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2
+    check_paths(parsed)
     return int(parsed._run(parsed) or 0)
-
-
-def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse with options and overrides in any order, e.g. `run smoke --dry-run fit.steps=3`."""
-    has_subcommands = parser._subparsers is not None  # argparse cannot mix those
-    return parser.parse_args(arguments) if has_subcommands else parser.parse_intermixed_args(arguments)
 
 
 def _overview() -> str:
@@ -134,7 +140,8 @@ def _overview() -> str:
         "Conditional crystal generation: a recipe names components, the core assembles, trains, samples and reports.\n\n"
         f"commands:\n{lines}\n\n"
         "  crystalfw COMMAND --help    arguments of a command\n"
-        "  crystalfw --version         the installed version\n\n"
+        "  crystalfw --version         the installed version\n"
+        "  crystalfw --print-completion bash    a completion script; also zsh, tcsh, fish\n\n"
         "exit codes: 0 done; 1 failed or interrupted; 2 something in the request is wrong"
     )
 

@@ -6,7 +6,7 @@
 
 INPUT is a CSV (or .csv.gz) with a column `slices` (another with --column) and, where there is one, a column `id`; or a
 text file (.txt, .sli) with a string on every line. Columns out: id, status, reason, residual, cif; status is ok or the
-representation's name for the failure, residual the mean relative error of the bond lengths. The same command goes on
+representation's name for the failure, residual the mean relative error of the bond lengths. The same command continues
 where an interrupted one stopped.
 """
 
@@ -14,36 +14,35 @@ from __future__ import annotations
 
 import argparse
 import csv
-import gzip
-import hashlib
 import json
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import IO
 
 from crystalfw.core.commands._rows import modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
+from crystalfw.core.commands.parser import add_out
 from crystalfw.core.data.executor import chunks
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Representation
 from crystalfw.core.recipe.options import create
 from crystalfw.core.sample.export import safe_name
-from crystalfw.core.system.bounded_text import bounded_lines
+from crystalfw.core.system.bounded_text import bounded_lines, open_text
+from crystalfw.core.system.files import file_digest
 from crystalfw.core.system.resumable_csv import RowFile
 
 COLUMNS = ("id", "status", "reason", "residual", "cif")
 EMPTY = "empty"
 _CHUNK = 128
-_LARGEST_FIELD = 16_000_000
+_MAX_FIELD = 16_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw decode`."""
     parser.add_argument("input", help="CSV with a column of strings, or a text file with a string on every line")
-    parser.add_argument("-o", "--out", metavar="FILE", required=True, help="CSV to write")
-    parser.add_argument("--cif-dir", metavar="DIR", help="also write every crystal as DIR/ID.cif")
+    add_out(parser, "FILE", "CSV to write", required=True)
+    parser.add_argument("--cif-dir", metavar="FOLDER", help="also write every crystal as FOLDER/ID.cif")
     parser.add_argument("--column", default="slices", help="the column with the strings (default slices)")
     parser.add_argument("--symmetrise", action="store_true", help="put every crystal onto its space group (spglib)")
     parser.add_argument("--relax", action="store_true", help="relax every crystal with CHGNet (pip install 'crystalfw[relax]')")
@@ -61,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     request = {
-        "input": _digest(path), "column": args.column, "representation": args.representation, "options": options,
+        "input": file_digest(path), "column": args.column, "representation": args.representation, "options": options,
         "cif_dir": args.cif_dir,
     }  # fmt: skip
     with RowFile(args.out, COLUMNS, request, block=_CHUNK) as out:
@@ -85,8 +84,8 @@ def read_strings(path: Path, column: str) -> Iterator[tuple[str, str]]:
             for number, line in enumerate(bounded_lines(file, path), start=1):
                 yield str(number), line.strip()
         return
-    csv.field_size_limit(_LARGEST_FIELD)
-    with _open(path) as file:
+    csv.field_size_limit(_MAX_FIELD)
+    with open_text(path, errors="replace") as file:
         reader = csv.DictReader(bounded_lines(file, path))
         names = reader.fieldnames or []
         if column not in names:
@@ -104,20 +103,6 @@ def _count(path: Path, column: str) -> int | None:
         return sum(1 for _ in read_strings(path, column))
     except DataError:
         return None
-
-
-def _open(path: Path) -> IO[str]:
-    if path.name.endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
-    return open(path, encoding="utf-8-sig", errors="replace", newline="")
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @lru_cache(maxsize=2)

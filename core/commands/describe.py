@@ -3,37 +3,74 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
+import json
 import textwrap
 from typing import Any
 
+from crystalfw.core.commands.parser import add_json
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import PluginError
+from crystalfw.core.interfaces import Component
 from crystalfw.core.recipe.field_docs import FieldDoc, field_docs
 from crystalfw.core.registry import KINDS, Entry
+
+_LABELS = {
+    "port": "needs the decoder's port",
+    "ports": "offers ports",
+    "requires": "reads from each crystal",
+    "stage": "runs at stage",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw describe`."""
-    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("kind", choices=KINDS, help="kind of component")
     parser.add_argument("name", help="component, as `crystalfw plugins KIND` lists it")
-    parser.add_argument("--from", dest="owner", metavar="DISTRIBUTION", help="where two distributions offer the name")
+    parser.add_argument(
+        "--from", dest="owner", metavar="DISTRIBUTION", help="which distribution to take, if two offer the name"
+    )
+    add_json(parser, "kind, name, origin, class, documentation, facts, options [{name, type, default, required, sentence}]")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the description; raises PluginError for an unknown name or one that cannot be loaded."""
-    print(describe(registry().get(args.kind, args.name, override=args.owner)))
+    entry = registry().get(args.kind, args.name, override=args.owner)
+    print(json.dumps(description(entry), indent=2) if args.json else describe(entry))
     return 0
+
+
+def description(entry: Entry) -> dict[str, Any]:
+    """The description of one registered component for programs."""
+    component = _component(entry)
+    return {
+        "kind": entry.kind,
+        "name": entry.name,
+        "origin": str(entry.origin),
+        "class": f"{component.__module__}.{component.__qualname__}",
+        "documentation": inspect.cleandoc(component.__doc__ or entry.summary),
+        "facts": _facts(component),
+        "options": [dataclasses.asdict(option) for option in field_docs(component.Config)],
+    }
+
+
+def _component(entry: Entry) -> Any:
+    component = entry.load()
+    if not issubclass(component, Component):
+        raise PluginError(f"{entry.kind} '{entry.name}' of {entry.origin} is no Component; see crystalfw.core.interfaces")
+    return component
 
 
 def describe(entry: Entry) -> str:
     """The description of one registered component as plain text."""
-    component = entry.load()
-    if not hasattr(component, "Config"):
-        raise PluginError(f"{entry.kind} '{entry.name}' of {entry.origin} has no Config; see crystalfw.core.interfaces")
+    component = _component(entry)
     parts = [f"{entry.kind} {entry.name}  ({entry.origin}, {component.__module__}.{component.__qualname__})"]
     parts.append(inspect.cleandoc(component.__doc__ or entry.summary or "No documentation."))
-    facts = [f"{label}: {value}" for label, value in _facts(component)]
+    facts = [
+        f"{_LABELS[name]}: {', '.join(value) if isinstance(value, list) else value}"
+        for name, value in _facts(component).items()
+    ]
     if facts:
         parts.append("\n".join(facts))
     options = field_docs(component.Config)
@@ -41,20 +78,15 @@ def describe(entry: Entry) -> str:
     return "\n\n".join(parts)
 
 
-def _facts(component: type) -> list[tuple[str, str]]:
-    """The class attributes by which parts are fitted together, in words."""
-    found: list[tuple[str, str]] = []
-    for name, label in (
-        ("port", "needs the decoder's port"),
-        ("ports", "offers ports"),
-        ("requires", "reads from each crystal"),
-        ("stage", "runs at stage"),
-    ):
+def _facts(component: type) -> dict[str, Any]:
+    """The class attributes by which parts are fitted together; sets as sorted lists."""
+    found: dict[str, Any] = {}
+    for name in _LABELS:
         value: Any = getattr(component, name, None)
         if isinstance(value, (set, frozenset)):
-            value = ", ".join(sorted(value))
-        if isinstance(value, str) and value:
-            found.append((label, value))
+            value = sorted(value)
+        if isinstance(value, (str, list)) and value:
+            found[name] = value
     return found
 
 

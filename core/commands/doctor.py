@@ -6,6 +6,7 @@ Exit code 1 when the self-test fails or a plugin does not load.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -15,8 +16,9 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from crystalfw.core.commands.parser import add_json
 from crystalfw.core.discovery import registry
 from crystalfw.core.recipe.options import create
 from crystalfw.core.recipe.schema import DataSection
@@ -28,24 +30,46 @@ _LIBRARIES = (
     "torch", "lightning-fabric", "e3nn", "torch-geometric", "pymatgen", "spglib", "vesin", "numba", "smact", "numpy", "scipy",
     "pandas", "pluggy", "pyyaml", "entrypoints", "safetensors", "matplotlib",
 )  # fmt: skip
-_EXTRAS = {"ase": "ase", "parquet": "pyarrow", "relax": "chgnet", "dask": "distributed", "tensorboard": "tensorboard"}
+_EXTRAS = {
+    "ase": "ase",
+    "parquet": "pyarrow",
+    "relax": "chgnet",
+    "dask": "distributed",
+    "tensorboard": "tensorboard",
+    "completion": "shtab",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`crystalfw doctor` takes no arguments."""
-    del parser
+    """Arguments of `crystalfw doctor`."""
+    add_json(parser, "facts {label: text}, not_loaded {distribution: cause}, checks {name: {passed, outcome, seconds}}")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the findings; 1 when something that must work does not."""
-    del args
-    for label, value in facts():
-        print(f"{label:<18} {value}")
-    failures = registry().failures
+    show = _nothing if args.json else _line
+    known = dict(_shown(facts(), show))
+    failures = {str(origin): cause for origin, cause in registry().failures.items()}
     for origin, cause in failures.items():
-        print(f"{'not loaded':<18} {origin}: {cause}")
-    failed = [name for name, check in _CHECKS.items() if not _passes(name, check)]
-    return 1 if failed or failures else 0
+        show("not loaded", f"{origin}: {cause}")
+    checks = {name: _checked(name, check, show) for name, check in _CHECKS.items()}
+    if args.json:
+        print(json.dumps({"facts": known, "not_loaded": failures, "checks": checks}, indent=2))
+    return 0 if all(check["passed"] for check in checks.values()) and not failures else 1
+
+
+def _line(label: str, value: str) -> None:
+    print(f"{label:<18} {value}", flush=True)
+
+
+def _nothing(label: str, value: str) -> None:
+    """With --json the findings are printed together."""
+
+
+def _shown(pairs: Iterator[tuple[str, str]], show: Callable[[str, str], None]) -> Iterator[tuple[str, str]]:
+    for label, value in pairs:
+        show(label, value)
+        yield label, value
 
 
 def facts() -> Iterator[tuple[str, str]]:
@@ -59,6 +83,7 @@ def facts() -> Iterator[tuple[str, str]]:
     for name in _LIBRARIES:
         yield name, _version(name)
     yield "devices", ", ".join(_devices())
+    yield "precision", _precision()
     counts: dict[str, int] = {}
     for entry in registry().entries():
         counts[str(entry.origin)] = counts.get(str(entry.origin), 0) + 1
@@ -82,6 +107,16 @@ def _version(name: str) -> str:
         return "not installed"
 
 
+def _precision() -> str:
+    """What `fabric.precision: auto` takes on the first device."""
+    import torch
+
+    from crystalfw.core.model.precision import automatic
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return automatic(device)[1].removeprefix("precision: ")
+
+
 def _devices() -> list[str]:
     import torch
 
@@ -90,14 +125,15 @@ def _devices() -> list[str]:
     return found
 
 
-def _passes(name: str, check: Callable[[], str]) -> bool:
+def _checked(name: str, check: Callable[[], str], show: Callable[[str, str], None]) -> dict[str, Any]:
     start = time.perf_counter()
     try:
         outcome, passed = check(), True
     except Exception as error:  # a self-test reports whatever goes wrong
         outcome, passed = f"FAILED: {type(error).__name__}: {error}", False
-    print(f"{name:<18} {outcome} ({time.perf_counter() - start:.1f} s)")
-    return passed
+    seconds = round(time.perf_counter() - start, 3)
+    show(name, f"{outcome} ({seconds:.1f} s)")
+    return {"passed": passed, "outcome": outcome, "seconds": seconds}
 
 
 def _check_cache() -> str:

@@ -20,9 +20,11 @@ from typing import Any
 
 from crystalfw.core.commands._rows import modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
+from crystalfw.core.commands.parser import add_out
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.executor import chunks
-from crystalfw.core.data.reading import LONGEST_ID, read_sound
+from crystalfw.core.data.reading import MAX_ID, open_source, read_sound
+from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Representation, Source
 from crystalfw.core.recipe.options import create
 from crystalfw.core.records import Record, Rejected
@@ -32,14 +34,14 @@ from crystalfw.core.system.resumable_csv import RowFile
 COLUMNS = ("id", "slices", "n_atoms", "status", "reason")
 UNREADABLE = "unreadable"
 _CHUNK = 128
-MOST_ATOMS = 10_000
-"""Cells above this are set aside before anything is computed of them."""
+MAX_ATOMS = 10_000
+"""Cells above this are rejected before anything is computed of them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw encode`."""
     parser.add_argument("input", help="table, structure file, folder or zip")
-    parser.add_argument("-o", "--out", metavar="FILE", required=True, help="CSV to write")
+    add_out(parser, "FILE", "CSV to write", required=True)
     parser.add_argument("--dialect", help="what the strings say: plain, rigid or metric (default plain)")
     parser.add_argument("--space-group", action="store_true", help="put the space-group prefix in front")
     parser.add_argument("--max-atoms", type=int, help="largest cell (default 64)")
@@ -50,13 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode; 0 also where some crystals have no string: their rows say why."""
-    from crystalfw.core.recipe.auto_source import source_name
-
     settings = {"dialect": args.dialect, "space_group": args.space_group or None, "max_atoms": args.max_atoms}
     options = {name: value for name, value in settings.items() if value is not None}
     # says what is wrong before anything is read
     representation = create("representation", args.representation, options)
-    source: Source = create("source", source_name(args.input), path=args.input)
+    source = open_source(args.input)
     parts = source.parts() if args.part is None else (_known(args.part, source),)
     request = {"input": source.fingerprint(), "parts": parts, "representation": args.representation, "options": options}
     with RowFile(args.out, COLUMNS, json.loads(json.dumps(request)), block=_CHUNK) as out:
@@ -75,8 +75,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _known(part: str, source: Source) -> str:
-    from crystalfw.core.errors import DataError
-
     if part not in source.parts():
         raise DataError(f"--part {part}: the input has {', '.join(source.parts())}")
     return part
@@ -91,11 +89,11 @@ def _unpack(payload: bytes) -> tuple[Source, Representation]:
 def encode_records(payload: bytes, records: list[Record]) -> list[list[str]]:
     """One row for every record, in order."""
     source, representation = _unpack(payload)
-    items = [read_sound(source, record, most_atoms=MOST_ATOMS) for record in records]
+    items = [read_sound(source, record, max_atoms=MAX_ATOMS) for record in records]
     outcomes = iter(representation.encode([item for item in items if isinstance(item, Crystal)]))
     rows = []
     for record, item in zip(records, items, strict=True):
-        name = item.id[:LONGEST_ID] or f"{Path(record.file).name}:{record.row}"
+        name = item.id[:MAX_ID] or f"{Path(record.file).name}:{record.row}"
         if isinstance(item, Rejected):
             rows.append([name, "", "", UNREADABLE, _line(item.reason)])
             continue

@@ -4,14 +4,19 @@ crystalfw evaluate runs/xattn/samples.csv --reference data/test.csv.gz --train d
 crystalfw evaluate their_cifs/ --reference data/test.csv.gz --metrics shares,coverage
 crystalfw evaluate predictions.csv --reference data/test.csv.gz --match-by-id    its ids are those of the references
 crystalfw evaluate runs/xattn --reference data --metrics shares:tolerance=loose,match:n=[1,20]
+crystalfw evaluate runs/xattn --reference data --json    the content of metrics.json on stdout, progress on stderr
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from crystalfw.core.commands._workers import add_worker_arguments
+from crystalfw.core.commands.parser import add_json, add_out
 from crystalfw.core.errors import DataError, Interrupted
 from crystalfw.core.recipe.schema import ComponentSpec, EvaluateSection
 
@@ -24,9 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", metavar="PATH", help="crystals that novelty is judged against; of a folder the train part")
     parser.add_argument("--metrics", default=default, help=f"separated by commas; NAME:key=value sets an option ({default})")
     parser.add_argument("--match-by-id", action="store_true", help="a sample's id is the id of its reference")
-    parser.add_argument(
-        "--out", metavar="FOLDER", help="where metrics.json and report.html go; the samples' folder if not given"
-    )
+    add_out(parser, "FOLDER", "where metrics.json and report.html go (default: the samples' folder)")
+    add_json(parser, "the content of metrics.json")
     add_worker_arguments(parser)
 
 
@@ -38,18 +42,25 @@ def run(args: argparse.Namespace) -> int:
 
     samples = sample_path(args.samples)
     out = Path(args.out) if args.out else samples.parent
+    # with --json nothing else may stand on stdout, whatever a metric prints
+    screen = redirect_stdout(sys.stderr) if args.json else nullcontext()
     try:
-        record = evaluate(
-            samples, args.reference, parse_metrics(args.metrics), training=args.train, out=out,
-            workers=args.workers, executor=args.executor, match_by_id=args.match_by_id,
-        )  # fmt: skip
+        with screen:
+            record = evaluate(
+                samples, args.reference, parse_metrics(args.metrics), training=args.train, out=out,
+                workers=args.workers, executor=args.executor, match_by_id=args.match_by_id,
+            )  # fmt: skip
+            page = write_report(out, samples=samples)
     except KeyboardInterrupt:
-        raise Interrupted("stopped by Ctrl-C; what is finished is kept, the same command goes on from there") from None
-    for line in record["summary"]:
-        print(line)
-    for name, problem in record["failed"].items():
-        print(f"{name}: not computed: {problem}")
-    print(f"{out / 'metrics.json'}\n{write_report(out, samples=samples)}")
+        raise Interrupted("stopped by Ctrl-C; what is finished is kept, the same command continues from there") from None
+    if args.json:
+        print(json.dumps(record, indent=2, allow_nan=False))
+    else:
+        for line in record["summary"]:
+            print(line)
+        for name, problem in record["failed"].items():
+            print(f"{name}: not computed: {problem}")
+        print(f"{out / 'metrics.json'}\n{page}")
     return 1 if record["failed"] else 0
 
 

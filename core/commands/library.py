@@ -65,7 +65,8 @@ def _info(args: argparse.Namespace) -> int:
     formulas = {library.slots(row) for row in range(len(library))}
     ratios = {counts for _, counts in formulas}
     print(
-        f"{manifest.entries:,} entries of {len(formulas):,} formulas and {len(ratios):,} ratios, from {manifest.read:,} crystals"
+        f"{manifest.entries:,} entries of {len(formulas):,} formulas and {len(ratios):,} ratios, "
+        f"from {manifest.read:,} crystals"
     )
     for source in manifest.sources:
         print(f"  {source['name']}" + (f": {source['licence']}" if source["licence"] else ""))
@@ -85,7 +86,8 @@ def _search(args: argparse.Namespace) -> int:
         group, units = library.group_and_units(row)
         letters = " ".join(library.letters(row))
         print(
-            f"{library.id(row):<16} space group {group:>3}, {units} formula units, Wyckoff letters {letters}, {library.source(row)}"
+            f"{library.id(row):<16} space group {group:>3}, {units} formula units, Wyckoff letters {letters}, "
+            f"{library.source(row)}"
         )
     if not found:
         print(f"no entry of {args.formula}")

@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from crystalfw.core.commands.parser import add_out
 from crystalfw.core.errors import CrystalfwError
 from crystalfw.core.registry import KINDS
 
@@ -22,15 +23,15 @@ _EXTRA = {"source": "    path = __file__\n"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw new`."""
-    parser.add_argument("what", choices=["plugin"])
+    parser.add_argument("what", choices=["plugin"], help="what to write")
     parser.add_argument("name", help="name of the component in recipes: lower-case letters, digits, _")
-    parser.add_argument("--kind", required=True, choices=KINDS)
-    parser.add_argument("--into", metavar="FOLDER", default=".", help="where the package's folder is made (default: here)")
+    parser.add_argument("--kind", required=True, choices=KINDS, help="kind of component")
+    add_out(parser, "FOLDER", "where the package's folder is made (default: here)", old=["--into"], default=".")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the package and say what to do next."""
-    folder = write_package(args.name, args.kind, Path(args.into))
+    folder = write_package(args.name, args.kind, Path(args.out))
     print(f"{folder} is written. Next:")
     print(f"  pip install -e '{folder}[test]'")
     print(f"  crystalfw check {args.kind} {args.name}")
@@ -50,7 +51,7 @@ def write_package(name: str, kind: str, into: Path) -> Path:
     distribution = f"crystalfw-{name.replace('_', '-')}"
     folder = into / distribution
     if folder.exists():
-        raise CrystalfwError(f"{folder}: there is something already; choose another name or --into another folder")
+        raise CrystalfwError(f"{folder}: there is something already; choose another name, or another folder with -o")
     words = {
         "name": name,
         "kind": kind,

@@ -1,6 +1,6 @@
 """List every component that is installed: kind, name, distribution and version, a sentence; and what failed to load.
 
-Nothing is imported but the plugins' registration, so a component listed here may still need an extra.
+Only the registration of the plugins is imported, so a component listed here may still need an extra.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 
+from crystalfw.core.commands.parser import add_json
 from crystalfw.core.discovery import registry
 from crystalfw.core.registry import KINDS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw plugins`."""
-    parser.add_argument("kind", nargs="?", choices=KINDS, help="list this kind only")
-    parser.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    parser.add_argument("kind", nargs="?", choices=KINDS, help="kind of component; default: all kinds")
+    add_json(parser, "components [{kind, name, origin, summary}], failures [{origin, cause}]")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,7 +14,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crystalfw.core.interfaces import Retriever
+    from crystalfw.core.predict.question import Asked
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     return _written(args, asked)
 
 
-def _retriever(args: argparse.Namespace):  # type: ignore[no-untyped-def]
+def _retriever(args: argparse.Namespace) -> Retriever:
     import torch
 
     from crystalfw.core.predict.fitted import fitted, open_library
@@ -53,7 +59,7 @@ def _retriever(args: argparse.Namespace):  # type: ignore[no-untyped-def]
     return fitted(library, args.retriever)
 
 
-def _shown(args: argparse.Namespace, asked: list) -> int:  # type: ignore[type-arg]
+def _shown(args: argparse.Namespace, asked: list[Asked]) -> int:
     from crystalfw.core.errors import ConditionError
     from crystalfw.core.predict.table import answer, lines
 
@@ -66,7 +72,7 @@ def _shown(args: argparse.Namespace, asked: list) -> int:  # type: ignore[type-a
     return 0
 
 
-def _written(args: argparse.Namespace, asked) -> int:  # type: ignore[no-untyped-def]
+def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
     from crystalfw.core.errors import Interrupted
     from crystalfw.core.predict.table import COLUMNS, STATUS, answer
     from crystalfw.core.sample.export import write_cifs
@@ -81,31 +87,35 @@ def _written(args: argparse.Namespace, asked) -> int:  # type: ignore[no-untyped
         "atoms": args.atoms, "library": args.library,
     }  # fmt: skip
     counts: Counter[str] = Counter()
-    done_ids = _answered(out)
     progress = Progress("predict", None)
     with RowFile(out, COLUMNS, request) as table, StopRequest() as stop:
-        for number, one in enumerate(asked, start=1):
-            if number <= len(done_ids):
+        known = _rows_of_questions(out) if table.done else []
+        for number, one in enumerate(asked):
+            if number < len(known) - 1:
                 continue
             rows = answer(retriever, one, args.n)
-            table.append(rows)
+            # a kill may have cut the rows of the last question
+            table.append(rows[known[number] if number < len(known) else 0 :])
             counts["with candidates" if rows[0][STATUS] == "ok" else rows[0][STATUS]] += 1
-            progress.update(number)
+            progress.update(number + 1)
             if stop.requested:
-                raise Interrupted(f"stopped by {stop.requested} after {number} questions; the same command continues")
+                raise Interrupted(f"stopped by {stop.requested} after {number + 1} questions; the same command continues")
     progress.close()
     listed = ", ".join(f"{count:,} {status}" for status, count in counts.most_common()) or "nothing new"
     print(f"{out}: {listed}; {write_cifs(out, out.parent / 'cifs')} CIF files in {out.parent / 'cifs'}")
     return 0
 
 
-def _answered(out: Path) -> list[str]:
-    """Ids of the questions that a table answers already; the last may be incomplete, and is answered again from its rows."""
+def _rows_of_questions(out: Path) -> list[int]:
+    """How many rows of a table each question has: the first has rank 1, or none where it could not be answered."""
     from crystalfw.core.sample.table import read_rows
 
-    if not out.exists():
-        return []
-    return list(dict.fromkeys(row["reference_id"] for row in read_rows(out)))
+    found: list[int] = []
+    for row in read_rows(out):
+        if row["rank"] in ("", "1"):
+            found.append(0)
+        found[-1] += 1
+    return found
 
 
 def _digest(text: str) -> str:

@@ -6,28 +6,28 @@
   crystalfw sample runs/unconditional --n 1000 --temperature 0.8
   crystalfw sample runs/composition --like test.csv --composition-exact --candidates 40 --keep 20
 
-Writes samples.csv (one row per crystal asked for, failures with their reason) and cifs/ beside it. The same command
-goes on where an interrupted one stopped; sample k depends on the seed and k only, not on the batch size.
+Writes samples.csv (one row per crystal requested, failures with their reason) and cifs/ beside it. The same command
+continues where an interrupted one stopped; sample k depends on the seed and k only, not on the batch size.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crystalfw.core.commands.parser import add_out, add_run, key_type
 from crystalfw.core.errors import ConditionError, CrystalfwError
+from crystalfw.core.system.files import file_digest
 
 if TYPE_CHECKING:
     from crystalfw.core.sample.trained import Trained
 
-_SETTINGS = {
-    "candidates": int, "beam": int, "keep": int,
-    "batch_size": int, "temperature": float, "top_k": int, "top_p": float, "min_p": float, "guidance": float, "max_length": int,
-}  # fmt: skip
+_SETTINGS = (
+    "candidates", "beam", "keep", "batch_size", "temperature", "top_k", "top_p", "min_p", "guidance", "max_length",
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,26 +36,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from crystalfw.core.recipe.schema import SampleSection
 
     sentences = field_sentences(SampleSection)
-    parser.add_argument("run", help="run folder or checkpoint file")
-    parser.add_argument("--n", type=int, help="crystals to generate (default 100; in a prediction what all conditions need)")
+    add_run(parser)
+    number = "crystals to generate (default 100; in a prediction what all conditions need)"
+    parser.add_argument("--n", type=key_type(SampleSection, "n"), help=number)
     parser.add_argument("--condition", action="append", default=[], metavar="NAME=VALUE", help="repeat for several")
     parser.add_argument("--like", metavar="FILE", help="condition on the crystals of a CIF file, a table or a folder")
     parser.add_argument("--composition-exact", action="store_true", help="only strings of exactly the condition's composition")
-    for name, convert in _SETTINGS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=convert, help=sentences[name].replace("%", "%%"))
+    for name in _SETTINGS:
+        sentence = sentences[name].replace("%", "%%").removesuffix(".")
+        meaning = sentence[0].lower() + sentence[1:]
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=key_type(SampleSection, name), help=meaning)
     parser.add_argument("--seed", type=int, default=0, help="seed of the random streams (default 0)")
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which checkpoint of a run folder")
     parser.add_argument("--device", default="cpu", help="torch device, e.g. cuda (default cpu)")
-    parser.add_argument("-o", "--out", metavar="FILE", help="table to write (default RUN/sampled/CONDITION/samples.csv)")
+    add_out(parser, "FILE", "table to write (default RUN/sampled/CONDITION/samples.csv)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Sample; raises ConditionError for a condition that the model was not trained with."""
     conditions = read_conditions(args.condition)
-    if args.n is not None and args.n < 1:
-        raise CrystalfwError(f"--n {args.n}: ask for at least one crystal")
     from crystalfw.core.model.checkpoint import find
-    from crystalfw.core.sample.request import Request, rows
+    from crystalfw.core.sample.request import Request, default_count, needed_conditions
     from crystalfw.core.sample.trained import Trained
     from crystalfw.core.sample.writing import finish_samples, sample_to_table
 
@@ -65,9 +65,9 @@ def run(args: argparse.Namespace) -> int:
         if given in settings:
             settings.setdefault(other, None)  # instead of the recipe's
     section = checked_settings(trained, {"n": 100, **settings})
-    crystals = trained.conditions(conditions, args.like)
+    crystals = trained.conditions(conditions, args.like, needed_conditions(section, args.n))
     request = Request(
-        settings=dataclasses.replace(section, n=args.n or rows(section, len(crystals))),
+        settings=dataclasses.replace(section, n=args.n or default_count(section, len(crystals))),
         seed=args.seed,
         conditions=tuple(crystals),
         constraints={"composition": "from_condition"} if args.composition_exact else {},
@@ -136,11 +136,7 @@ def _digest(path: Path) -> str:
     """SHA-256 of a file; a folder is known by its resolved name."""
     if path.is_dir() or not path.exists():
         return str(path.resolve())
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return file_digest(path)
 
 
 def _default_out(args: argparse.Namespace) -> Path:

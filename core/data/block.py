@@ -47,7 +47,7 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class Block:
-    """n crystals, each with the part it belongs to; and the rows that were set aside."""
+    """n crystals, each with the part it belongs to; and the rows that were rejected."""
 
     part: NDArray[np.uint8]
     """(n,) index into PARTS."""

@@ -19,6 +19,7 @@ from itertools import chain, islice
 from typing import Any, TypeVar
 
 from crystalfw.core.errors import CrystalfwError, PluginError
+from crystalfw.core.hookspecs import HasWidth
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -69,7 +70,8 @@ def spreads(workers: int, executor: str = PROCESSES) -> bool:
 
 def window(executor: Executor, workers: int) -> int:
     """Calls to keep under way: enough that no worker waits, few enough that memory stays small."""
-    return 4 * max(worker_count(workers), int(getattr(executor, "width", 0)))
+    width = executor.width if isinstance(executor, HasWidth) else 0
+    return 4 * max(worker_count(workers), int(width))
 
 
 @contextmanager

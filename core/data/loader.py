@@ -1,7 +1,7 @@
 """Batches for training and validation: bucketed by length, the same for every number of devices, seekable.
 
 The global batch of step s is a function of the seed and s alone. Shapes: B crystals of a micro-batch, T tokens, n crystals
-of the part.
+of the split.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from crystalfw.core.batch import CrystalBatch, Edges, TokenBatch, TrainBatch
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data.store import Part
+from crystalfw.core.data.store import Split
 from crystalfw.core.errors import DataError, Reject
 from crystalfw.core.interfaces import Representation, Transform
 
@@ -31,6 +31,44 @@ _ORDER, _POOL, _ITEM = 1, 2, 3
 """Names of the random streams under the seed."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LoaderOptions:
+    """How the crystals of a split become batches."""
+
+    batch_size: int
+    """Crystals of a global batch: of all ranks and micro-batches of a step."""
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+    accumulate: int = 1
+    """Micro-batches per step."""
+    train: bool = True
+    """False for validation: neither augmentation nor transforms."""
+    representation: Representation | None = None
+    """Needed for augmentation and for the id of padding."""
+    augment: bool = False
+    """Draw random equivalents of the strings (training only)."""
+    train_transforms: tuple[Transform, ...] = ()
+    cutoff: float | None = None
+    """Add neighbour pairs up to this distance, angstrom."""
+    dtype: torch.dtype | None = None
+    """Of real numbers; default: torch's default."""
+    max_length: int | None = None
+    """Most tokens that the decoder has room for."""
+    prefetch: int = 2
+    """Micro-batches that a thread makes ahead, 0 for none."""
+
+    def check(self) -> None:
+        """Raise DataError for options that contradict each other."""
+        if self.train and self.batch_size < self.world_size * self.accumulate:
+            raise DataError(
+                f"a batch of {self.batch_size} crystals cannot be spread over {self.world_size} devices x {self.accumulate} "
+                "accumulation steps; raise fit.batch_size or lower fit.accumulate"
+            )
+        if self.augment and self.representation is None:
+            raise DataError("augmentation of strings needs the representation")
+
+
 class Loader:
     """Micro-batches of one rank.
 
@@ -40,40 +78,27 @@ class Loader:
     stays small. `validation_batches` covers every crystal once over all ranks.
     """
 
-    def __init__(
-        self, part: Part, *, batch_size: int, seed: int, rank: int = 0, world_size: int = 1, accumulate: int = 1,
-        train: bool = True, representation: Representation | None = None, augment: bool = False,
-        train_transforms: Sequence[Transform] = (), cutoff: float | None = None, dtype: torch.dtype | None = None,
-        max_length: int | None = None, prefetch: int = 2,
-    ) -> None:  # fmt: skip
-        """`augment` draws random equivalents of the strings (training only), `max_length` bounds their tokens;
-        `cutoff` (angstrom) adds neighbour pairs; `prefetch` micro-batches are made ahead by a thread, 0 for none."""
-        if len(part) == 0:
-            raise DataError(f"part '{part.name}' holds no crystal")
-        if train and batch_size < world_size * accumulate:
-            raise DataError(
-                f"a batch of {batch_size} crystals cannot be spread over {world_size} devices x {accumulate} "
-                "accumulation steps; raise fit.batch_size or lower fit.accumulate"
-            )
-        if augment and representation is None:
-            raise DataError("augmentation of strings needs the representation")
-        self.part, self.batch_size, self.seed, self.train = part, batch_size, seed, train
-        self.rank, self.world_size, self.accumulate = rank, world_size, accumulate
-        self.representation, self.augment = representation, augment and train
-        self.transforms = tuple(train_transforms) if train else ()
-        self.cutoff, self.dtype, self.prefetch = cutoff, dtype or torch.get_default_dtype(), prefetch
-        self.max_length = max_length
-        self.lengths = part.lengths
+    def __init__(self, split: Split, options: LoaderOptions) -> None:
+        if len(split) == 0:
+            raise DataError(f"split '{split.name}' holds no crystal")
+        options.check()
+        self.split, self.batch_size, self.seed, self.train = split, options.batch_size, options.seed, options.train
+        self.rank, self.world_size, self.accumulate = options.rank, options.world_size, options.accumulate
+        self.representation, self.augment = options.representation, options.augment and options.train
+        self.transforms = options.train_transforms if options.train else ()
+        self.cutoff, self.dtype, self.prefetch = options.cutoff, options.dtype or torch.get_default_dtype(), options.prefetch
+        self.max_length = options.max_length
+        self.lengths = split.lengths
         # a pool is an epoch at most: sorting several epochs together would fill batches with one crystal
-        self.pool = max(1, min(POOL, len(part) // batch_size))
-        self._columns = {name: torch.as_tensor(np.array(column)).to(self.dtype) for name, column in part.columns.items()}
+        self.pool = max(1, min(POOL, len(split) // self.batch_size))
+        self._columns = {name: torch.as_tensor(np.array(column)).to(self.dtype) for name, column in split.columns.items()}
         self._permutation = lru_cache(maxsize=2)(self._shuffled)
         self._cut_pool = lru_cache(maxsize=2)(self._pool)
-        if part.has_tokens and max_length is not None and int(self.lengths.max()) > max_length:
-            count = int((self.lengths > max_length).sum())
+        if split.has_tokens and self.max_length is not None and int(self.lengths.max()) > self.max_length:
+            count = int((self.lengths > self.max_length).sum())
             raise DataError(
-                f"{count:,} strings of part '{part.name}' are longer than the decoder's {max_length} tokens (the longest has "
-                f"{int(self.lengths.max())}); raise the decoder's max_length or lower data.max_atoms"
+                f"{count:,} strings of split '{split.name}' are longer than the decoder's {self.max_length} tokens (the "
+                f"longest has {int(self.lengths.max())}); raise the decoder's max_length or lower data.max_atoms"
             )
 
     # --- which crystals ---------------------------------------------------------------------------------------------
@@ -81,16 +106,16 @@ class Loader:
     @property
     def steps_per_epoch(self) -> float:
         """Steps in which every crystal is seen once."""
-        return len(self.part) / self.batch_size
+        return len(self.split) / self.batch_size
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self.seed, _ORDER, epoch]).permutation(len(self.part))
+        return np.random.default_rng([self.seed, _ORDER, epoch]).permutation(len(self.split))
 
     def _pool(self, number: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """The global batches of pool `number`: crystals and epochs, each (batch_size,)."""
         size = self.pool * self.batch_size
         place = np.arange(number * size, (number + 1) * size)
-        epochs, within = np.divmod(place, len(self.part))
+        epochs, within = np.divmod(place, len(self.split))
         index = np.empty_like(within)
         for epoch in np.unique(epochs):
             chosen = epochs == epoch
@@ -156,39 +181,39 @@ class Loader:
             batch = CrystalBatch.from_crystals(crystals, self.dtype)
         else:
             batch = self._stored(index)
-        keeps_edges = all(getattr(transform, "keeps_edges", False) for transform in self.transforms)
-        if self.cutoff is not None and keeps_edges and self.part.cutoff == self.cutoff:
-            batch = _with_stored_edges(self.part, batch, index)
+        keeps_edges = all(transform.keeps_edges for transform in self.transforms)
+        if self.cutoff is not None and keeps_edges and self.split.cutoff == self.cutoff:
+            batch = _with_stored_edges(self.split, batch, index)
         elif self.cutoff is not None:
             batch = batch.with_edges(self.cutoff)
-        tokens = self._tokens(index, streams) if self.part.has_tokens else None
+        tokens = self._tokens(index, streams) if self.split.has_tokens else None
         return TrainBatch(batch, tokens, torch.as_tensor(index))
 
     def _transformed(self, index: int, rng: np.random.Generator) -> Crystal:
-        crystal = self.part.crystal(index)
+        crystal = self.split[index]
         for transform in self.transforms:
             try:
                 crystal = transform(crystal, rng)
             except Reject as error:
                 name = type(transform).__name__.lower()
                 raise DataError(
-                    f"transform '{name}' set aside crystal {crystal.id or index} during training ({error}); transforms "
-                    "that set aside belong into the preparation"
+                    f"transform '{name}' rejected crystal {crystal.id or index} during training ({error}); transforms "
+                    "that reject belong into the preparation"
                 ) from error
         return crystal
 
     def _stored(self, index: NDArray[np.int64]) -> CrystalBatch:
-        part = self.part
-        n_atoms = part.offsets["atoms"][index + 1] - part.offsets["atoms"][index]
-        atoms = np.concatenate([np.arange(*part.offsets["atoms"][k : k + 2]) for k in index])
+        split = self.split
+        n_atoms = split.offsets["atoms"][index + 1] - split.offsets["atoms"][index]
+        atoms = np.concatenate([np.arange(*split.offsets["atoms"][k : k + 2]) for k in index])
         return CrystalBatch(
-            lattice=torch.as_tensor(part.files["lattice"][index]).to(self.dtype),
-            frac_coords=torch.as_tensor(part.files["frac"][atoms]).to(self.dtype),
-            numbers=torch.as_tensor(part.files["numbers"][atoms].astype(np.int64)),
+            lattice=torch.as_tensor(split.files["lattice"][index]).to(self.dtype),
+            frac_coords=torch.as_tensor(split.files["frac"][atoms]).to(self.dtype),
+            numbers=torch.as_tensor(split.files["numbers"][atoms].astype(np.int64)),
             crystal_index=torch.as_tensor(np.repeat(np.arange(len(index)), n_atoms)),
             n_atoms=torch.as_tensor(n_atoms),
             properties={name: column[torch.as_tensor(index)] for name, column in self._columns.items()},
-            arrays={name: torch.as_tensor(part.array(name)[index]).to(self.dtype) for name in part.array_names},
+            arrays={name: torch.as_tensor(split.array(name)[index]).to(self.dtype) for name in split.array_names},
         )
 
     def _tokens(self, index: NDArray[np.int64], streams: Sequence[np.random.Generator]) -> TokenBatch:
@@ -201,7 +226,7 @@ class Loader:
         return TokenBatch(ids_BT, lengths)
 
     def _string(self, index: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        stored = self.part.ids(index)
+        stored = self.split.ids(index)
         if not self.augment or self.representation is None:
             return stored
         text = self.representation.augment(self.representation.detokenize(stored.tolist()), rng)
@@ -211,15 +236,15 @@ class Loader:
         return stored if self.max_length is not None and len(drawn) > self.max_length else drawn
 
 
-def _with_stored_edges(part: Part, batch: CrystalBatch, index: NDArray[np.int64]) -> CrystalBatch:
-    offsets = part.offsets["edges"]
+def _with_stored_edges(split: Split, batch: CrystalBatch, index: NDArray[np.int64]) -> CrystalBatch:
+    offsets = split.offsets["edges"]
     counts = offsets[index + 1] - offsets[index]
     edges = np.concatenate([np.arange(*offsets[k : k + 2]) for k in index])
     first_atom = np.repeat(np.cumsum(batch.n_atoms.numpy()) - batch.n_atoms.numpy(), counts)
-    source, target = (part.files[name][edges].astype(np.int64) + first_atom for name in ("edge_source", "edge_target"))
-    shift = part.files["edge_shift"][edges].astype(np.int64)
-    assert part.cutoff is not None
-    edges_of_batch = Edges(torch.as_tensor(source), torch.as_tensor(target), torch.as_tensor(shift), part.cutoff)
+    source, target = (split.files[name][edges].astype(np.int64) + first_atom for name in ("edge_source", "edge_target"))
+    shift = split.files["edge_shift"][edges].astype(np.int64)
+    assert split.cutoff is not None
+    edges_of_batch = Edges(torch.as_tensor(source), torch.as_tensor(target), torch.as_tensor(shift), split.cutoff)
     return replace(batch, edges=edges_of_batch)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.system.files import digest
 
 
 def assign_part(part: str, crystal: Crystal, cut: Sequence[tuple[str, float]]) -> str:
@@ -31,4 +31,4 @@ def formula_hash(crystal: Crystal) -> float:
     numbers, counts = np.unique(crystal.numbers, return_counts=True)
     divisor = math.gcd(*(int(count) for count in counts))
     text = ",".join(f"{z}:{n // divisor}" for z, n in zip(numbers.tolist(), counts.tolist(), strict=True))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+    return int(digest(text.encode())[:16], 16) / 2**64

@@ -7,7 +7,6 @@ again. When all are there they are put together into the memory-mapped store and
 from __future__ import annotations
 
 import csv
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -24,18 +23,18 @@ from numpy.typing import NDArray
 
 from crystalfw.core.data.block import PARTS, Block, load_block
 from crystalfw.core.data.executor import chunks, spread
-from crystalfw.core.data.store import FORMAT, MANIFEST, REJECTED, Dataset, PartWriter, crc32, open_dataset, seal
-from crystalfw.core.data.work import Done, Job, modules_of, pack, summary, work
+from crystalfw.core.data.shard import Done, Job, modules_of, pack, summary, work
+from crystalfw.core.data.store import FORMAT, MANIFEST, REJECTED, Dataset, SplitWriter, crc32, open_dataset, seal
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Representation, Source, Transform
 from crystalfw.core.recipe.schema import DataSection
 from crystalfw.core.records import Record
-from crystalfw.core.system.files import write_atomically
+from crystalfw.core.system.files import digest, write_atomically
 
 SHARD = 256
 """Source items per shard. Part of the format: results depend on it only through `max_crystals`."""
 
-MOST_COLUMNS = 10_000
+MAX_COLUMNS = 10_000
 """Property columns of a data set: every crystal has a place in each, so that files of many names would fill the disk."""
 
 ReportProgress = Callable[[int, str, int | None], None]
@@ -48,7 +47,7 @@ def prepare(
 ) -> Dataset:  # fmt: skip
     """The prepared data set, from the cache where it is whole, else made now.
 
-    `key` stands for the options of transforms and representation. Killed at any moment, the same call goes on where it
+    `key` stands for the options of transforms and representation. Killed at any moment, the same call continues where it
     stopped and gives the same bytes. Two processes that ask for the same data at once do the work once. Raises DataError
     where no crystal is left or a column of `data.columns` is missing.
     """
@@ -87,14 +86,13 @@ def content_key(data: DataSection, job: Job, key: str) -> str:
         "format": [FORMAT, SHARD],
         "key": key,
         "source": [_class_name(job.source), job.source.fingerprint()],
-        "transforms": [[_class_name(item), repr(getattr(item, "config", ""))] for item in job.transforms],
-        "representation": job.representation
-        and [_class_name(job.representation), repr(getattr(job.representation, "config", ""))],
+        "transforms": [[_class_name(item), repr(item.config)] for item in job.transforms],
+        "representation": job.representation and [_class_name(job.representation), repr(job.representation.config)],
         "data": [job.max_atoms, data.max_crystals, job.cut, job.cutoff],
         "seed": job.seed,
         "versions": versions,
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+    return digest(json.dumps(parts, sort_keys=True).encode())[:24]
 
 
 def _class_name(component: object) -> str:
@@ -171,7 +169,7 @@ class _Told:
     def say(self, items: int, rejected: int) -> None:
         self._items, self._rejected = self._items + items, self._rejected + rejected
         if self._progress is not None:
-            self._progress(self._items, f"{self._rejected:,} set aside" if self._rejected else "", self._total)
+            self._progress(self._items, f"{self._rejected:,} rejected" if self._rejected else "", self._total)
 
 
 def _work_once(job: Job | bytes, part: str, first_row: int, records: list[Record], path: str) -> tuple[str, int, Done]:
@@ -202,19 +200,19 @@ class _Quota:
 
 def _assemble(final: Path, paths: list[Path], data: DataSection, job: Job) -> None:
     """Put the shards together: one round to learn sizes and columns, one to copy; one block in memory at a time."""
-    writers: dict[str, PartWriter] = {}
+    writers: dict[str, SplitWriter] = {}
     columns: set[str] = set()
     arrays: dict[str, tuple[int, ...]] = {}
     counts: Counter[str] = Counter()
     for block, chosen in _blocks(paths, data.max_crystals):
         columns |= set(block.columns)
-        if len(columns) > MOST_COLUMNS:
-            raise DataError(f"more than {MOST_COLUMNS:,} property columns; the last is {max(columns, key=len)[:40]!r}")
+        if len(columns) > MAX_COLUMNS:
+            raise DataError(f"more than {MAX_COLUMNS:,} property columns; the last is {max(columns, key=len)[:40]!r}")
         counts.update(reason_class(item.reason) for item in block.rejected)
         if len(block.part):
             _agree(arrays, {name: array.shape[1:] for name, array in block.arrays.items()})
         for part, places in chosen.items():
-            writers.setdefault(part, PartWriter(final / part)).plan(block, places)
+            writers.setdefault(part, SplitWriter(final / part)).plan(block, places)
     if not writers:
         raise DataError(_nothing_left(counts, paths))
     for writer in writers.values():
@@ -266,7 +264,7 @@ def _nothing_left(counts: Counter[str], paths: list[Path]) -> str:
     place = ", ".join(
         text for text in (first.file, first.row is not None and f"row {first.row}", first.id and f"id {first.id}") if text
     )
-    return f"no usable crystal: all {sum(counts.values())} were set aside: {listing}. The first: {place}: {first.reason}"
+    return f"no usable crystal: all {sum(counts.values())} were rejected: {listing}. The first: {place}: {first.reason}"
 
 
 def _require_columns(data: DataSection, found: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""The one reader of strangers' crystals: bounded in time, size and length, every refusal with its reason."""
+"""The one reader of strangers' crystals: streamed, bounded in time, size and length, every refusal with its reason."""
 
 from __future__ import annotations
 
@@ -12,24 +12,58 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import ConditionError, Reject
 from crystalfw.core.geometry.lattice import is_degenerate
 from crystalfw.core.interfaces import Source
+from crystalfw.core.recipe.auto_source import source_name
 from crystalfw.core.recipe.options import create
 from crystalfw.core.records import Record, Rejected
 from crystalfw.core.system.bounded_text import printable
 from crystalfw.core.system.time_limit import time_limit
 
-LONGEST = 10_000.0
+MAX_ATOMS = 2_000
+"""Crystals with more atoms are rejected: comparing two of them takes minutes."""
+MAX_LENGTH = 10_000.0
 """Lattice vectors above this, in angstrom, are a mistake in the file."""
-
-WIDEST = 1e6
+MAX_COORDINATE = 1e6
 """Fractional coordinates above this are a mistake in the file."""
-
-LONGEST_ID = 1_000
-
-MOST_PROPERTIES = 1_000
-"""Characters of an identifier and named numbers of one crystal above which the file is a mistake."""
-
+MAX_ID = 1_000
+"""Characters of an identifier, or of a property's name, above which the file is a mistake."""
+MAX_PROPERTIES = 1_000
+"""Named numbers of one crystal above which the file is a mistake."""
 PARSE_SECONDS = 120.0
-"""Seconds that one item may take to be read; what the bounds of the parsers let through is set aside then."""
+"""Seconds that one item may take to be read; what the bounds of the parsers let through is rejected then."""
+
+
+def open_source(path: str | Path) -> Source:
+    """The source that reads a table, a structure file, a folder or a zip."""
+    source: Source = create("source", source_name(str(path)), path=str(path))
+    return source
+
+
+def read_crystals(
+    origin: str | Path | Source, *, part: str | None = None, max_atoms: int = MAX_ATOMS
+) -> Iterator[Crystal | Rejected]:
+    """Crystals of a path or source in its order, read one by one as they are asked for; and why an item is none.
+
+    Of a source that has the part `part` only this one, otherwise all its parts. Raises DataError for a file that cannot
+    be read at all.
+    """
+    source = open_source(origin) if isinstance(origin, (str, Path)) else origin
+    parts = source.parts()
+    for name in (part,) if part in parts else parts:
+        for record in source.records(name):
+            item = read_sound(source, record, max_atoms=max_atoms)
+            yield listed(item) if isinstance(item, Rejected) else item
+
+
+def read_like(path: str | Path) -> Iterator[Crystal]:
+    """Crystals of a file or folder given by --like, named after it where they have no id.
+
+    Raises ConditionError for one that cannot be read.
+    """
+    for item in read_crystals(path):
+        if isinstance(item, Rejected):
+            row = f", row {item.row}" if item.row is not None else ""
+            raise ConditionError(f"{item.file}{row}: {item.reason}")
+        yield item if item.id else replace(item, id=Path(path).stem)
 
 
 def parsed(source: Source, record: Record) -> Crystal | Rejected:
@@ -42,13 +76,13 @@ def parsed(source: Source, record: Record) -> Crystal | Rejected:
         return Rejected(record.file, record.row, "", f"parser failed: {type(error).__name__}: {error}")
 
 
-def read_sound(source: Source, record: Record, *, most_atoms: int) -> Crystal | Rejected:
+def read_sound(source: Source, record: Record, *, max_atoms: int) -> Crystal | Rejected:
     """The crystal of a record, or why there is none that can be worked with."""
     item = parsed(source, record)
     if isinstance(item, Rejected):
         return item
     try:
-        check_sound(item, most_atoms=most_atoms)
+        check_sound(item, max_atoms=max_atoms)
     except Reject as error:
         return Rejected(record.file, record.row, item.id, error.reason)
     return item
@@ -59,53 +93,24 @@ def listed(item: Rejected) -> Rejected:
     return Rejected(printable(item.file, 4096), item.row, printable(item.id), printable(item.reason))
 
 
-def check_sound(crystal: Crystal, *, most_atoms: int) -> None:
+def check_sound(crystal: Crystal, *, max_atoms: int) -> None:
     """Raise Reject for what no later step should have to meet: no atoms, NaN, a flat or absurd cell."""
     lattice, frac, numbers = crystal.lattice, crystal.frac_coords, crystal.numbers
     if crystal.n_atoms == 0:
         raise Reject("no atoms")
-    if crystal.n_atoms > most_atoms:
-        raise Reject(f"more than {most_atoms} atoms in the cell as given: {crystal.n_atoms}")
+    if crystal.n_atoms > max_atoms:
+        raise Reject(f"more than {max_atoms} atoms in the cell as given: {crystal.n_atoms}")
     if not (np.isfinite(lattice).all() and np.isfinite(frac).all()):
         raise Reject("not finite: lattice or positions hold NaN or infinity")
-    if np.abs(lattice).max() > LONGEST or np.abs(frac).max() > WIDEST:
-        raise Reject(f"absurd numbers: a lattice component above {LONGEST:g} angstrom or a coordinate above {WIDEST:g}")
+    if np.abs(lattice).max() > MAX_LENGTH or np.abs(frac).max() > MAX_COORDINATE:
+        raise Reject(
+            f"absurd numbers: a lattice component above {MAX_LENGTH:g} angstrom or a coordinate above {MAX_COORDINATE:g}"
+        )
     if is_degenerate(lattice):
         raise Reject("flat cell: its vectors span no volume")
-    if len(crystal.id) > LONGEST_ID:
+    if len(crystal.id) > MAX_ID:
         raise Reject(f"absurd id: {len(crystal.id):,} characters")
-    if len(crystal.properties) > MOST_PROPERTIES or any(len(name) > LONGEST_ID for name in crystal.properties):
-        raise Reject(f"absurd properties: {len(crystal.properties):,}, or a name of more than {LONGEST_ID:,} characters")
+    if len(crystal.properties) > MAX_PROPERTIES or any(len(name) > MAX_ID for name in crystal.properties):
+        raise Reject(f"absurd properties: {len(crystal.properties):,}, or a name of more than {MAX_ID:,} characters")
     if numbers.min() < 1 or numbers.max() > 118:
         raise Reject(f"no such element: atomic number {int(numbers.min() if numbers.min() < 1 else numbers.max())}")
-
-
-def _read_source(path: Path, part: str | None) -> Iterator[Crystal | Rejected]:
-    from crystalfw.core.recipe.auto_source import source_name
-
-    source = create("source", source_name(str(path)), path=str(path))
-    parts = source.parts()
-    for name in (part,) if part in parts else parts:
-        for record in source.records(name):
-            item = read_sound(source, record, most_atoms=MOST_ATOMS)
-            yield listed(item) if isinstance(item, Rejected) else item
-
-
-def read_like(path: str | Path) -> list[Crystal]:
-    """Crystals of a file or folder given by --like; raises ConditionError for one that cannot be read."""
-    from crystalfw.core.recipe.auto_source import source_name
-    from crystalfw.core.records import Rejected
-
-    source = create("source", source_name(str(path)), {}, path=str(path))
-    crystals = []
-    for part in source.parts():
-        for item in source.read(part):
-            if isinstance(item, Rejected):
-                row = f", row {item.row}" if item.row is not None else ""
-                raise ConditionError(f"{item.file}{row}: {item.reason}")
-            crystals.append(item if item.id else replace(item, id=Path(path).stem))
-    return crystals
-
-
-MOST_ATOMS = 2_000
-"""Samples with more atoms count as unreadable: comparing two of them takes minutes."""

@@ -1,4 +1,4 @@
-"""The prepared data on disk: flat arrays, memory-mapped, with checksums; a Part reads single crystals out of them.
+"""The prepared data on disk: flat arrays, memory-mapped, with checksums; a Split reads single crystals out of them.
 
 A folder holds manifest.json, rejected.csv and per part one .npy file per field (see block.py), offsets (n + 1,) of each
 ragged group, columns (K, n), and one file per named array (n, ...). Shapes: n crystals.
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.block import PER_CRYSTAL, RAGGED, Block
+from crystalfw.core.system.sequences import LazySequence
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -26,8 +27,8 @@ REJECTED = "rejected.csv"
 _CHUNK = 1 << 24
 
 
-class Part:
-    """One part of a prepared data set, read-only; memory-mapped, so that size costs no memory."""
+class Split(LazySequence[Crystal]):
+    """The crystals of train, val or test, read-only; memory-mapped, so that size costs no memory."""
 
     def __init__(
         self, name: str, files: Mapping[str, NDArray[Any]], column_names: Sequence[str], array_names: Sequence[str],
@@ -86,11 +87,8 @@ class Part:
         """Identifier of one crystal in its source; empty where it had none."""
         return self.ragged("id_bytes", "ids", index).tobytes().decode()
 
-    def crystal(self, index: int) -> Crystal:
+    def _item(self, index: int) -> Crystal:
         """One crystal, with its properties and arrays."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"part '{self.name}' holds {len(self)} crystals; there is no number {index}")
-        index %= len(self)
         return Crystal(
             lattice=np.array(self.files["lattice"][index]),
             frac_coords=np.array(self.ragged("frac", "atoms", index)),
@@ -114,18 +112,18 @@ class Part:
 
 
 class Dataset:
-    """Prepared data: parts, property columns, and what was set aside and why."""
+    """Prepared data: splits, property columns, and what was rejected and why."""
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
         self.columns: tuple[str, ...] = tuple(manifest["columns"])
         """Names of the property columns."""
         self.rejected_path = folder / REJECTED
-        """CSV with file, row, id, reason of every crystal set aside."""
+        """CSV with file, row, id, reason of every crystal rejected."""
         self.rejected: Counter[str] = Counter(manifest["rejected"])
-        """Crystals set aside, by reason."""
-        self.parts: dict[str, Part] = {
-            name: Part(
+        """Crystals rejected, by reason."""
+        self.splits: dict[str, Split] = {
+            name: Split(
                 name, _open_files(folder, name, files), manifest["columns"], manifest["arrays"],
                 manifest["vocabulary_size"], manifest["cutoff"],
             )
@@ -133,29 +131,29 @@ class Dataset:
         }  # fmt: skip
 
     def __len__(self) -> int:
-        return sum(len(part) for part in self.parts.values())
+        return sum(len(split) for split in self.splits.values())
 
     def summary(self) -> str:
-        """Sizes of the parts and counts of what was set aside, for the screen."""
-        sizes = ", ".join(f"{name} {len(part):,}" for name, part in self.parts.items())
+        """Sizes of the splits and counts of what was rejected, for the screen."""
+        sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
         lines = [f"prepared {len(self):,} crystals: {sizes}"]
         if self.rejected:
-            lines.append(f"set aside {sum(self.rejected.values()):,}, listed in {self.rejected_path}:")
+            lines.append(f"rejected {sum(self.rejected.values()):,}, listed in {self.rejected_path}:")
             lines += [f"  {count:>7,}  {reason}" for reason, count in self.rejected.most_common()]
         return "\n".join(lines)
 
 
-def _open_files(folder: Path, part: str, files: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+def _open_files(folder: Path, split: str, files: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
     opened = {}
     for name in files:
-        path = folder / part / f"{name}.npy"
+        path = folder / split / f"{name}.npy"
         array = np.load(path, mmap_mode="r", allow_pickle=False) if files[name]["mapped"] else np.load(path, allow_pickle=False)
         opened[name] = array
     return opened
 
 
-class PartWriter:
-    """Puts blocks together into one part's files, in two rounds: sizes first (`plan`), then the data (`add`)."""
+class SplitWriter:
+    """Puts blocks together into one split's files, in two rounds: sizes first (`plan`), then the data (`add`)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -260,9 +258,9 @@ def open_dataset(folder: Path) -> Dataset | str:
         manifest = outer["manifest"]
         if outer["format"] != FORMAT or zlib.crc32(json.dumps(manifest, sort_keys=True).encode()) != outer["crc32"]:
             return f"{folder / MANIFEST} is damaged or of another version"
-        for part, files in manifest["parts"].items():
+        for split, files in manifest["parts"].items():
             for name, expected in files.items():
-                path = folder / part / f"{name}.npy"
+                path = folder / split / f"{name}.npy"
                 if path.stat().st_size != expected["bytes"] or crc32(path) != expected["crc32"]:
                     return f"{path} is damaged"
         if crc32(folder / REJECTED) != manifest["rejected_crc32"]:

@@ -36,22 +36,21 @@ class Survey:
 
     def crystals(self) -> Iterator[tuple[str, Crystal]]:
         """(part, crystal); raises DataError where there is none at all."""
-        from crystalfw.core.data.reading import read_sound
+        from crystalfw.core.data.reading import read_crystals
         from crystalfw.core.records import Rejected
         from crystalfw.core.system.progress import Progress
 
         progress = Progress("read", None)
         for part in self.source.parts():
-            for record in self.source.records(part):
-                item = read_sound(self.source, record, most_atoms=self.max_atoms)
+            for item in read_crystals(self.source, part=part, max_atoms=self.max_atoms):
                 if isinstance(item, Rejected):
                     self._set_aside(item)
                 else:
                     self.kept[part] += 1
                     yield part, item
-                progress.update(self.kept.total() + self.reasons.total(), f"{self.reasons.total():,} set aside")
+                progress.update(self.kept.total() + self.reasons.total(), f"{self.reasons.total():,} rejected")
         if not self.kept:
-            raise DataError(f"no usable crystal: all {self.reasons.total():,} were set aside. {self._example()}")
+            raise DataError(f"no usable crystal: all {self.reasons.total():,} were rejected. {self._example()}")
 
     def _set_aside(self, item: Rejected) -> None:
         from crystalfw.core.data.prepare import reason_class
@@ -73,12 +72,12 @@ class Survey:
         return printable(f"The first: {self.first.file}{row}{id}: {self.first.reason}")
 
     def report(self) -> None:
-        """Print sizes of the parts and what was set aside."""
+        """Print sizes of the parts and what was rejected."""
         sizes = ", ".join(f"{part} {count:,}" for part, count in self.kept.items())
         print(f"{self.kept.total():,} crystals: {sizes}")
         if self.reasons:
             where = f", listed in {self._listed}" if self._listed else "; --rejected FILE lists them"
-            print(f"{self.reasons.total():,} set aside{where}:")
+            print(f"{self.reasons.total():,} rejected{where}:")
             for reason, count in self.reasons.most_common():
                 print(f"  {count:>9,}  {reason}")
             print(self._example())

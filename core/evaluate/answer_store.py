@@ -1,7 +1,7 @@
-"""Answers by question, on disk: what makes a long computation resumable without holding its results in memory.
+"""Answers by question, on disk: they make a long computation resumable without holding its results in memory.
 
-An SQLite file of (hash of the question, answer as JSON, checksum). A kill costs the answers of the last second; an answer
-whose checksum is wrong counts as not given; a file that SQLite cannot read is begun anew, and that is said.
+An SQLite file of (hash of the question, answer as JSON, checksum). A kill costs the answers of the last second. An answer
+with a wrong checksum is computed again; a file that SQLite cannot read is replaced by an empty one, with a message.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _BETWEEN_COMMITS = 1.0
 _PATIENCE = 5.0
 _CACHE_KIB = 16_384
 _OF_THE_MACHINE = ("locked", "full", "disk i/o", "readonly", "unable to open")
-"""What SQLite says where the file is sound, but the disk, the folder or another process is in the way."""
+"""Words of SQLite's errors that do not mean a damaged file: the disk, the folder or another process is the cause."""
 _SCHEMA = "CREATE TABLE IF NOT EXISTS answers (question BLOB PRIMARY KEY, answer BLOB NOT NULL, checksum INTEGER NOT NULL)"
 _LOOK_UP = "SELECT question, answer, checksum FROM answers WHERE question = ?"
 
 
-class Answers:
+class AnswerStore:
     """Question -> JSON value. Without a path they go to a temporary file, gone when it is closed."""
 
     def __init__(self, path: Path | None = None) -> None:
@@ -65,7 +65,7 @@ class Answers:
             self._open = None
 
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Work on the database; where the file turns out to be damaged, begin it anew and work on that."""
+        """Run `work` on the database; a damaged file is removed first and `work` runs on an empty one."""
         try:
             return work(self._connection())
         except sqlite3.DatabaseError as error:

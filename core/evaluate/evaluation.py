@@ -1,16 +1,8 @@
 """Evaluation: metrics over samples, ours or anybody's, written to metrics.json with protocol, counts and versions.
 
-A metric's `compute` gets this context:
-
-- `bench`: the Workbench (parallel, resumable map with progress, answers as a stream);
-- `train`: the training crystals that novelty is judged against; empty where none are known;
-- `key`: the representation's canonical key of a crystal, or None;
-- `run_dir`: the folder that the samples lie in, or None.
-
-Samples and crystals that come from files lie on disk (core/system/sequences.py): a metric reads them as often as it
-likes, but should not make a list of them. Two names in its result have a meaning:
-`summary`, lines for the screen, and `outcomes`, measure -> sample or reference id -> value (a mapping, or anything with
-`items()`), which goes to outcomes.csv.
+What a metric gets and gives is declared in core/interfaces.py (`MetricContext`, `Metric.compute`). Samples and crystals
+that come from files lie on disk (core/system/sequences.py): a metric reads them as often as it likes, but should not make
+a list of them.
 """
 
 from __future__ import annotations
@@ -19,10 +11,9 @@ import csv
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
-from importlib import import_module
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,9 +23,9 @@ from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CrystalfwError, PluginError
 from crystalfw.core.evaluate.inputs import Crystals, load_crystals, load_samples, sample_path
 from crystalfw.core.evaluate.workbench import Workbench
-from crystalfw.core.interfaces import Metric
-from crystalfw.core.recipe.options import make_config
-from crystalfw.core.recipe.schema import ComponentSpec, EvaluateSection
+from crystalfw.core.interfaces import Metric, MetricContext, Representation
+from crystalfw.core.recipe.options import build, checked, create
+from crystalfw.core.recipe.schema import ComponentSpec, EvaluateSection, Recipe
 from crystalfw.core.records import Sample
 from crystalfw.core.system.versions import versions
 
@@ -54,6 +45,7 @@ class Outcomes(Protocol):
 class Evaluated:
     """What one metric gave, or why it gave nothing."""
 
+    metric: str
     version: str
     origin: str
     options: Mapping[str, Any]
@@ -80,7 +72,7 @@ def evaluate(
 
     `samples`: a table of samples, a run folder, a CSV or parquet with a `cif` column, a folder or zip of structure files,
     or Sample objects. `reference`, `training`: crystals or a path; of a folder with parts the test and train part.
-    `match_by_id` takes the id of a sample as the id of its reference. A killed evaluation goes on where it was.
+    `match_by_id` takes the id of a sample as the id of its reference. A killed evaluation continues where it stopped.
     """
     components = [_create(spec) for spec in metrics]
     folder = Path(out) if out is not None else None
@@ -88,15 +80,15 @@ def evaluate(
     known = load_crystals(reference, "test", quiet=quiet, folder=folder)
     train = load_crystals(training, "train", quiet=quiet, folder=folder)
     store = folder / _STORE if folder is not None else None
-    context: dict[str, Any] = {"train": train, "key": _canonical_key(), "run_dir": _folder_of(samples)}
     results: dict[str, Evaluated] = {}
     with Workbench(workers=workers, executor=executor, store=store, quiet=quiet) as bench:
+        context = MetricContext(bench=bench, train=train, key=_canonical_key(), run_dir=_folder_of(samples))
         for spec, (metric, options, origin) in zip(metrics, components, strict=True):
-            began, (result, problem) = time.monotonic(), _compute(metric, asked, known, {**context, "bench": bench})
+            began, (result, problem) = time.monotonic(), _compute(metric, asked, known, context)
             seconds = round(time.monotonic() - began, 3)
             outcomes = result.pop("outcomes", {})
-            name = _fresh(spec.name, results)
-            results[name] = Evaluated(metric.version, origin, options, seconds, result, problem, outcomes)
+            name = _fresh(spec.label or spec.name, results)
+            results[name] = Evaluated(spec.name, metric.version, origin, options, seconds, result, problem, outcomes)
     record: dict[str, Any] = finite(_record(samples, asked, reference, known, training, train, results))
     if folder is not None and store is not None:
         _write_outcomes(folder / "outcomes.csv", results)
@@ -107,11 +99,11 @@ def evaluate(
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write JSON in one go, numbers that are not finite as null."""
-    from crystalfw.core.system.files import write_atomically
+    from crystalfw.core.system.files import write_text_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(finite(record), indent=2, allow_nan=False)
-    write_atomically(path, (text + "\n").encode())
+    write_text_atomically(path, text + "\n")
 
 
 def finite(value: Any) -> Any:
@@ -125,17 +117,13 @@ def finite(value: Any) -> Any:
 
 def _create(spec: ComponentSpec) -> tuple[Metric, dict[str, Any], str]:
     """The metric, its options as used, and the distribution it comes from."""
-    entry = registry().get("metric", spec.name, override=spec.override)
-    component: Any = entry.load()
-    try:
-        config = make_config(component, dict(spec.options), f"metric '{spec.name}'")
-    except PluginError as error:
-        raise PluginError(f"{spec.where}: {error}" if spec.where else str(error)) from error
-    return component(config), asdict(config), str(entry.origin)
+    spec = checked("metric", spec)
+    metric: Metric = build("metric", spec)
+    return metric, asdict(spec.config), str(registry().get("metric", spec.name, override=spec.override).origin)
 
 
 def _compute(
-    metric: Metric, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]
+    metric: Metric, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext
 ) -> tuple[dict[str, Any], str]:
     """Result and problem of one metric; what it cannot do is recorded and does not take the other metrics with it."""
     try:
@@ -181,24 +169,31 @@ def _write_outcomes(path: Path, results: Mapping[str, Evaluated]) -> None:
                 writer.writerows([name, measure, id, repr(float(value))] for id, value in values.items())
 
 
-def _canonical_key() -> Callable[[Crystal], str] | None:
-    """The canonical key that the representation `slices` offers, as its class or the module it is registered from."""
+@dataclass(frozen=True)
+class CanonicalKey:
+    """A representation's key of a crystal; sent to worker processes as the representation's name alone."""
+
+    representation: str
+
+    def __call__(self, crystal: Crystal) -> str:
+        """'' where the representation cannot write the crystal: an empty key decides nothing."""
+        return _representation(self.representation).key(crystal)
+
+
+@cache
+def _representation(name: str) -> Representation:
+    found: Representation = create("representation", name)
+    return found
+
+
+def _canonical_key() -> CanonicalKey | None:
+    """The key of the representation that recipes take by default; None where it is not installed."""
+    name = Recipe().representation.name
     try:
-        entry = registry().get("representation", "slices")
-        component = entry.load()
+        _representation(name)
     except PluginError:
         return None
-    module = import_module(entry.target.partition(":")[0]) if isinstance(entry.target, str) else None
-    key = getattr(component, "key", None) or getattr(module, "key", None)
-    return None if key is None else partial(_key_or_nothing, key)
-
-
-def _key_or_nothing(key: Callable[[Crystal], str], crystal: Crystal) -> str:
-    """Empty where the representation cannot write the crystal: an empty key decides nothing."""
-    try:
-        return key(crystal)
-    except CrystalfwError:
-        return ""
+    return CanonicalKey(name)
 
 
 def _folder_of(samples: str | Path | Sequence[Sample]) -> Path | None:
@@ -210,5 +205,6 @@ def _name(crystals: Any) -> str | None:
 
 
 def _fresh(name: str, taken: Mapping[str, Any]) -> str:
-    count = sum(1 for key in taken if key == name or key.startswith(f"{name}-"))
-    return name if not count else f"{name}-{count + 1}"
+    """The name, with `-2`, `-3` for the next of a kind in a list."""
+    names = [name, *(f"{name}-{count}" for count in range(2, len(taken) + 2))]
+    return next(free for free in names if free not in taken)

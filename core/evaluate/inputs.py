@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data.reading import _read_source
+from crystalfw.core.data.reading import read_crystals
 from crystalfw.core.errors import DataError
 from crystalfw.core.records import Rejected, Sample
 from crystalfw.core.sample.table import is_sample_table, read_samples
@@ -22,7 +23,7 @@ Crystals = str | Path | Sequence[Crystal] | None
 def load_samples(
     samples: str | Path | Sequence[Sample], *, match_by_id: bool = False, quiet: bool = True, folder: Path | None = None
 ) -> Sequence[Sample]:
-    """All samples asked for, failed ones included; those of a file are spooled, to `folder`. Raises DataError without any."""
+    """All samples requested, failed ones included; those of a file are spooled, to `folder`. Raises DataError without any."""
     found: Sequence[Sample]
     if isinstance(samples, (str, Path)):
         path = sample_path(samples)
@@ -60,13 +61,15 @@ def load_crystals(crystals: Crystals, part: str, *, quiet: bool = True, folder: 
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     rejected: list[str] = []
-    rows = _read_source(path, part)
+    rows = read_crystals(path, part=part)
     found = Spool(_sound(rows if quiet else track(rows, f"reading {path.name}"), rejected), folder)
     if not len(found):
         why = f" ({len(rejected)} rows cannot be read; the first: {rejected[0]})" if rejected else ""
         raise DataError(f"{path}: no crystals there{why}")
     if rejected:
-        print(f"{path}: {len(rejected)} of {len(rejected) + len(found)} rows set aside; the first: {rejected[0]}")
+        print(
+            f"{path}: {len(rejected)} of {len(rejected) + len(found)} rows rejected; the first: {rejected[0]}", file=sys.stderr
+        )
     return found
 
 
@@ -81,7 +84,7 @@ def _sound(rows: Iterable[Crystal | Rejected], rejected: list[str]) -> Iterator[
 
 def foreign_samples(path: Path) -> Iterator[Sample]:
     """Crystals of somebody else's files as samples; a row that cannot be read is a failed sample, not a missing one."""
-    for number, item in enumerate(_read_source(path, None), start=1):
+    for number, item in enumerate(read_crystals(path), start=1):
         rejected = isinstance(item, Rejected)
         yield Sample(
             id=item.id or f"row-{number}",

@@ -15,7 +15,9 @@ from crystalfw.core.system.sequences import Picked, Strings
 
 def decoded(bench: Workbench, samples: Sequence[Sample]) -> Picked[Crystal]:
     """The crystals of the samples with status ok; `positions` says of which samples."""
-    good = bench.once("decoded", lambda: np.fromiter(map(_is_decoded, samples), dtype=bool, count=len(samples)), samples)
+    good = bench.once(
+        "which are decoded", lambda: np.fromiter(map(_is_decoded, samples), dtype=bool, count=len(samples)), samples
+    )
     return Picked(samples, np.flatnonzero(good), crystal_of)
 
 

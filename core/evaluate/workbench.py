@@ -1,8 +1,7 @@
 """What metrics share: a process pool, progress, a time limit per item, and a store of finished pieces.
 
-The store makes an evaluation resumable: every answer is kept under a key that the question's content decides, so that a
-second start, or another metric that asks the same question, finds it there. Neither questions nor answers are held in
-memory: both are streams.
+The store makes an evaluation resumable: an answer's key depends on the content of its question, so that a second start, or
+another metric with the same question, finds the answer. Questions and answers are streams; neither is held in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from crystalfw.core.data.executor import ALONE, PROCESSES, chunks, map_ordered, open_executor, spreads, window, worker_count
-from crystalfw.core.evaluate.answer_store import Answers
+from crystalfw.core.evaluate.answer_store import AnswerStore
 from crystalfw.core.system.progress import Progress, track
 
 Value = TypeVar("Value")
@@ -41,7 +40,7 @@ class _Slot:
     answer: Any = None
 
     def take(self) -> bool:
-        """True for the first who asks, if it is open."""
+        """True once for an open question: its caller computes the answer."""
         taken, self.open = self.open, False
         return taken
 
@@ -49,8 +48,8 @@ class _Slot:
 class Workbench:
     """Parallel, resumable map over questions; answers come back in the order of the questions.
 
-    `workers` 0 takes all cores; `executor` is who works (core/data/executor.py); `store` is a file of finished pieces, None
-    takes a temporary one.
+    `workers` 0 takes all cores; `executor` names the kind of workers (core/data/executor.py); `store` is a file of finished
+    pieces, None takes a temporary one.
     """
 
     def __init__(self, *, workers: int = 1, executor: str = PROCESSES, store: Path | None = None, quiet: bool = False) -> None:
@@ -59,7 +58,7 @@ class Workbench:
         self._stack = ExitStack()
         self._executor: Executor | None = None
         self._alone = 0.0
-        self._answers = Answers(store)
+        self._answers = AnswerStore(store)
         self._once: dict[tuple[Hashable, ...], Any] = {}
 
     def map(

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 
-LARGEST = 1_000_000
+MAX_CHARACTERS = 1_000_000
 """Characters above which a CIF is refused unread: some 15,000 sites, with which pymatgen is busy for half a minute."""
-MOST_QUOTES = 1_000
+MAX_QUOTES = 1_000
 """Quotation marks in one line: the time of pymatgen's tokenizer grows with their number times the line's length."""
 
 _NUMBER = r"(-?\d+(?:\.\d*)?)"
@@ -57,11 +57,11 @@ _COINCIDE = 2e-4
 
 def crystal_from_cif(text: str, *, id: str = "", properties: Mapping[str, float] | None = None) -> Crystal:
     """The first structure of a CIF; raises DataError as `Crystal.from_cif` does, with the same result and more speed."""
-    if len(text) > LARGEST:
-        raise DataError(f"too large: a CIF of {len(text):,} characters, more than {LARGEST:,}")
-    if text.count("'") + text.count('"') > MOST_QUOTES:
+    if len(text) > MAX_CHARACTERS:
+        raise DataError(f"too large: a CIF of {len(text):,} characters, more than {MAX_CHARACTERS:,}")
+    if text.count("'") + text.count('"') > MAX_QUOTES:
         quotes = max(line.count("'") + line.count('"') for line in text.splitlines())
-        if quotes > MOST_QUOTES:
+        if quotes > MAX_QUOTES:
             raise DataError(f"broken CIF: {quotes:,} quotation marks in one line")
     return _plain(text, id, properties or {}) or Crystal.from_cif(text, id=id, properties=properties)
 

@@ -13,6 +13,10 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal, FloatArray, IntArray
 from crystalfw.core.errors import DataError
+from crystalfw.core.geometry.lattice import reduce_pairs
+
+if TYPE_CHECKING:
+    from vesin import NeighborList
 
 if TYPE_CHECKING:
     from vesin import NeighborList
@@ -34,7 +38,7 @@ def new_list(cutoff: float) -> NeighborList:
     """A cell list for `search_pairs`; raises DataError for a cutoff that is no positive number of angstrom."""
     if not (math.isfinite(cutoff) and cutoff > 0):
         raise DataError(f"a neighbour cutoff must be a positive number of angstrom, not {cutoff}")
-    from vesin import NeighborList  # it imports ASE where that is installed, which contracts must not
+    from vesin import NeighborList  # imports ASE where it is installed; plugin authors import this file with the contracts
 
     return NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
 
@@ -45,7 +49,7 @@ def search_pairs(
     """Source (E,), target (E,) and shift (E, 3) of one crystal; `name` is what a DataError calls it."""
     _check(lattice, frac_coords, cutoff, name)
     # vesin walks over the images of the given basis: a skewed basis has many, the reduced one few
-    transform_33 = _reduction(lattice)
+    transform_33 = reduce_pairs(lattice)
     reduced_33 = transform_33 @ lattice
     frac_N3 = frac_coords @ np.linalg.inv(transform_33)
     cell_N3 = np.floor(frac_N3)
@@ -69,19 +73,3 @@ def _check(lattice: FloatArray, frac_coords: FloatArray, cutoff: float, name: st
             f"pairs within {cutoff:g} angstrom; the bound is {MAX_EDGES:,}. Set it aside (transform 'filter') or "
             "lower the cutoff"
         )
-
-
-def _reduction(lattice: FloatArray) -> FloatArray:
-    """Unimodular (3, 3) such that transform @ lattice is reduced in pairs (Lagrange-Gauss, repeated)."""
-    transform = np.eye(3)
-    while True:
-        rows = transform @ lattice
-        gram = rows @ rows.T
-        steps = np.rint(gram / np.diag(gram)[None, :])
-        # only the longer of two vectors is shortened, and only strictly: the loop ends
-        steps[(np.diag(gram)[:, None] < np.diag(gram)[None, :]) | np.eye(3, dtype=bool)] = 0
-        gain = 2 * steps * gram - steps**2 * np.diag(gram)[None, :]
-        longer, shorter = np.unravel_index(np.argmax(gain), (3, 3))
-        if gain[longer, shorter] <= 1e-9 * gram[longer, longer]:
-            return transform
-        transform[longer] -= steps[longer, shorter] * transform[shorter]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.executor import PROCESSES, chunks, spread
@@ -111,7 +112,7 @@ def described(sources: Sequence[Source], chunk: Sequence[tuple[int, Record]], ma
     """The entries of some records, in order, and the reasons of the others."""
     entries, reasons = [], []
     for number, record in chunk:
-        item: Crystal | Rejected = read_sound(sources[number], record, most_atoms=max_atoms)
+        item: Crystal | Rejected = read_sound(sources[number], record, max_atoms=max_atoms)
         if isinstance(item, Rejected):
             reasons.append(item.reason)
             continue
@@ -144,7 +145,7 @@ def _merge(partial: Path, folder: Path, sources: list[dict[str, str]]) -> None:
                 keys = [key.tobytes() for key in chunk["keys"]]
                 rejected.update(reason.split(":")[0] for reason in chunk["reasons"].tolist())
                 read += len(keys) + len(chunk["reasons"])
-                fresh = np.array([not (key in seen or seen.add(key)) for key in keys], dtype=bool)  # type: ignore[func-returns-value]
+                fresh = _first_times(keys, seen)
                 for name, array in _picked({name: chunk[name] for name in ARRAYS}, fresh).items():
                     data = array.tobytes()
                     digests[name].update(data)
@@ -157,6 +158,15 @@ def _merge(partial: Path, folder: Path, sources: list[dict[str, str]]) -> None:
         raise DataError(f"{folder}: no crystal of {read:,} rows can be used{f': {why}' if why else ''}")
     manifest = Manifest(len(seen), read, dict(rejected), sources, {name: d.hexdigest() for name, d in digests.items()})
     write_atomically(folder / MANIFEST, json.dumps(vars(manifest), indent=2).encode())
+
+
+def _first_times(keys: Sequence[bytes], seen: set[bytes]) -> NDArray[np.bool_]:
+    """True for keys that are new; they are added to `seen`."""
+    fresh = np.zeros(len(keys), dtype=bool)
+    for place, key in enumerate(keys):
+        fresh[place] = key not in seen
+        seen.add(key)
+    return fresh
 
 
 _PER = {"frac_coords": "n_atoms", "numbers": "n_atoms", "elements": "n_slots", "counts": "n_slots", "ids": "id_bytes",

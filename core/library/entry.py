@@ -8,6 +8,7 @@ of one type are the same arrangement with other elements, up to distances.
 from __future__ import annotations
 
 import math
+import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -67,12 +68,14 @@ def describe(crystal: Crystal, symprec: float = SYMPREC) -> Entry:
     import spglib
 
     failure = getattr(spglib, "SpglibError", ValueError)
-    cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
-    try:
-        found = spglib.get_symmetry_dataset(cell, symprec=symprec)
-        primitive = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec)
-    except failure as error:
-        raise Reject(f"no symmetry found: {error}") from error
+    cell = (crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # spglib 2.7 announces on every call that it will raise
+        try:
+            found = spglib.get_symmetry_dataset(cell, symprec=symprec)
+            primitive = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec)
+        except failure as error:
+            raise Reject(f"no symmetry found: {error}") from error
     if found is None or primitive is None:
         raise Reject("no symmetry found: atoms too close, or a cell that spglib cannot reduce")
     lattice, frac_coords, numbers = (np.asarray(part) for part in primitive)

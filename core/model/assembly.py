@@ -9,7 +9,7 @@ import torch
 
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import PluginError, RecipeError
-from crystalfw.core.interfaces import Conditioning, Decoder, Encoder, Representation, Source, Transform
+from crystalfw.core.interfaces import Conditioning, Decoder, Encoder, PropertyDecoder, Representation, Source, Transform
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.recipe.auto_source import source_name
 from crystalfw.core.recipe.options import build
@@ -17,7 +17,7 @@ from crystalfw.core.recipe.schema import ComponentSpec, Recipe
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """The components of a recipe that are not trained."""
 
     source: Source
@@ -27,7 +27,7 @@ class Parts:
     representation: Representation
 
 
-def build_parts(recipe: Recipe) -> Parts:
+def build_components(recipe: Recipe) -> Components:
     """Source, transforms by stage, and representation."""
     spec = recipe.data.source
     if spec.name == "auto":
@@ -36,7 +36,7 @@ def build_parts(recipe: Recipe) -> Parts:
     for item, transform in zip(recipe.transforms, transforms, strict=True):
         if transform.stage == "finalize":
             raise RecipeError([f"{item.where}: transforms: '{item.name}' works on generated crystals; list it under finalize:"])
-    return Parts(
+    return Components(
         source=build("source", spec, path=recipe.data.path),
         prepare=tuple(t for t in transforms if t.stage == "prepare"),
         train=tuple(t for t in transforms if t.stage == "train"),
@@ -112,4 +112,5 @@ def needed_columns(recipe: Recipe, generator: Generator) -> tuple[str, ...]:
     """Property columns that the data must hold: asked for, read by the encoder, predicted by the decoder."""
     prefix = "properties."
     encoder = [name[len(prefix) :] for name in sorted(generator.encoder.requires) if name.startswith(prefix)]
-    return tuple(dict.fromkeys([*recipe.data.columns, *encoder, *getattr(generator.decoder, "targets", ())]))
+    targets = generator.decoder.targets if isinstance(generator.decoder, PropertyDecoder) else ()
+    return tuple(dict.fromkeys([*recipe.data.columns, *encoder, *targets]))

@@ -1,6 +1,6 @@
 """Scaled dot-product attention in the implementation that is fastest where it runs.
 
-Measured (docs/decoding.md): fused kernels win on GPUs; on CPUs, in bfloat16, two plain batched products are several times
+Measured (docs/guides/decoding.md): fused kernels win on GPUs; on CPUs in bfloat16, two plain batched products are several times
 faster than torch's fused kernel.
 
 Shapes: B crystals, H heads, T queries, S keys, K head width.
@@ -37,7 +37,7 @@ def attend_causal(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, implementation
         return functional.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, is_causal=True)
     length = q_BHTK.shape[-2]
     allowed_TT = torch.ones(length, length, dtype=torch.bool, device=q_BHTK.device).tril()
-    if length <= CHUNK_FROM or torch.compiler.is_compiling():  # torch.compile would compile anew for every length
+    if length <= CHUNK_FROM or torch.compiler.is_compiling():  # torch.compile would compile again for every length
         return attend(q_BHTK, k_BHTK, v_BHTK, allowed_TT, "bmm")
     parts = []
     for start in range(0, length, CHUNK):

@@ -6,24 +6,21 @@ and strings only, so that `torch.load(weights_only=True)` reads it.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import pickle
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from crystalfw.core.errors import CheckpointError
-from crystalfw.core.system.files import temporary_name, write_atomically
+from crystalfw.core.model.checkpoint_upgrades import UPGRADES
+from crystalfw.core.system.files import digest, temporary_name, write_atomically
 
-FORMAT = 1
+FORMAT = 2
 MAGIC = b"crystalfw-checkpoint"
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From format n to n + 1: pure functions of the payload."""
 
 
 def save(path: Path, payload: dict[str, Any], *, keep: Path | None = None) -> None:
@@ -31,7 +28,7 @@ def save(path: Path, payload: dict[str, Any], *, keep: Path | None = None) -> No
     buffer = io.BytesIO()
     torch.save(payload, buffer)
     body = buffer.getvalue()
-    header = b"%s %d %s\n" % (MAGIC, FORMAT, hashlib.sha256(body).hexdigest().encode())
+    header = b"%s %d %s\n" % (MAGIC, FORMAT, digest(body).encode())
     path.parent.mkdir(parents=True, exist_ok=True)
     if keep is not None and path.exists():
         _keep(path, keep)
@@ -61,7 +58,7 @@ def load(path: Path) -> dict[str, Any]:
     if len(fields) != 3 or fields[0] != MAGIC or not newline or not fields[1].isdigit() or len(fields[1]) > 9:
         raise CheckpointError(f"{path}: not a crystalfw checkpoint, or its beginning is damaged.{_alternatives(path)}")
     version = int(fields[1])
-    if hashlib.sha256(body).hexdigest().encode() != fields[2]:
+    if digest(body).encode() != fields[2]:
         raise CheckpointError(f"{path}: damaged (checksum differs; truncated or changed on disk).{_alternatives(path)}")
     if version > FORMAT:
         raise CheckpointError(
@@ -102,7 +99,7 @@ def is_whole(path: Path) -> bool:
     """True where the file's checksum holds."""
     header, _, body = path.read_bytes().partition(b"\n")
     fields = header.split()
-    return len(fields) == 3 and hashlib.sha256(body).hexdigest().encode() == fields[2]
+    return len(fields) == 3 and digest(body).encode() == fields[2]
 
 
 def find(run: Path, which: str = "last") -> Path:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Generator as Iterating
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,15 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from crystalfw.core.batch import TrainBatch
-from crystalfw.core.data import Loader, Part
+from crystalfw.core.data import Loader, LoaderOptions, Split
 from crystalfw.core.discovery import plugins
 from crystalfw.core.errors import CrystalfwError, DataError, Interrupted
 from crystalfw.core.model import checkpoint
+from crystalfw.core.model.component_versions import require_installed_versions
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.model.logbook import Logbook
 from crystalfw.core.model.sharding import full_state, is_sharded, load_full_state, scale_gradients, whole
-from crystalfw.core.model.step_totals import Window, all_sum
+from crystalfw.core.model.step_totals import StepTotals, Window, all_sum
 from crystalfw.core.model.utilisation import measured_peak
 from crystalfw.core.recipe.schema import FitSection
 from crystalfw.core.system.out_of_memory import free_memory, is_out_of_memory
@@ -55,13 +56,13 @@ class State:
     tokens: int = 0
     elapsed_s: float = 0.0
     finished: str = ""
-    """Why the fit ended, empty while it goes on."""
+    """Why the fit ended, empty while it lasts."""
     history: list[float] = field(default_factory=list)
     """Validation losses in order."""
     accumulate: int = 1
     """Micro-batches per step: the recipe's, doubled whenever memory ran out."""
     pending: list[list[float]] = field(default_factory=list)
-    """(loss sum, weight, gradient norm, tokens, padded tokens, operations) of the steps since the last logged row."""
+    """The totals of the steps since the last logged row, as numbers (step_totals.py)."""
 
 
 def learning_rate(section: FitSection, step: int, fraction: float) -> float:
@@ -109,10 +110,11 @@ class Fit:
     """One fit: generator, data and recipe section in; checkpoints, metrics.csv and a State out."""
 
     def __init__(
-        self, fabric: Fabric, generator: Generator, parts: Mapping[str, Part], section: FitSection, *,
-        seed: int, run_dir: Path, loader_options: Mapping[str, Any], payload: Mapping[str, Any],
+        self, fabric: Fabric, generator: Generator, splits: Mapping[str, Split], section: FitSection, options: LoaderOptions,
+        *, run_dir: Path, payload: Mapping[str, Any],
     ) -> None:  # fmt: skip
-        self.fabric, self.section, self.seed, self.run_dir = fabric, section, seed, run_dir
+        """`options` are those of one process that trains; the loaders of this rank and of validation follow from them."""
+        self.fabric, self.section, self.seed, self.run_dir = fabric, section, options.seed, run_dir
         self.state = State(accumulate=section.accumulate)
         self.generator = generator
         self._payload = dict(payload)
@@ -123,16 +125,10 @@ class Fit:
         groups = parameter_groups(generator, section.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=section.lr, betas=section.betas, fused=not is_sharded(fabric))
         self.optimizer: Any = fabric.setup_optimizers(optimizer)
-        common = {"rank": fabric.global_rank, "world_size": fabric.world_size, "seed": seed, **loader_options}
-        self.train_loader = Loader(
-            parts["train"], batch_size=section.batch_size, accumulate=section.accumulate, train=True,
-            augment=section.augment, **common,
-        )  # fmt: skip
-        has_validation = "val" in parts and len(parts["val"]) > 0
-        self.val_loader = (
-            Loader(parts["val"], batch_size=section.batch_size, accumulate=1, train=False, augment=False, **common)
-            if has_validation else None
-        )  # fmt: skip
+        own = replace(options, rank=fabric.global_rank, world_size=fabric.world_size)
+        self.train_loader = Loader(splits["train"], own)
+        validating = replace(own, accumulate=1, train=False, augment=False)
+        self.val_loader = Loader(splits["val"], validating) if len(splits.get("val", ())) else None
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -165,7 +161,7 @@ class Fit:
         window = Window(self.fabric, state.pending, self._peak_flops())
         while not state.finished:
             fraction = self._fraction()
-            window.add(*self.train_step(fraction))
+            window.add(self.train_step(fraction))
             state.step += 1
             state.elapsed_s = base + time.monotonic() - began
             logged = state.step % section.log_every == 0
@@ -200,15 +196,15 @@ class Fit:
             progress.close(f"loss {window.last_loss:.4f}, best validation {state.best_loss:.4f} at step {state.best_step}")
 
     def _peak_flops(self) -> float:
-        """Operations per second that this device could do, said once; 0 where the decoder does not count its own."""
+        """Operations per second that this device could do, printed once; 0 if the decoder does not count its own."""
         if not self.generator.decoder.training_flops(torch.tensor([2])):
             return 0.0
         peak = measured_peak(self.fabric.device, self.fabric._precision.precision)
         self.fabric.print(f"fit: mfu in metrics.csv is the decoder's share of {peak}")
         return peak.flops
 
-    def train_step(self, fraction: float) -> tuple[Tensor, Tensor, Tensor, int, int, float]:
-        """One optimiser step; returns (loss sum, weight, gradient norm, tokens, padded tokens, operations) of this rank."""
+    def train_step(self, fraction: float) -> StepTotals:
+        """One optimiser step: loss and weight of the global batch, the rest of this rank."""
         section, fabric = self.section, self.fabric
         lr = learning_rate(section, self.state.step, fraction)
         for group in self.optimizer.param_groups:
@@ -217,8 +213,7 @@ class Fit:
             self._halve(self.train_loader, "training")
             self.state.accumulate = self.train_loader.accumulate
             self._batches = self.train_loader.batches(self.state.step)
-        total, weight, tokens, padded, flops = added
-        sums = all_sum(fabric, torch.stack([total.float(), weight.float()]))
+        sums = all_sum(fabric, torch.stack([torch.as_tensor(value).float() for value in (added.loss, added.weight)]))
         # DDP has averaged the gradients over ranks: undo that, divide by the weight of the global batch instead.
         scale = section.batch_size * fabric.world_size / sums[1].clamp_min(1.0)
         scale_gradients(self.model, scale)
@@ -226,38 +221,42 @@ class Fit:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         assert norm is not None
-        return sums[0], sums[1], whole(norm), tokens, padded, flops
+        return replace(added, loss=sums[0], weight=sums[1], grad_norm=whole(norm))
 
-    def _gradients(self) -> tuple[Tensor, Tensor, int, int, float] | None:
-        """Gradients of this rank's micro-batches; loss sum, weight, tokens, padded tokens, operations. None: memory ran out."""
+    def _gradients(self) -> StepTotals | None:
+        """Gradients and totals of this rank's micro-batches; None where memory ran out."""
         fabric, micro_batches = self.fabric, self.train_loader.accumulate
         # Drop-out noise from (seed, step, rank): nothing random has to be saved.
         torch.manual_seed(_mix(self.seed, self.state.step, fabric.global_rank))
         self.model.train()
-        total = weight = torch.zeros((), device=fabric.device)
-        tokens = padded = 0
-        flops = 0.0
+        zero = torch.zeros((), device=fabric.device)
+        totals = StepTotals(loss=zero, weight=zero)
         try:
             for micro in range(micro_batches):
                 batch = next(self._batches)
-                if batch.tokens is not None:
-                    tokens += int(batch.tokens.lengths.sum())
-                    padded += batch.tokens.ids.numel()
-                    flops += self.generator.decoder.training_flops(batch.tokens.lengths)
+                work = self._work(batch)
                 batch = batch.to(fabric.device)
                 more = micro + 1 < micro_batches
                 with fabric.no_backward_sync(self.model, enabled=more) if fabric.world_size > 1 else nullcontext():
                     loss_sum, loss_weight, _ = self.model(_Opaque((batch, self._dropped(batch))))
                     fabric.backward(loss_sum / self.section.batch_size)
-                total, weight = total + loss_sum.detach(), weight + loss_weight
+                totals += replace(work, loss=loss_sum.detach(), weight=loss_weight)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             return None
-        return total, weight, tokens, padded, flops
+        return totals
+
+    def _work(self, batch: TrainBatch) -> StepTotals:
+        """Tokens, padded tokens and operations of a micro-batch."""
+        if batch.tokens is None:
+            return StepTotals()
+        lengths = batch.tokens.lengths
+        flops = self.generator.decoder.training_flops(lengths)
+        return StepTotals(tokens=int(lengths.sum()), padded=batch.tokens.ids.numel(), flops=flops)
 
     def _halve(self, loader: Loader, what: str) -> None:
-        """Twice the micro-batches, half the memory, the same step; said. Raises CrystalfwError where that cannot be done."""
+        """Double the micro-batches to halve the memory of a step, and print it. Raises CrystalfwError if that is impossible."""
         self.optimizer.zero_grad(set_to_none=True)
         if loader is self.train_loader:
             self._batches.close()
@@ -267,13 +266,13 @@ class Fit:
         if before >= most:
             raise DataError(f"{place} with one crystal at a time: lower data.max_atoms or make the model smaller")
         loader.accumulate = min(2 * before, most)
-        if self.fabric.world_size > 1:  # the other ranks are in the middle of the step and cannot start it anew
+        if self.fabric.world_size > 1:  # the other ranks are in the middle of the step and cannot start it again
             raise CrystalfwError(
-                f"{place} on rank {self.fabric.global_rank}; go on with smaller micro-batches: "
+                f"{place} on rank {self.fabric.global_rank}; resume with smaller micro-batches: "
                 f"crystalfw run --resume {self.run_dir} fit.accumulate={loader.accumulate}"
             )
         print(
-            f"\n{place}: goes on with {loader.accumulate} micro-batches of {-(-loader.batch_size // loader.accumulate)} "
+            f"\n{place}: continues with {loader.accumulate} micro-batches of {-(-loader.batch_size // loader.accumulate)} "
             f"crystals instead of {before} of {-(-loader.batch_size // before)}; the steps stay the same",
             file=sys.stderr, flush=True,
         )  # fmt: skip
@@ -379,6 +378,7 @@ class Fit:
     def load(self, path: Path) -> None:
         """Continue from a checkpoint of the same recipe."""
         payload = checkpoint.load(path)
+        require_installed_versions(payload, path)
         load_full_state(self.fabric, self.generator, self.model, self.optimizer, payload["model"], payload["optimizer"])
         self.state = State(**payload["state"])
         self._agreed_elapsed = self.state.elapsed_s

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crystalfw.core.system.files import write_atomically
+from crystalfw.core.system.files import write_text_atomically
 
 COLUMNS = (
     "step", "epoch", "loss", "val_loss", "lr", "grad_norm", "tokens", "tokens_per_s", "mfu", "padding", "elapsed_s",
@@ -28,7 +28,7 @@ class Logbook:
         writer = csv.DictWriter(text, self.columns, extrasaction="ignore", restval="")
         writer.writeheader()
         writer.writerows(kept)
-        write_atomically(path, text.getvalue().encode())
+        write_text_atomically(path, text.getvalue())
         self._file = path.open("a", newline="")
         self._writer = csv.DictWriter(self._file, self.columns, extrasaction="ignore", restval="")
         self._board = _tensorboard(path.parent / "tensorboard")

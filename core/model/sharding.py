@@ -2,7 +2,7 @@
 
 torch's second FSDP (`fully_shard`) through Fabric's ModelParallelStrategy: unlike the first it runs on CPUs as well, so
 it is tested everywhere. A checkpoint always holds full tensors under the names of the unsharded model, so that a run may
-go on with another number of processes or another strategy.
+continue with another number of processes or another strategy.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def fsdp_strategy(processes: int) -> ModelParallelStrategy:
 
 def _shard(module: nn.Module, mesh: Any) -> nn.Module:
     generator = cast(Generator, module.generator)
-    # Only modules that are entered through forward() can be gathered by themselves; a decoder says so by this name.
-    for block in getattr(generator.decoder, "blocks", ()):
+    # Only modules that are entered through forward() can be gathered by themselves: the contract of `blocks`.
+    for block in generator.decoder.blocks:
         fully_shard(block, mesh=mesh["data_parallel"])
     fully_shard(module, mesh=mesh["data_parallel"], reshard_after_forward=False)
     return module

@@ -9,6 +9,7 @@ reaches on this device, with these threads, in this precision, measured once whe
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -41,19 +42,24 @@ def matrix_type(precision: str) -> torch.dtype:
 
 
 def measured_peak(device: torch.device, precision: str) -> Peak:
-    """The fastest of several products: anything else that the machine does only makes one slower."""
+    """The fastest of several large products: whatever else the machine does only slows one down."""
     dtype = matrix_type(precision)
     size = 8192 if device.type != "cpu" else 1024
-    left, right = (torch.ones(size, size, device=device, dtype=dtype) for _ in range(2))
-    torch.mm(left, right)
+    matrix = torch.ones(size, size, device=device, dtype=dtype)
+    torch.mm(matrix, matrix)
     fastest, end = float("inf"), time.monotonic() + _SECONDS
     while time.monotonic() < end or fastest == float("inf"):
-        _wait(device)
-        began = time.perf_counter()
-        torch.mm(left, right)
-        _wait(device)
-        fastest = min(fastest, time.perf_counter() - began)
-    return Peak(2 * size**3 / max(fastest, 1e-9), size, dtype, device)
+        fastest = min(fastest, product_seconds(matrix, time.perf_counter))
+    return Peak(2 * size**3 / fastest, size, dtype, device)
+
+
+def product_seconds(matrix: torch.Tensor, clock: Callable[[], float]) -> float:
+    """What the product of a square matrix with itself takes by a clock."""
+    _wait(matrix.device)
+    began = clock()
+    torch.mm(matrix, matrix)
+    _wait(matrix.device)
+    return max(clock() - began, 1e-9)
 
 
 def _wait(device: torch.device) -> None:

@@ -33,14 +33,14 @@ def open_library(path: str | Path | None, *, workers: int = 0) -> Library:
     if path is not None and not Path(path).exists():
         raise DataError(f"{path}: no such library, file or folder")
     name = source_name(None if path is None else str(path))
-    options: Mapping[str, Any] = {"max_atoms": 24} if path is None else {}
+    options: Mapping[str, Any] = {"max_atoms": 60, "per_prototype": 0} if path is None else {}
     source = create("source", name, options, path=None if path is None else str(path))
     parts = None if path is None else tuple(part for part in source.parts() if part not in ("val", "test")) or None
     key = hashlib.sha256(f"{source.fingerprint()} {parts}".encode()).hexdigest()[:16]
     folder = cache_folder() / f"library-{key}"
     if (folder / MANIFEST).is_file():
         return Library.open(folder)
-    title = "embedded prototypes" if path is None else str(path)
+    title = "AFLOW prototypes" if path is None else str(path)
     return build_library([Origin(source, title, parts=parts)], folder, workers=workers)
 
 
@@ -49,7 +49,7 @@ def fitted(library: Library, name: str = DEFAULT, options: Mapping[str, Any] | N
     from safetensors.torch import load_file, save_file
 
     retriever: Retriever = create("retriever", name, options)
-    wanted = json.dumps([name, asdict(retriever.config), library.manifest.digest, 1], sort_keys=True)  # type: ignore[call-overload]
+    wanted = json.dumps([name, asdict(retriever.config), library.manifest.digest, 1], sort_keys=True)
     path = cache_folder() / f"retriever-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}.safetensors"
     if path.is_file():
         try:

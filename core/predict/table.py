@@ -48,4 +48,5 @@ def lines(rows: list[list[str]], shown: int) -> Iterator[str]:
     for row in rows[:shown]:
         named = dict(zip(COLUMNS, row, strict=True))
         sure = 100 * float(named["probability"])
-        yield f"  {named['rank']:>3}  {sure:5.1f} %  {named['formula']:<14} space group {named['space_group']:>3}  {named['origin']}"
+        group = f"space group {named['space_group']:>3}"
+        yield f"  {named['rank']:>3}  {sure:5.1f} %  {named['formula']:<14} {group}  {named['origin']}"

@@ -8,7 +8,7 @@ TABLES = (".csv", ".csv.gz", ".parquet")
 
 
 def source_name(path: str | None) -> str:
-    """The source that `auto` stands for: prototypes without a path, table for tabular files and CDVAE folders, else files."""
+    """The source that `auto` means: prototypes without a path, table for tabular files and CDVAE folders, otherwise files."""
     if path is None:
         return "prototypes"
     location = Path(path)

@@ -1,7 +1,7 @@
 """Nodes -> typed dataclasses, collecting every mistake instead of stopping at the first.
 
-The same reader checks the recipe's sections and the components' Config dataclasses; what a type means in a recipe is
-said in `describe_type`. A value is coerced only where nothing is lost: int to float, 1e4 to int, list to tuple.
+The same reader checks the recipe's sections and the components' Config dataclasses; `describe_type` puts a type into words
+for error messages. Values are converted only if nothing is lost: int to float, 1e4 to int, list to tuple.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import dataclasses
 import difflib
 import types
 from collections.abc import Mapping
+from types import NoneType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from crystalfw.core.errors import CrystalfwError
 from crystalfw.core.recipe.document import Node, Where, wrap
 from crystalfw.core.recipe.merge import overlay
-from crystalfw.core.recipe.schema import Bounds, ComponentSpec, Kind, Recipe
+from crystalfw.core.recipe.schema import Bounds, ComponentSpec, Kind, Named, Recipe
 from crystalfw.core.registry import Registry
 
 INVALID: Any = object()
@@ -30,12 +31,13 @@ _MAPPINGS = (dict, collections.abc.Mapping)
 
 
 def describe_type(hint: Any) -> str:
-    """A type as a reader of recipes says it, e.g. 'a list of integers' or "one of 'val', 'test'"."""
+    """A type in words, e.g. 'a list of integers' or "one of 'val', 'test'"."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         kinds = [item.name for item in hint.__metadata__ if isinstance(item, Kind)]
         bounds = [str(item) for item in hint.__metadata__ if isinstance(item, Bounds)]
-        return f"the name of {_article(kinds[0])}" if kinds else " ".join([describe_type(args[0]), *bounds])
+        named = [f"or a mapping of names to {item.kind}s" for item in hint.__metadata__ if isinstance(item, Named)]
+        return f"the name of {_article(kinds[0])}" if kinds else " ".join([describe_type(args[0]), *bounds, *named])
     if origin in (Union, types.UnionType):
         return " or ".join(describe_type(arg) for arg in args)
     if origin is Literal:
@@ -171,10 +173,27 @@ class Reader:
         inner, *extras = get_args(hint)
         kind = next((item.name for item in extras if isinstance(item, Kind)), kind)
         bounds = [item for item in extras if isinstance(item, Bounds)]
+        named = [item for item in extras if isinstance(item, Named)]
+        if named and isinstance(node.value, dict):
+            return self._named(node.value, path, named[0].kind)
         if not bounds:
             return self.read(inner, node, path, kind)
         value = Reader(self.registry).read(inner, node, path, kind)
         return value if value is not INVALID and value in bounds[0] else self._wrong(hint, node, path)
+
+    def _named(self, entries: Mapping[str, Node], path: str, kind: str) -> Any:
+        """Components by name: `gap: {metric: conditional, predictor: ...}`; an entry without its kind's key is its name."""
+        specs = []
+        for label, child in entries.items():
+            options = child.value if isinstance(child.value, dict) else {}
+            # an override on the shorthand `gap: conditional` writes the name under `name`
+            given = options.get(kind, options.get("name", Node(label, child.where)))
+            name = child if isinstance(child.value, str) else given
+            rest = {key: item for key, item in options.items() if key != kind}
+            whole = Node({**rest, "name": name}, child.where) if isinstance(child.value, (dict, str, NoneType)) else child
+            spec = self.component(whole, f"{path}.{label}", kind)
+            specs.append(spec if spec is INVALID else dataclasses.replace(spec, label="" if label == spec.name else label))
+        return INVALID if any(spec is INVALID for spec in specs) else tuple(specs)
 
     def _union(self, args: tuple[Any, ...], node: Node, path: str, kind: str) -> Any:
         exact = [arg for arg in args if isinstance(arg, type) and type(node.value) is arg]
@@ -231,7 +250,7 @@ class Reader:
 
 
 def _unknown_key(cls: type, path: str, key: str) -> str:
-    """The message about a key that a section does not have; it also looks where else in a recipe the key stands."""
+    """The message about an unknown key; it also looks for the key in the other sections."""
     known = [item.name for item in dataclasses.fields(cls) if item.init]
     near = difflib.get_close_matches(key, known, n=1)
     if not near and cls.__module__ == Recipe.__module__:
@@ -276,7 +295,7 @@ def _default(item: dataclasses.Field[Any]) -> Any:
 
 
 def _over_default(default: Any, node: Node) -> Node:
-    """Options given for a section or component are laid over those that stand there by default."""
+    """Options given for a section or component are laid over its defaults."""
     if dataclasses.is_dataclass(default) and isinstance(node.value, dict):
         return Node(overlay(_default_node(default), node).value, node.where)
     return node

@@ -36,8 +36,16 @@ def to_plain(value: Any) -> Any:
         return {item.name: to_plain(getattr(value, item.name)) for item in dataclasses.fields(value) if item.init}
     if isinstance(value, (set, frozenset)):
         return sorted(to_plain(item) for item in value)
+    if isinstance(value, (list, tuple)) and any(isinstance(item, ComponentSpec) and item.label for item in value):
+        return {spec.label or spec.name: _entry(spec) for spec in value}
     if isinstance(value, (list, tuple)):
         return [to_plain(item) for item in value]
     if hasattr(value, "items"):
         return {key: to_plain(item) for key, item in value.items()}
     return value
+
+
+def _entry(spec: ComponentSpec) -> dict[str, Any]:
+    """A metric in a mapping of metrics, which are the only components that have labels."""
+    plain = to_plain(spec)
+    return {"metric": plain.pop("name"), **plain}

@@ -6,17 +6,17 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from crystalfw.core.errors import RecipeError, did_you_mean
+from crystalfw.core.errors import RecipeError
 from crystalfw.core.recipe.auto_source import source_name
-from crystalfw.core.recipe.convert import Reader
-from crystalfw.core.recipe.document import Mistakes, Node, Where
-from crystalfw.core.recipe.merge import apply_override, read_with_bases
+from crystalfw.core.recipe.convert import Reader, type_hints
+from crystalfw.core.recipe.document import Mistakes, Node, Where, wrap
+from crystalfw.core.recipe.expand import to_plain
+from crystalfw.core.recipe.installed import find_recipe
+from crystalfw.core.recipe.merge import apply_override, overlay, read_with_bases
 from crystalfw.core.recipe.schema import Recipe
 from crystalfw.core.registry import Registry
-
-GRIDS = "ablations"
-"""Sub-folder of recipes/ that holds grids."""
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> Recipe:
@@ -31,18 +31,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Re
         root = read_with_bases(file, shown)
     except Mistakes as error:
         raise RecipeError(_listing(error.found)) from error
-    found: list[tuple[Where, str]] = []
-    for override in overrides:
-        try:
-            root = apply_override(root, override)
-        except Mistakes as error:
-            found.extend(error.found)
-    if registry is None:
-        from crystalfw.core.discovery import registry as process_registry
-
-        registry = process_registry()
+    root, found = _override(root, overrides)
     entries = {"name": Node(_run_name(file), root.where), **root.value}
-    reader = Reader(registry)
+    reader = Reader(_process_registry() if registry is None else registry)
     recipe = reader.read(Recipe, Node(_with_source(entries), root.where), "")
     found.extend(reader.mistakes)
     found.extend(_check_name(entries["name"]))
@@ -52,39 +43,38 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Re
     return recipe
 
 
-def find_recipe(path: str | Path) -> Path:
-    """The file: as given, or the installed recipe of that bare name. Raises RecipeError listing what is installed."""
-    given = Path(path)
-    if given.is_file():
-        return given
-    installed = installed_recipes()
-    name = str(path).removesuffix(".yaml")
-    if name in installed:
-        return installed[name]
-    if given.is_dir() and (given / "recipe.yaml").is_file():
-        return given / "recipe.yaml"
-    reason = "is a folder without recipe.yaml" if given.is_dir() else "no such recipe"
-    raise RecipeError([f"{path}: {reason}.\n  {did_you_mean(name, installed, 'Installed recipes')}"])
+def read_sections(names: Sequence[str], overrides: Sequence[str]) -> list[Any]:
+    """Some sections of a recipe that consists of overrides `a.b=c` alone, checked as in a file; the others are not read."""
+    root, found = _override(Node({}, Where("(default)")), overrides)
+    for key, node in root.value.items():
+        if key not in names:
+            found.append((node.where, f"{key}: only keys of {' and '.join(names)} are used here"))
+    reader, hints = Reader(_process_registry()), type_hints(Recipe)
+    defaults = {name: to_plain(getattr(Recipe(), name)) for name in names}
+    below = {name: wrap(default, root.where) for name, default in defaults.items()}
+    entries = {name: overlay(node, root.value[name]) if name in root.value else node for name, node in below.items()}
+    sections = [reader.read(hints[name], node, name) for name, node in _with_source(entries).items()]
+    found.extend(reader.mistakes)
+    if found:
+        raise RecipeError(_listing(found))
+    return sections
 
 
-def installed_recipes() -> dict[str, Path]:
-    """Name -> file of the recipes that come with crystalfw; those in sub-folders as `folder/name`. Grids are no recipes."""
-    return {name: file for name, file in _installed().items() if file.parent.name != GRIDS}
+def _override(root: Node, overrides: Sequence[str]) -> tuple[Node, list[tuple[Where, str]]]:
+    """The tree with the overrides laid over it, and what is wrong with them."""
+    found: list[tuple[Where, str]] = []
+    for override in overrides:
+        try:
+            root = apply_override(root, override)
+        except Mistakes as error:
+            found.extend(error.found)
+    return root, found
 
 
-def installed_grids() -> dict[str, Path]:
-    """Name -> file of the grids for `crystalfw ablate` that come with crystalfw."""
-    return {file.stem: file for file in _installed().values() if file.parent.name == GRIDS}
+def _process_registry() -> Registry:
+    from crystalfw.core.discovery import registry
 
-
-def _installed() -> dict[str, Path]:
-    """Every YAML file that comes with crystalfw, by its place below recipes/."""
-    from importlib.util import find_spec
-
-    spec = find_spec("crystalfw.recipes")
-    folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
-    found = {file.relative_to(top).with_suffix("").as_posix(): file for top in folders for file in top.rglob("*.yaml")}
-    return dict(sorted(found.items(), key=lambda pair: ("/" in pair[0], pair[0])))
+    return registry()
 
 
 def _run_name(file: Path) -> str:
@@ -99,7 +89,7 @@ def _check_name(node: Node) -> list[tuple[Where, str]]:
 
 
 def _with_source(entries: dict[str, Node]) -> dict[str, Node]:
-    """Replace the source `auto` by what it stands for, so that the expanded recipe says it."""
+    """Replace the source `auto` by the source that it means, so that the expanded recipe names it."""
     data = entries.get("data", Node({}, Where("(default)")))
     if not isinstance(data.value, dict):
         return entries
@@ -114,7 +104,7 @@ def _with_source(entries: dict[str, Node]) -> dict[str, Node]:
 
 
 def _listing(found: Sequence[tuple[Where, str]]) -> list[str]:
-    """Mistakes in the order of files and lines; what could be meant instead stands on a second, indented line."""
+    """Mistakes in the order of files and lines; suggestions follow on a second, indented line."""
     lines = []
     for where, message in sorted(dict.fromkeys(found), key=lambda pair: pair[0]):
         key = where.file.removeprefix("override ").partition("=")[0]

@@ -1,4 +1,4 @@
-"""Recipes built on others: `extends: other.yaml`, and overrides `a.b=c` from the command line."""
+"""Recipes built on others: `extends: smoke` or `extends: other.yaml`, and overrides `a.b=c` from the command line."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crystalfw.core.recipe.document import Mistakes, Node, Where, parse, read_document
+from crystalfw.core.recipe.installed import base_suggestion, find_base
 
 MAX_EXTENDS = 8
 
 
 def read_with_bases(path: Path, shown: str, seen: tuple[Path, ...] = ()) -> Node:
-    """The tree of a recipe laid over the recipe that it extends; `extends` is relative to the file that says it."""
+    """The tree of a recipe laid over the recipe that it extends; found beside it, otherwise among those installed."""
     node = read_document(path, shown)
     if node.value is None:
         raise Mistakes((node.where, "the recipe is empty"))
@@ -21,19 +22,28 @@ def read_with_bases(path: Path, shown: str, seen: tuple[Path, ...] = ()) -> Node
     if extends is None:
         return node
     if not isinstance(extends.value, str):
-        raise Mistakes((extends.where, "extends: expected the path of one recipe"))
-    base = path.parent / extends.value
+        raise Mistakes((extends.where, "extends: expected the path or the name of one recipe"))
     chain = (*seen, path.resolve())
-    try:
-        back, there = base.resolve() in chain, base.is_file()
-    except (OSError, ValueError, RuntimeError) as error:  # a name of 300 characters, of a zero byte, a circle of links
-        raise Mistakes((extends.where, f"extends: '{extends.value[:100]}' is no file name: {type(error).__name__}")) from error
-    if back or len(chain) > MAX_EXTENDS:
-        raise Mistakes((extends.where, f"extends: '{extends.value}' leads back to this recipe, or too far"))
-    if not there:
-        raise Mistakes((extends.where, f"extends: no file '{extends.value}' beside this recipe"))
-    below = read_with_bases(base, str(Path(shown).parent / extends.value), chain)
+    base = _base(path, extends, chain)
+    beside = base.is_relative_to(path.parent)
+    below = read_with_bases(base, str(Path(shown).parent / base.relative_to(path.parent)) if beside else str(base), chain)
     return Node(_merge(below.value, node.value), node.where)
+
+
+def _base(path: Path, extends: Node, chain: tuple[Path, ...]) -> Path:
+    """The file that a recipe extends; raises Mistakes if it is not found or leads back."""
+    name = extends.value
+    try:
+        base = find_base(name, path)
+        back = (path.parent / name).is_file() if base is None else base.resolve() in chain
+    except (OSError, ValueError, RuntimeError) as error:  # a name of 300 characters, of a zero byte, a circle of links
+        raise Mistakes((extends.where, f"extends: '{name[:100]}' is no file name: {type(error).__name__}")) from error
+    if back or len(chain) > MAX_EXTENDS:
+        raise Mistakes((extends.where, f"extends: '{name}' leads back to this recipe, or too far"))
+    if base is None:
+        hint = base_suggestion(name, path)
+        raise Mistakes((extends.where, f"extends: no file '{name}' beside this recipe and no installed recipe. {hint}"))
+    return base
 
 
 def overlay(base: Node, top: Node) -> Node:

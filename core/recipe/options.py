@@ -7,11 +7,12 @@ from it. `create` does the same for options given in Python or on the command li
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import PluginError, RecipeError
+from crystalfw.core.interfaces import Component
 from crystalfw.core.recipe.convert import INVALID, Reader
 from crystalfw.core.recipe.document import Where, wrap
 from crystalfw.core.recipe.schema import ComponentSpec
@@ -37,19 +38,37 @@ def create(
 ) -> Any:
     """The component called `name`: options go into its Config, dimensions to its constructor. Raises PluginError.
 
-    `among`: the registry to look in; that of the installed distributions unless given.
+    `among`: the registry to look in; default: that of the installed distributions.
     """
     component = (among or registry()).get(kind, name).load()
-    return component(make_config(component, options or {}, f"{kind} '{name}'"), **dimensions)
+    return construct(component, make_config(component, options or {}, f"{kind} '{name}'"), **dimensions)
+
+
+def construct(component: type, config: Any, **dimensions: Any) -> Any:
+    """An instance whose `config` is the one given, also where its constructor does not keep it."""
+    made = component(config, **dimensions)
+    if isinstance(made, Component) and made.config is Component.config:
+        made.config = config
+    return made
+
+
+def checked(kind: str, spec: ComponentSpec) -> ComponentSpec:
+    """The spec with its Config, as it comes from a recipe; raises PluginError, with the spec's place where it has one."""
+    if spec.config is not None:
+        return spec
+    try:
+        component = registry().get(kind, spec.name, override=spec.override).load()
+        return replace(spec, config=make_config(component, spec.options, f"{kind} '{spec.name}'"))
+    except PluginError as error:
+        raise PluginError(f"{spec.where}: {error}" if spec.where else str(error)) from error
 
 
 def build(kind: str, spec: ComponentSpec, **dimensions: Any) -> Any:
     """The component that `spec` names, from the config that was checked with the recipe; a failure names its line."""
     try:
         component = registry().get(kind, spec.name, override=spec.override).load()
-        config = spec.config if spec.config is not None else make_config(component, spec.options, f"{kind} '{spec.name}'")
+        config = checked(kind, spec).config
     except PluginError as error:
-        # the metric of a command line has no recipe around it
-        problem = f"{spec.where}: {error}" if spec.where else str(error)
-        raise RecipeError([problem]) from error
-    return component(config, **dimensions)
+        place = f"{spec.where}: " if spec.where else ""
+        raise RecipeError([f"{place}{str(error).removeprefix(place)}"]) from error
+    return construct(component, config, **dimensions)

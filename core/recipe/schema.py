@@ -1,6 +1,7 @@
 """The recipe's sections as typed, frozen dataclasses: the single list of keys that a recipe may hold.
 
-The field docstrings are the reference documentation; `core/recipe/convert.py` reads YAML into these and reports mistakes.
+The docstring under each field is its documentation. `core/recipe/convert.py` reads YAML into these classes and reports
+mistakes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from crystalfw.core.errors import ConditionError
+from crystalfw.core.errors import ConditionError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Closed interval of a number: `Annotated[int, Bounds(1)]`; None leaves a side open."""
+    """Closed interval of a number: `Annotated[int, Bounds(1)]`; None: no limit on that side."""
 
     low: float | None = None
     high: float | None = None
@@ -35,9 +36,24 @@ class Bounds:
         return f"of at least {self.low:g}" if self.low is not None else f"of at most {self.high:g}"
 
 
+AUTO_PRECISION = "auto"
+PRECISIONS = (
+    AUTO_PRECISION, "32-true", "bf16-mixed", "16-mixed", "64-true", "bf16-true", "16-true",
+    "transformer-engine", "transformer-engine-float16", "32", "bf16", "16", "64",
+)  # fmt: skip
+"""What `fabric.precision` may be; the last four are Fabric's older names."""
+
 Count = Annotated[int, Bounds(1)]
 NotNegative = Annotated[float, Bounds(0)]
 Share = Annotated[float, Bounds(0, 1)]
+
+
+@dataclass(frozen=True)
+class Named:
+    """Marks a list of components that a recipe may also write as a mapping of names: `gap: {metric: conditional, ...}`."""
+
+    kind: str
+    """Kind of the components, and the key of an entry that names its component; without it the entry's name does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +63,13 @@ class ComponentSpec:
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     override: str | None = None
-    """Distribution that decides where two offer the same name."""
+    """Distribution to take it from if two offer the same name."""
     where: str = field(default="", compare=False)
-    """file:line in the recipe, for messages of the assembly; not written back."""
+    """file:line in the recipe, for error messages; not written to recipe.yaml."""
     config: Any = field(default=None, compare=False, repr=False)
     """The component's checked Config; None until a recipe has been read."""
+    label: str = ""
+    """Its name in a mapping of components (`Named`), where that is not the component's own name."""
 
 
 EncoderSpec = Annotated[ComponentSpec, Kind("encoder")]
@@ -68,24 +86,24 @@ class DataSection:
     """Where crystals come from and how they are prepared."""
 
     source: SourceSpec = field(default_factory=lambda: ComponentSpec(name="auto"))
-    """`auto`: prototypes without a path, table for .csv / .csv.gz / .parquet or a folder with train.*, else files."""
+    """`auto`: prototypes without a path, table for .csv / .csv.gz / .parquet or a folder with train.*, otherwise files."""
     path: str | None = None
     """File or folder of crystals; relative to the working directory."""
     cache: str = ".cache/crystalfw"
     """Folder of prepared data, shared between runs, keyed by content."""
     workers: Annotated[int, Bounds(0)] = 0
-    """Processes for preparation; 0 takes all cores."""
+    """Processes that prepare the data; 0: one per core."""
     executor: str = "processes"
-    """Who does the preparation: `processes` of this machine, `dask` (a scheduler's address or file behind a colon, e.g.
-    `dask:tcp://node1:8786`), or the name of a plugin's executor."""
+    """What prepares the data: `processes` on this machine, `dask` (optionally with a scheduler's address or file, e.g.
+    `dask:tcp://node1:8786`), or the executor of a plugin."""
     max_atoms: Count = 20
-    """Crystals with more atoms are set aside, with the reason."""
+    """Crystals with more atoms are rejected; rejected.csv lists them."""
     max_crystals: Count | None = None
-    """Take only the first so many of each part; None takes all."""
+    """Only the first so many crystals of each part; default: all."""
     validation: Share = 0.05
-    """Share of crystals, by formula, for validation where the source has no split."""
+    """Share of crystals, split by formula, for validation if the source has no split of its own."""
     test: Share = 0.05
-    """Share of crystals, by formula, for test where the source has no split."""
+    """Share of crystals, split by formula, for the test part if the source has no split of its own."""
     columns: tuple[str, ...] = ()
     """Property columns that must exist; the encoder's and decoder's are added."""
 
@@ -105,11 +123,11 @@ class ModelSection:
     condition_dropout: Share = 0.1
     """Share of training crystals whose condition is replaced by a learned null condition (for guidance)."""
     freeze_encoder: bool = False
-    """True keeps the encoder's weights as loaded."""
+    """`true`: the encoder's weights stay as they were loaded."""
     encoder_checkpoint: str | None = None
-    """Run folder or checkpoint whose encoder weights are loaded."""
+    """Run folder or checkpoint that the encoder's weights are loaded from."""
     checkpoint: str | None = None
-    """Run folder or checkpoint of the same model, whose weights training starts from (fine-tuning)."""
+    """Run folder or checkpoint of the same model; training starts from its weights (fine-tuning)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +137,7 @@ class FitSection:
     steps: Count = 1000
     """Optimiser steps."""
     max_minutes: NotNegative | None = None
-    """Stop cleanly after so many minutes of training; the schedule then follows time instead of steps."""
+    """Training ends after so many minutes; the learning rate then follows time instead of steps."""
     batch_size: Count = 32
     """Crystals per optimiser step, over all devices and accumulation steps."""
     accumulate: Count = 1
@@ -139,17 +157,17 @@ class FitSection:
     validate_every: Count = 200
     """Steps between validations."""
     validation_batches: Count | None = None
-    """At most so many validation batches; None takes all."""
+    """At most so many validation batches; default: all."""
     checkpoint_every: Count = 200
     """Steps between checkpoints; the best, the last and the one before it are kept."""
     log_every: Count = 10
     """Steps between rows of metrics.csv."""
     patience: Count | None = None
-    """Validations without improvement before an early stop; None never stops early."""
+    """Early stop after so many validations without improvement; default: no early stop."""
     augment: bool = False
-    """True trains on random equivalents of each string (atom order, basis, origin) instead of the canonical one."""
+    """`true`: train on random equivalents of each string (atom order, basis, origin) instead of the canonical one."""
     compile: bool = False
-    """True wraps the generator in torch.compile."""
+    """`true`: wrap the generator in torch.compile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,27 +177,27 @@ class SampleSection:
     n: Count = 100
     """Crystals to generate."""
     candidates: Count | None = None
-    """For prediction: strings drawn for each condition, of which the likeliest distinct ones are kept."""
+    """Prediction: strings drawn for each condition; the most likely distinct ones are kept."""
     beam: Count | None = None
-    """For prediction: the width of a beam search for the likeliest strings of each condition, instead of draws."""
+    """Prediction: width of a beam search for the most likely strings of each condition, instead of drawing them."""
     keep: Count | None = None
-    """Crystals for each condition, likeliest first, out of its candidates or its beam; None keeps all."""
+    """Prediction: crystals kept for each condition, most likely first; default: all."""
     batch_size: Count = 64
-    """Strings written side by side."""
+    """Strings generated at the same time."""
     temperature: NotNegative = 1.0
-    """Divides the logits: below 1 safer, above 1 more varied, 0 always the likeliest token."""
+    """Divides the logits: below 1 safer, above 1 more varied, 0 always the most likely token."""
     top_k: Count | None = None
-    """Draw from the k likeliest tokens only."""
+    """Draw from the k most likely tokens only."""
     top_p: Share | None = None
-    """Draw from the likeliest tokens that together have this probability."""
+    """Draw from the most likely tokens that together have this probability."""
     min_p: Share | None = None
-    """Draw from tokens that have at least this share of the likeliest one's probability."""
+    """Draw from tokens with at least this share of the most likely token's probability."""
     guidance: float = 1.0
     """Classifier-free guidance scale: 1 plain conditional, 0 unconditional, > 1 pushes towards the condition."""
     max_length: Count | None = None
-    """Longest string in tokens; None takes the decoder's limit."""
+    """Longest string in tokens; default: the decoder's limit."""
     conditions: Literal["test", "val", "train"] = "test"
-    """Where conditions come from when none are given: `test`, `val` or `train` crystals, in order."""
+    """Crystals that serve as conditions if none are given: those of `test`, `val` or `train`, in order."""
     constraints: Mapping[str, Any] = field(default_factory=dict)
     """Hard conditions, e.g. {composition: SrTiO3} or {composition: from_condition}."""
 
@@ -187,8 +205,8 @@ class SampleSection:
         """Raise ConditionError for settings of a prediction that contradict each other."""
         if self.candidates and self.beam:
             raise ConditionError("beam: give candidates (draws) or beam (a search), not both")
-        if self.keep and self.keep > self.considered:
-            found = f"there are {self.considered}" if self.predicts else "say how many by candidates or beam"
+        if self.keep and self.keep > self.n_candidates:
+            found = f"there are {self.n_candidates}" if self.is_prediction else "say how many by candidates or beam"
             raise ConditionError(f"keep: {self.keep} crystals are to be kept out of each condition's candidates; {found}")
         if (self.candidates or 1) > 1 and self.temperature == 0:
             raise ConditionError("candidates: at temperature 0 all are the same string; give beam instead, or a temperature")
@@ -196,33 +214,34 @@ class SampleSection:
             raise ConditionError("beam: the search follows the model's own probabilities; it takes no guidance")
 
     @property
-    def predicts(self) -> bool:
-        """True where each condition gets several candidates."""
+    def is_prediction(self) -> bool:
+        """True if each condition gets several candidates."""
         return bool(self.candidates or self.beam)
 
     @property
-    def considered(self) -> int:
-        """Strings found for each condition; 0 where none is chosen from."""
+    def n_candidates(self) -> int:
+        """Strings found for each condition; 0 without candidates or beam."""
         return self.candidates or self.beam or 0
 
     @property
     def rows_per_condition(self) -> int:
         """Rows of the table for each condition before the next one's begin."""
-        return (self.keep or self.considered) if self.predicts else 1
+        return (self.keep or self.n_candidates) if self.is_prediction else 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSection:
     """Metrics over the samples."""
 
-    metrics: tuple[MetricSpec, ...] = (
+    metrics: Annotated[tuple[MetricSpec, ...], Named("metric")] = (
         ComponentSpec(name="shares"),
         ComponentSpec(name="match"),
         ComponentSpec(name="distributions"),
     )
-    """Metrics to compute, in order."""
+    """Metrics to compute, in order: a list, or a mapping from the names of results to metrics with their options, e.g.
+    `{shares: , gap: {metric: conditional, predictor: runs/band_gap}}`."""
     reference: str | None = None
-    """File or folder of reference crystals; None takes the data's test part (and its train part for novelty)."""
+    """File or folder of reference crystals; default: the data's test part (and its train part for novelty)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,10 +256,17 @@ class FabricSection:
     """Machines; SLURM or torchrun starts the processes."""
     strategy: str = "auto"
     """`auto`, `ddp`, `fsdp`, ..."""
-    precision: str = "32-true"
-    """`32-true`, `bf16-mixed`, `16-mixed`, `64-true`."""
+    precision: str = AUTO_PRECISION
+    """`auto`: bf16-mixed where a product is measured to be clearly faster in bfloat16 than in float32 on this device,
+    otherwise 32-true; the choice is kept in the run's recipe. Or one of `32-true`, `bf16-mixed`, `16-mixed`, `64-true`."""
     threads: Count | None = None
-    """CPU threads per process; None leaves torch's choice."""
+    """CPU threads per process; default: torch's choice."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a precision that Fabric does not know."""
+        if self.precision not in PRECISIONS:
+            hint = did_you_mean(self.precision, PRECISIONS, "There are")
+            raise ValueError(f"precision: no precision called '{self.precision}'. {hint}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,20 +274,20 @@ class Recipe:
     """A whole recipe, checked. `expanded` is the plain mapping that alone reproduces the run."""
 
     name: str = "run"
-    """Name of the run folder; the recipe file's name unless given."""
+    """Name of the run folder; default: the name of the recipe's file."""
     seed: Annotated[int, Bounds(0)] = 0
-    """The one seed that every random stream derives from."""
+    """The seed of every random stream."""
     run_dir: str = "runs"
-    """Folder that run folders are made in."""
+    """Folder in which run folders are created."""
     data: DataSection = field(default_factory=DataSection)
     """Where crystals come from and how they are prepared."""
     representation: RepresentationSpec = field(default_factory=lambda: ComponentSpec(name="slices"))
-    """How a crystal becomes a string."""
+    """Turns crystals into strings and back."""
     transforms: tuple[TransformSpec, ...] = (
         ComponentSpec(name="standardize"),
         ComponentSpec(name="normalize_positions"),
     )
-    """Transforms of crystals before encoding, in order; those of stage `train` run anew in every epoch."""
+    """Transforms of crystals before encoding, in order; those of stage `train` run in every epoch."""
     finalize: tuple[TransformSpec, ...] = (ComponentSpec(name="finalize"),)
     """Transforms of generated crystals, in order."""
     model: ModelSection = field(default_factory=ModelSection)

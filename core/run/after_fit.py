@@ -11,12 +11,12 @@ import numpy as np
 from lightning_fabric import Fabric
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data import Part
+from crystalfw.core.interfaces import PropertyDecoder
 from crystalfw.core.run.setup import Setup
-from crystalfw.core.sample.request import Request
+from crystalfw.core.sample.request import Request, needed_conditions
 from crystalfw.core.sample.trained import Trained
 from crystalfw.core.sample.writing import finish_samples, merge_tables, sample_to_table
-from crystalfw.core.system.files import write_atomically
+from crystalfw.core.system.files import write_text_atomically
 from crystalfw.core.system.progress import Say
 
 
@@ -36,8 +36,8 @@ def after_fit(fabric: Fabric, setup: Setup, run_dir: Path, say: Say) -> None:
             merge_tables(run_dir / "samples.csv")
             finish_samples(run_dir / "samples.csv", say)
             evaluate_run(setup, run_dir, say)
-    elif fabric.is_global_zero and hasattr(setup.generator.decoder, "predict"):
-        write_predictions(trained, setup.dataset.parts.get("test"), run_dir, say)
+    elif fabric.is_global_zero and isinstance(setup.generator.decoder, PropertyDecoder):
+        write_predictions(trained, setup.dataset.splits.get("test", ()), run_dir, say)
     if fabric.is_global_zero:
         from crystalfw.core.evaluate.report import write_report
 
@@ -49,9 +49,8 @@ def run_request(setup: Setup, trained: Trained) -> Request:
     section = setup.recipe.sample
     conditions: tuple[Crystal, ...] = ()
     if setup.generator.uses_memory and setup.generator.encoder.requires:
-        part = setup.dataset.parts.get(section.conditions) or setup.dataset.parts["train"]
-        asked = -(-section.n // section.rows_per_condition)
-        conditions = tuple(part.crystal(k) for k in range(min(asked, len(part))))
+        split = setup.dataset.splits.get(section.conditions) or setup.dataset.splits["train"]
+        conditions = tuple(split[: needed_conditions(section, section.n)])
     return Request(settings=section, seed=setup.recipe.seed, conditions=conditions)
 
 
@@ -59,12 +58,12 @@ def evaluate_run(setup: Setup, run_dir: Path, say: Say) -> None:
     """Metrics of the recipe over the run's samples, against the test part and, for novelty, the train part."""
     from crystalfw.core.evaluate.evaluation import evaluate
 
-    parts = setup.dataset.parts
+    splits = setup.dataset.splits
     section = setup.recipe.evaluate
-    reference = section.reference if section.reference else crystals_of(parts.get("test"))
+    reference = section.reference if section.reference else splits.get("test", ())
     data = setup.recipe.data
     results = evaluate(
-        run_dir / "samples.csv", reference, section.metrics, training=crystals_of(parts["train"]), out=run_dir,
+        run_dir / "samples.csv", reference, section.metrics, training=splits["train"], out=run_dir,
         workers=data.workers, executor=data.executor,
     )  # fmt: skip
     say(f"metrics: {run_dir / 'metrics.json'}")
@@ -72,27 +71,9 @@ def evaluate_run(setup: Setup, run_dir: Path, say: Say) -> None:
         say(f"  {line}")
 
 
-def crystals_of(part: Part | None) -> Sequence[Crystal]:
-    """The crystals of a part, read as they are needed."""
-    return [] if part is None else _PartCrystals(part)
-
-
-class _PartCrystals(Sequence[Crystal]):
-    def __init__(self, part: Part) -> None:
-        self.part = part
-
-    def __len__(self) -> int:
-        return len(self.part)
-
-    def __getitem__(self, index: int) -> Crystal:  # type: ignore[override]
-        if not 0 <= index < len(self.part):
-            raise IndexError(index)
-        return self.part.crystal(index)
-
-
-def write_predictions(trained: Trained, part: Part | None, run_dir: Path, say: Say) -> None:
+def write_predictions(trained: Trained, test: Sequence[Crystal], run_dir: Path, say: Say) -> None:
     """predictions.csv (id, column, target, predicted) and metrics.json with MAE and RMSE of every column."""
-    crystals = list(crystals_of(part))
+    crystals = list(test)
     if not crystals:
         say("no test part: no predictions")
         return
@@ -115,4 +96,4 @@ def write_predictions(trained: Trained, part: Part | None, run_dir: Path, say: S
                 "crystals": int(known.sum()),
             }
             say(f"{name}: test MAE {errors[name]['mae']:.4f} ({errors[name]['mae_of_the_median']:.4f} by always the median)")
-    write_atomically(run_dir / "metrics.json", json.dumps({"prediction": errors}, indent=2).encode())
+    write_text_atomically(run_dir / "metrics.json", json.dumps({"prediction": errors}, indent=2))

@@ -15,14 +15,15 @@ from crystalfw.core.data import Loader
 from crystalfw.core.discovery import plugins
 from crystalfw.core.errors import CheckpointError, CrystalfwError, Interrupted
 from crystalfw.core.model.checkpoint import load as load_checkpoint
+from crystalfw.core.model.component_versions import component_versions
 from crystalfw.core.model.fit import Fit
 from crystalfw.core.recipe import expand, load_recipe
 from crystalfw.core.recipe.schema import Recipe
 from crystalfw.core.run import after_fit as outcome
 from crystalfw.core.run.folder import clear_temporaries, exclusive, new_run_dir
-from crystalfw.core.run.setup import Setup, assemble, facts, initialise, make_fabric
+from crystalfw.core.run.setup import Setup, assemble, facts, initialise, launch
 from crystalfw.core.run.slurm import REQUEUED_BY, earlier, remember, requeue
-from crystalfw.core.system.files import write_atomically
+from crystalfw.core.system.files import write_atomically, write_text_atomically
 from crystalfw.core.system.progress import Say
 from crystalfw.core.system.ranks import watched_peers
 from crystalfw.core.system.signals import Stopped, stopping_at_once
@@ -38,8 +39,8 @@ def run_recipe(
 
     Raises RecipeError before any data is read where the parts do not fit, Interrupted after a signal (state is saved).
     """
-    fabric = make_fabric(recipe.fabric)
-    fabric.launch()
+    asked = recipe
+    fabric, recipe = launch(_as_before(recipe), say)
     say = say if fabric.is_global_zero else _silent
     if dry_run:
         with tempfile.TemporaryDirectory() as scratch:
@@ -48,13 +49,13 @@ def run_recipe(
             initialise(setup)
             _dry_run(fabric, setup, Path(scratch), say)
         return None
-    run_dir, resumed = _folder(fabric, recipe, resume, say)
+    run_dir, resumed = _folder(fabric, asked, resume, say)
     with watched_peers(fabric, run_dir), exclusive(run_dir) if fabric.is_global_zero else nullcontext():
         status = "failed"
         try:
             with stopping_at_once():
                 if fabric.is_global_zero:
-                    _begin(recipe, run_dir, checkpoint, resumed)
+                    _begin(recipe, run_dir, checkpoint)
                 _run(fabric, recipe, run_dir, resumed, say)
             status = "done"
         except (KeyboardInterrupt, Interrupted) as error:
@@ -77,18 +78,28 @@ def _folder(fabric: Fabric, recipe: Recipe, resume: Path | None, say: Say) -> tu
     if resume is None and fabric.is_global_zero:
         found = earlier(recipe)
         if found is not None:
-            say(f"this job was queued again: goes on in {found}")
-    made = found is None and fabric.is_global_zero
-    run_dir, resumed = fabric.broadcast((str(new_run_dir(recipe) if made else found), found is not None))
+            say(f"this job was queued again: resumes in {found}")
+    resumed = found is not None
+    if not resumed and fabric.is_global_zero:
+        found = new_run_dir(recipe)
+        remember(recipe, found)
+    run_dir, resumed = fabric.broadcast((str(found), resumed))
     return Path(run_dir), resumed
 
 
-def _begin(recipe: Recipe, run_dir: Path, checkpoint: str, resumed: bool) -> None:
+def _as_before(recipe: Recipe) -> Recipe:
+    """The recipe with the precision of this SLURM job's earlier start, if there was one: it continues as it began."""
+    before = earlier(recipe)
+    if before is None:
+        return recipe
+    kept = load_recipe(before / "recipe.yaml").fabric.precision
+    return replace(recipe, fabric=replace(recipe.fabric, precision=kept))
+
+
+def _begin(recipe: Recipe, run_dir: Path, checkpoint: str) -> None:
     """What must stand in the folder first of all: from here on a killed run can be resumed, also before data is prepared."""
     clear_temporaries(run_dir, run_dir / "checkpoints")
-    if not resumed:
-        remember(recipe, run_dir)
-    write_atomically(run_dir / "recipe.yaml", expand(recipe).encode())
+    write_text_atomically(run_dir / "recipe.yaml", expand(recipe))
     _take_up(run_dir, checkpoint)
 
 
@@ -101,7 +112,7 @@ def resume_run(run_dir: Path, *, checkpoint: str = "last", overrides: Sequence[s
     if other:
         raise CrystalfwError(
             "--resume takes the recipe from the run folder, so that the result is the one of an uninterrupted run; only "
-            f"{', '.join(HOW)} can be given anew; leave out {' '.join(other)}"
+            f"{', '.join(HOW)} can be changed; leave out {' '.join(other)}"
         )
     path = run_dir / "recipe.yaml"
     if not path.exists():
@@ -134,10 +145,13 @@ def _run(fabric: Fabric, recipe: Recipe, run_dir: Path, resumed: bool, say: Say)
 
 def fit_setup(fabric: Fabric, setup: Setup, run_dir: Path) -> Fit:
     """The fit of an assembled recipe in a run folder."""
-    payload = {"recipe": expand(setup.recipe), "name": setup.recipe.name, "provenance": json.dumps(facts(setup, fabric))}
+    payload = {
+        "recipe": expand(setup.recipe), "name": setup.recipe.name, "provenance": json.dumps(facts(setup, fabric)),
+        "components": component_versions(setup.recipe),
+    }  # fmt: skip
     return Fit(
-        fabric, setup.generator, setup.dataset.parts, setup.recipe.fit,
-        seed=setup.recipe.seed, run_dir=run_dir, loader_options=setup.loader_options, payload=payload,
+        fabric, setup.generator, setup.dataset.splits, setup.recipe.fit, setup.loader_options,
+        run_dir=run_dir, payload=payload,
     )  # fmt: skip
 
 
@@ -146,14 +160,14 @@ def _dry_run(fabric: Fabric, setup: Setup, scratch: Path, say: Say) -> None:
     for kind in ("encoder", "conditioning", "decoder"):
         part = type(getattr(generator, kind))
         say(f"{kind}: {part.__module__}.{part.__name__}")
-    loader = Loader(
-        setup.dataset.parts["train"], batch_size=min(8, setup.recipe.fit.batch_size), accumulate=1, train=True, augment=False,
-        seed=setup.recipe.seed, rank=fabric.global_rank, world_size=fabric.world_size, **setup.loader_options,
+    options = replace(
+        setup.loader_options, batch_size=min(8, setup.recipe.fit.batch_size), accumulate=1, augment=False,
+        rank=fabric.global_rank, world_size=fabric.world_size,
     )  # fmt: skip
-    batch = next(loader.batches(0))
+    batch = next(Loader(setup.dataset.splits["train"], options).batches(0))
     say(f"batch: {batch.crystals.size} crystals, {len(batch.crystals.numbers)} atoms")
     if batch.tokens is not None:
-        say(f"tokens: {tuple(batch.tokens.ids.shape)} of a vocabulary of {len(setup.parts.representation.vocabulary)}")
+        say(f"tokens: {tuple(batch.tokens.ids.shape)} of a vocabulary of {len(setup.components.representation.vocabulary)}")
     if generator.uses_memory:
         memory = generator.memory(batch.crystals)
         say(f"memory: tokens {tuple(memory.tokens.shape)}, pooled {tuple(memory.pooled.shape)}")
@@ -164,8 +178,7 @@ def _dry_run(fabric: Fabric, setup: Setup, scratch: Path, say: Say) -> None:
 
 
 def _write_identity(setup: Setup, run_dir: Path, fabric: Fabric) -> None:
-    record = json.dumps(facts(setup, fabric), indent=2)
-    write_atomically(run_dir / "provenance.json", record.encode())
+    write_text_atomically(run_dir / "provenance.json", json.dumps(facts(setup, fabric), indent=2))
     write_atomically(run_dir / "rejected.csv", setup.dataset.rejected_path.read_bytes())
 
 

@@ -6,7 +6,7 @@ The order is Fabric's: launch, assemble (parts check each other before data is r
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,17 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
-from crystalfw.core.data import Dataset, prepare
+from crystalfw.core.data import Dataset, LoaderOptions, prepare
 from crystalfw.core.data.prepare import ReportProgress
-from crystalfw.core.errors import CheckpointError, DataError
+from crystalfw.core.errors import CheckpointError, CrystalfwError, DataError
+from crystalfw.core.interfaces import SequenceDecoder
 from crystalfw.core.model import checkpoint
-from crystalfw.core.model.assembly import Parts, build_generator, build_parts, needed_columns
+from crystalfw.core.model.assembly import Components, build_components, build_generator, needed_columns
+from crystalfw.core.model.component_versions import to_installed_versions
 from crystalfw.core.model.generator import Generator, parameter_counts
+from crystalfw.core.model.precision import FLOAT32, decide
 from crystalfw.core.recipe import recipe_to_dict
-from crystalfw.core.recipe.schema import FabricSection, Recipe
+from crystalfw.core.recipe.schema import AUTO_PRECISION, FabricSection, Recipe
 from crystalfw.core.run.provenance import provenance
 from crystalfw.core.sample.trained import Trained
 from crystalfw.core.system.progress import Progress, Say
@@ -33,23 +36,28 @@ class Setup:
     """Everything assembled for one recipe."""
 
     recipe: Recipe
-    parts: Parts
+    components: Components
     generator: Generator
     dataset: Dataset
 
     @property
-    def loader_options(self) -> dict[str, Any]:
-        """What the data loader needs to know of the model and the recipe."""
-        return {
-            "representation": self.parts.representation if self.generator.decoder.needs_tokens else None,
-            "train_transforms": self.parts.train,
-            "cutoff": self.generator.encoder.cutoff if self.generator.uses_memory else None,
-            "max_length": getattr(self.generator.decoder, "max_length", None),
-        }
+    def loader_options(self) -> LoaderOptions:
+        """How the recipe and the model want their training batches, for a single process."""
+        fit, decoder = self.recipe.fit, self.generator.decoder
+        return LoaderOptions(
+            batch_size=fit.batch_size, seed=self.recipe.seed, accumulate=fit.accumulate, augment=fit.augment,
+            representation=self.components.representation if decoder.needs_tokens else None,
+            train_transforms=self.components.train,
+            cutoff=self.generator.encoder.cutoff if self.generator.uses_memory else None,
+            max_length=decoder.max_length if isinstance(decoder, SequenceDecoder) else None,
+        )  # fmt: skip
 
 
 def make_fabric(section: FabricSection) -> Fabric:
-    """Fabric as the recipe says. With several processes, preparation may take hours before the first exchange."""
+    """Fabric as the recipe says, but for the precision `auto`, which `launch` decides.
+
+    With several processes, preparation may take hours before the first exchange.
+    """
     if section.threads is not None:
         torch.set_num_threads(section.threads)
     strategy: Any = section.strategy
@@ -62,42 +70,63 @@ def make_fabric(section: FabricSection) -> Fabric:
 
         devices = section.devices if str(section.devices).isdigit() else max(1, torch.cuda.device_count())
         strategy = fsdp_strategy(int(devices) * section.num_nodes)
-    return Fabric(
-        accelerator=section.accelerator, devices=section.devices, num_nodes=section.num_nodes,
-        strategy=strategy, precision=section.precision,  # type: ignore[arg-type]
-    )  # fmt: skip
+    try:
+        return Fabric(
+            accelerator=section.accelerator, devices=section.devices, num_nodes=section.num_nodes,
+            strategy=strategy, precision=section.precision,  # type: ignore[arg-type]
+        )  # fmt: skip
+    except (RuntimeError, ValueError) as error:  # e.g. no such device on this machine
+        given = ", ".join(f"{name}={getattr(section, name)}" for name in ("accelerator", "devices", "strategy", "precision"))
+        raise CrystalfwError(f"section fabric ({given}) cannot be met here: {error}") from error
+
+
+def launch(recipe: Recipe, say: Say) -> tuple[Fabric, Recipe]:
+    """Start the processes; the recipe comes back with the precision that rank 0 decided and all compute in."""
+    section = recipe.fabric
+    began = replace(section, precision=FLOAT32) if section.precision == AUTO_PRECISION else section
+    fabric = make_fabric(began)
+    fabric.launch()
+    decided, told = decide(section.precision, fabric.device) if fabric.is_global_zero else ("", "")
+    if told:
+        say(told)
+    chosen = replace(section, precision=fabric.broadcast(decided))
+    if chosen != began:  # the measurement needs the device; the processes are there already, a second launch starts none
+        fabric = make_fabric(chosen)
+        fabric.launch()
+    return fabric, replace(recipe, fabric=chosen)
 
 
 def assemble(fabric: Fabric, recipe: Recipe, say: Say) -> Setup:
     """Components, weights and data; components are checked against each other before the data is read."""
-    parts = build_parts(recipe)
-    generator = build_generator(recipe, parts.representation)
+    components = build_components(recipe)
+    generator = build_generator(recipe, components.representation)
     say(f"model: {_counts(generator)}")
-    dataset = _prepare(fabric, recipe, parts, generator, say)
+    dataset = _prepare(fabric, recipe, components, generator, say)
     columns = needed_columns(recipe, generator)
     origin = recipe.data.path or f"source {recipe.data.source.name}"
     missing = [name for name in columns if name not in dataset.columns]
     if missing:
         has = ", ".join(dataset.columns) or "none"
         raise DataError(f"{origin}: no property column {', '.join(missing)}; it has {has}")
-    if not len(dataset.parts.get("train", ())):
+    if not len(dataset.splits.get("train", ())):
         raise DataError(f"{origin}: no usable crystal in the train part; see {dataset.rejected_path}")
-    generator.encoder.fit_statistics(dataset.parts["train"].columns)
-    generator.decoder.fit_statistics(dataset.parts["train"].columns)
-    return Setup(recipe, parts, generator, dataset)
+    generator.encoder.fit_statistics(dataset.splits["train"].columns)
+    generator.decoder.fit_statistics(dataset.splits["train"].columns)
+    return Setup(recipe, components, generator, dataset)
 
 
 def initialise(setup: Setup) -> None:
     """Weights of other runs, where the recipe says that training starts from them. Raises CheckpointError."""
     model = setup.recipe.model
     if model.checkpoint:
-        _load_model(setup.generator, setup.parts, Path(model.checkpoint))
+        _load_model(setup.generator, setup.components, Path(model.checkpoint))
     if model.encoder_checkpoint:
         _load_encoder(setup.generator, Path(model.encoder_checkpoint))
 
 
 def _load_encoder(generator: Generator, run: Path) -> None:
-    weights = checkpoint.load(checkpoint.find(run, "best"))["model"]
+    path = checkpoint.find(run, "best")
+    weights = to_installed_versions(checkpoint.load(path), path)["model"]
     own = {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
     try:
         generator.encoder.load_state_dict(own)
@@ -105,9 +134,9 @@ def _load_encoder(generator: Generator, run: Path) -> None:
         raise CheckpointError(f"{run}: its encoder does not fit this recipe's model.encoder: {error}") from error
 
 
-def _load_model(generator: Generator, parts: Parts, run: Path) -> None:
+def _load_model(generator: Generator, components: Components, run: Path) -> None:
     trained = Trained.load(run)
-    if generator.decoder.needs_tokens and trained.parts.representation.vocabulary != parts.representation.vocabulary:
+    if generator.decoder.needs_tokens and trained.components.representation.vocabulary != components.representation.vocabulary:
         raise CheckpointError(f"{run}: its strings have another vocabulary than this recipe's (section representation)")
     try:
         generator.load_state_dict(trained.generator.state_dict())
@@ -117,22 +146,23 @@ def _load_model(generator: Generator, parts: Parts, run: Path) -> None:
 
 def prepare_only(recipe: Recipe) -> Dataset:
     """The data as the recipe's runs will find it in the cache; nothing is trained."""
-    parts = build_parts(recipe)
-    return _dataset(recipe, parts, build_generator(recipe, parts.representation), Progress("prepare", None).update)
+    components = build_components(recipe)
+    return _dataset(recipe, components, build_generator(recipe, components.representation), Progress("prepare", None).update)
 
 
-def _prepare(fabric: Fabric, recipe: Recipe, parts: Parts, generator: Generator, say: Say) -> Dataset:
+def _prepare(fabric: Fabric, recipe: Recipe, components: Components, generator: Generator, say: Say) -> Dataset:
     if fabric.is_global_zero:
-        _dataset(recipe, parts, generator, Progress("prepare", None).update)
+        _dataset(recipe, components, generator, Progress("prepare", None).update)
     fabric.barrier()
-    dataset = _dataset(recipe, parts, generator, None)
+    dataset = _dataset(recipe, components, generator, None)
     say(dataset.summary())
     return dataset
 
 
-def _dataset(recipe: Recipe, parts: Parts, generator: Generator, progress: ReportProgress | None) -> Dataset:
+def _dataset(recipe: Recipe, components: Components, generator: Generator, progress: ReportProgress | None) -> Dataset:
+    representation = components.representation if generator.decoder.needs_tokens else None
     return prepare(
-        recipe.data, parts.source, parts.prepare, parts.representation if generator.decoder.needs_tokens else None,
+        recipe.data, components.source, components.prepare, representation,
         key=preparation_key(recipe), seed=recipe.seed,
         cutoff=generator.encoder.cutoff if generator.uses_memory else None, progress=progress,
     )  # fmt: skip
@@ -149,7 +179,7 @@ def facts(setup: Setup, fabric: Fabric) -> dict[str, Any]:
     return provenance(
         setup.recipe,
         parameters=parameter_counts(setup.generator),
-        crystals={name: len(part) for name, part in setup.dataset.parts.items()},
+        crystals={name: len(part) for name, part in setup.dataset.splits.items()},
         rejected=dict(setup.dataset.rejected),
         processes=fabric.world_size,
         precision=setup.recipe.fabric.precision,

@@ -1,4 +1,4 @@
-"""Jobs under SLURM that are stopped before their end: queued again on SIGUSR1, gone on with when they start anew.
+"""Jobs under SLURM that are stopped before their end: queued again on SIGUSR1, continued when they start again.
 
 `#SBATCH --signal=SIGUSR1@120` sends SIGUSR1 two minutes before the time limit: the run saves, asks `scontrol requeue` and
 leaves. SIGTERM (scancel, pre-emption) saves and leaves; a pre-empted job is queued again by SLURM itself. Either way the job
@@ -7,7 +7,6 @@ script runs from its beginning, and `crystalfw run` with the same recipe finds t
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from crystalfw.core.recipe import expand
 from crystalfw.core.recipe.schema import Recipe
-from crystalfw.core.system.files import link_atomically
+from crystalfw.core.system.files import digest, link_atomically
 
 REQUEUED_BY = "SIGUSR1"
 
@@ -49,7 +48,7 @@ def requeue(say: Callable[[str], None]) -> bool:
     if done.returncode:
         say(f"job {job} was not queued again: scontrol requeue: {(done.stderr or done.stdout).strip()}")
         return False
-    say(f"job {job} is queued again and will go on from the checkpoint")
+    say(f"job {job} is queued again and will resume from the checkpoint")
     return True
 
 
@@ -58,5 +57,5 @@ def _note(recipe: Recipe) -> Path | None:
     job = os.environ.get("SLURM_JOB_ID")
     if job is None:
         return None
-    key = hashlib.sha256(expand(recipe).encode()).hexdigest()[:12]
+    key = digest(expand(recipe).encode())[:12]
     return Path(recipe.run_dir) / f".slurm-{job}-{key}"

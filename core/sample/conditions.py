@@ -14,11 +14,9 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import ConditionError
-from crystalfw.core.interfaces import Ports as Ports
-from crystalfw.core.interfaces import select_rows as select_rows
 
 SPACE_GROUP = "spacegroup.number"
-MOST_ATOMS = 1_000
+MAX_ATOMS = 1_000
 """Atoms of a composition that is asked for."""
 
 
@@ -32,8 +30,8 @@ def parse_composition(text: Any) -> dict[str, int]:
         raise ConditionError(f"composition={text}: not a chemical formula ({error})") from error
     if not amounts or any(amount != round(amount) or amount <= 0 for amount in amounts.values()):
         raise ConditionError(f"composition={text}: give whole numbers of atoms per cell, e.g. SrTiO3")
-    if sum(amounts.values()) > MOST_ATOMS:
-        raise ConditionError(f"composition={text}: {sum(amounts.values()):g} atoms, more than {MOST_ATOMS:,} in a cell")
+    if sum(amounts.values()) > MAX_ATOMS:
+        raise ConditionError(f"composition={text}: {sum(amounts.values()):g} atoms, more than {MAX_ATOMS:,} in a cell")
     return {str(element): int(amount) for element, amount in amounts.items()}
 
 

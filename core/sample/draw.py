@@ -19,7 +19,7 @@ from crystalfw.core.system.compiled import njit
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class TokenDraw:
     """How the next token is drawn from the allowed ones: temperature first, then the filters, as they are given."""
 
     temperature: float = 1.0

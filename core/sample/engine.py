@@ -24,7 +24,7 @@ from crystalfw.core.batch import Memory
 from crystalfw.core.errors import ConditionError
 from crystalfw.core.interfaces import Conditioning, Ports, Representation, SequenceDecoder, select_rows
 from crystalfw.core.recipe.schema import SampleSection
-from crystalfw.core.sample.draw import Choice
+from crystalfw.core.sample.draw import TokenDraw
 
 BLOCK = 64
 """Conditions are encoded in blocks of so many consecutive sample indices, whatever the batch size."""
@@ -193,7 +193,9 @@ class _Writer:
         self.decoder, self.representation, self.conditions = decoder, representation, conditions
         self.vocabulary, self.seed, self.max_length = representation.vocabulary, seed, max_length
         self.batch_size = settings.batch_size
-        self.choice = Choice(temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p, min_p=settings.min_p)
+        self.token_draw = TokenDraw(
+            temperature=settings.temperature, top_k=settings.top_k, top_p=settings.top_p, min_p=settings.min_p
+        )
 
     def write(self, waiting: list[tuple[int, Mapping[str, Any]]]) -> Iterator[SampledString]:
         """Write all waiting samples."""
@@ -233,7 +235,7 @@ class _Writer:
         # On a GPU the grammar's work is done while the decoder's is still running.
         allowed_RV = self.grammar.mask()
         logits_RV, plain_RV = self._guided(logits.float())
-        ids_R = self.choice.draw(logits_RV.cpu().numpy(), allowed_RV, self.seed, self.index_R, self.step_R)
+        ids_R = self.token_draw.draw(logits_RV.cpu().numpy(), allowed_RV, self.seed, self.index_R, self.step_R)
         ids_R = np.where(live_R, ids_R, self.vocabulary.pad)
         chosen_R1 = torch.from_numpy(ids_R[:, None]).to(device)
         plain_R = plain_RV.gather(1, chosen_R1)[:, 0] - plain_RV.logsumexp(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.records import Sample
 from crystalfw.core.sample.table import read_rows
+from crystalfw.core.system.files import digest
 
 
 def write_cifs(table: str | Path, folder: str | Path) -> int:
@@ -56,4 +56,4 @@ def safe_name(id: str) -> str:
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", id).lstrip(".")[:120]
     if name == id and name:
         return name
-    return f"{name or '_'}-{hashlib.sha256(id.encode(errors='surrogatepass')).hexdigest()[:8]}"
+    return f"{name or '_'}-{digest(id.encode(errors='surrogatepass'))[:8]}"

@@ -56,7 +56,7 @@ def predicted(sampler: Sampler, request: Request, rows: Sequence[int], tally: Ta
 
 def _drawn(sampler: Sampler, request: Request, numbers: Sequence[int]) -> Iterator[tuple[int, list[SampledString]]]:
     """Draws of all conditions in one stream, so that the batch stays full from one condition to the next."""
-    each = request.settings.considered
+    each = request.settings.n_candidates
     indices = [number * each + draw for number in numbers for draw in range(each)]
     strings = in_order(sampler.strings(request, indices, each), indices)
     for number, own in groupby(strings, key=lambda string: string.index // each):
@@ -69,7 +69,7 @@ def _searched(sampler: Sampler, request: Request, numbers: Sequence[int]) -> Ite
     for number in numbers:
         condition = request.condition(number * request.settings.rows_per_condition)
         yield number, beam_search(
-            decoder, conditioning, sampler.parts.representation, width=request.settings.considered,
+            decoder, conditioning, sampler.components.representation, width=request.settings.n_candidates,
             memory=sampler.memory([condition]) if conditioning.port != "none" else None,
             max_length=request.settings.max_length, constraint=sampler.constraint(request, condition),
         )  # fmt: skip
@@ -78,7 +78,7 @@ def _searched(sampler: Sampler, request: Request, numbers: Sequence[int]) -> Ite
 def _chosen(sampler: Sampler, request: Request, number: int, strings: Sequence[SampledString], tally: Tally) -> list[Sample]:
     """The rows of one condition: crystals, likeliest first; then, where they are too few, what the others lack."""
     keep, first = request.settings.rows_per_condition, number * request.settings.rows_per_condition
-    distinct = likeliest_distinct(strings, len(strings), sampler.parts.representation.canonical_key)
+    distinct = likeliest_distinct(strings, len(strings), sampler.components.representation.canonical_key)
     waiting = [replace(string, index=first) for string in distinct]
     kept: list[Sample] = []
     failed: list[Sample] = []

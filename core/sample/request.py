@@ -27,18 +27,25 @@ class Request:
 
     def condition(self, index: int) -> Crystal | None:
         """The condition of sample `index`; None for an unconditional request."""
-        return self.numbered_condition(index // self.settings.rows_per_condition)
+        return self.nth_condition(index // self.settings.rows_per_condition)
 
     @property
     def block(self) -> int:
         """So many consecutive samples are decoded together."""
-        return self.settings.rows_per_condition if self.settings.predicts else DECODE_BLOCK
+        return self.settings.rows_per_condition if self.settings.is_prediction else DECODE_BLOCK
 
-    def numbered_condition(self, number: int) -> Crystal | None:
+    def nth_condition(self, number: int) -> Crystal | None:
         """Condition `number`, from the first again after the last; None for an unconditional request."""
         return self.conditions[number % len(self.conditions)] if self.conditions else None
 
 
-def rows(settings: SampleSection, conditions: int) -> int:
+def needed_conditions(settings: SampleSection, n: int | None) -> int | None:
+    """How many conditions `n` samples use; where n is not given, None for a prediction: it uses all there are."""
+    if n is None and settings.is_prediction:
+        return None
+    return max(1, -(-(settings.n if n is None else n) // settings.rows_per_condition))
+
+
+def default_count(settings: SampleSection, conditions: int) -> int:
     """How many samples a request has that does not say: in a prediction all that its conditions need."""
-    return settings.rows_per_condition * max(1, conditions) if settings.predicts else settings.n
+    return settings.rows_per_condition * max(1, conditions) if settings.is_prediction else settings.n

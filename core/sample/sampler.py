@@ -17,7 +17,7 @@ from crystalfw.core.batch import CrystalBatch, Memory
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import ConditionError, Reject
 from crystalfw.core.interfaces import SequenceDecoder
-from crystalfw.core.model.assembly import Parts
+from crystalfw.core.model.assembly import Components
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.records import Decoded, Sample
 from crystalfw.core.sample.conditions import describe
@@ -29,30 +29,34 @@ from crystalfw.core.sample.table import sample_id, status_of
 class Sampler:
     """Strings and crystals of a trained generator, each from its own random stream."""
 
-    def __init__(self, generator: Generator, parts: Parts, device: torch.device) -> None:
-        self.generator, self.parts, self.device = generator, parts, device
+    def __init__(self, generator: Generator, components: Components, device: torch.device) -> None:
+        self.generator, self.components, self.device = generator, components, device
 
-    def strings(self, request: Request, indices: Sequence[int], each: int = 1) -> Iterator[SampledString]:
-        """The strings of these random streams as they finish; condition c has the streams c * each ... (c + 1) * each - 1."""
+    def strings(self, request: Request, indices: Sequence[int], streams_per_condition: int = 1) -> Iterator[SampledString]:
+        """The strings of these random streams as they finish.
+
+        The streams of a condition follow one another: stream s belongs to condition s // streams_per_condition.
+        """
         decoder = self.generator.decoder
         assert isinstance(decoder, SequenceDecoder)
+        per = streams_per_condition
 
         def memory_for(streams: Sequence[int]) -> Memory:
-            first = streams[0] // each
-            numbers = range(first, streams[-1] // each + 1)
-            memory = self.memory([request.numbered_condition(number) for number in numbers])
-            return memory.select(torch.tensor([stream // each - first for stream in streams], device=self.device))
+            first = streams[0] // per
+            numbers = range(first, streams[-1] // per + 1)
+            memory = self.memory([request.nth_condition(number) for number in numbers])
+            return memory.select(torch.tensor([stream // per - first for stream in streams], device=self.device))
 
         @cache
         def constraint(number: int) -> Mapping[str, Any]:
-            return self.constraint(request, request.numbered_condition(number))
+            return self.constraint(request, request.nth_condition(number))
 
         return sample_strings(
-            decoder, self.generator.conditioning, self.parts.representation, indices=indices,
-            settings=replace(request.settings, n=-(-request.settings.n // request.settings.rows_per_condition) * each),
+            decoder, self.generator.conditioning, self.components.representation, indices=indices,
+            settings=replace(request.settings, n=-(-request.settings.n // request.settings.rows_per_condition) * per),
             seed=request.seed,
             memory_for=memory_for, null_memory=self._null_memory(),
-            constraints_for=lambda streams: [constraint(stream // each) for stream in streams],
+            constraints_for=lambda streams: [constraint(stream // per) for stream in streams],
         )  # fmt: skip
 
     @torch.inference_mode()
@@ -85,8 +89,8 @@ class Sampler:
         return constraints
 
     def crystals(self, request: Request, strings: Sequence[SampledString]) -> list[Sample]:
-        """The outcome of each string: decoded, then finalized."""
-        decoded = self.parts.representation.decode([string.string for string in strings])
+        """The outcome of streams_per_condition string: decoded, then finalized."""
+        decoded = self.components.representation.decode([string.string for string in strings])
         return [self._sample(request, string, outcome) for string, outcome in zip(strings, decoded, strict=True)]
 
     def _sample(self, request: Request, string: SampledString, outcome: Decoded) -> Sample:
@@ -95,7 +99,7 @@ class Sampler:
         if crystal is None:
             return self.failure(request, string, status_of(outcome.reason) if string.finished else "parse", reason)
         try:
-            for transform in self.parts.finalize:
+            for transform in self.components.finalize:
                 crystal = transform(crystal, np.random.default_rng([request.seed, string.index]))
         except Reject as error:
             return self.failure(request, string, "finalize", error.reason)

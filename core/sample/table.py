@@ -1,4 +1,4 @@
-"""The canonical table of samples, samples.csv: one row per crystal asked for, written as they come, resumable.
+"""The canonical table of samples, samples.csv: one row per crystal requested, written as they come, resumable.
 
 A row is never left out: what failed has an empty `cif` and says why. `status` is `ok` or the stage that failed:
 
@@ -12,31 +12,27 @@ A row is never left out: what failed has an empty `cif` and says why. `status` i
 
 from __future__ import annotations
 
-import csv
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from crystalfw.core.data.reading import MOST_ATOMS, check_sound
+from crystalfw.core.data.reading import MAX_ATOMS, check_sound
 from crystalfw.core.errors import DataError, Reject
 from crystalfw.core.geometry.cif import crystal_from_cif
 from crystalfw.core.geometry.space_group import space_group_number
 from crystalfw.core.records import Sample
 from crystalfw.core.system.bounded_text import bounded_lines, csv_rows, printable
+from crystalfw.core.system.resumable_csv import ResumableCsv, rows_with_ends
 
 COLUMNS = (
     "id", "seed", "condition", "slices", "status", "reason", "formula", "space_group", "cif", "reference_id", "log_prob",
 )  # fmt: skip
 STATUSES = ("ok", "parse", "graph", "decode", "finalize", "read", "repeat")
-_HEADER = ",".join(COLUMNS) + "\n"
 _STATUS_OF_REASON = {"parse": "parse", "unfinished": "parse", "grammar": "parse", "graph": "graph", "finalize": "finalize"}
-_LARGEST_FIELD = 64 * 1024 * 1024
 
 
 def status_of(reason: str) -> str:
@@ -69,59 +65,19 @@ def sample_row(sample: Sample) -> dict[str, str]:
     }
 
 
-class SampleWriter:
-    """Appends samples to samples.csv, each row in one write, so that a kill loses at most the row being written.
-
-    `done` holds the ids already there (with `resume=True`; a torn last row is cut off first).
-    """
+class SampleWriter(ResumableCsv):
+    """Appends samples to samples.csv. `done` holds the ids already there (with `resume=True`)."""
 
     def __init__(self, path: str | Path, *, resume: bool = False) -> None:
-        self.path = Path(path)
         self.done: set[str] = set()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if resume and self._has_rows():
-            self._recover()
-        else:
-            self.path.write_text(_HEADER, encoding="utf-8")
-        self._file: IO[str] = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115 - closed by close()
-
-    def _has_rows(self) -> bool:
-        """False where a kill came before the first line was written."""
-        if not self.path.exists():
-            return False
-        with open(self.path, "rb") as file:
-            beginning = file.read(len(_HEADER) + 1)
-        if not beginning.startswith(_HEADER.encode()) and not _HEADER.encode().startswith(beginning):
-            raise DataError(f"{self.path}: the table has other columns than samples have now; write to another file")
-        return len(beginning) > len(_HEADER)
-
-    def _recover(self) -> None:
-        complete = len(_HEADER)
-        for row, end, whole in _records(self.path):
-            if not whole:
-                break
-            self.done.add(row["id"])
-            complete = end
-        os.truncate(self.path, complete)
+        super().__init__(path, COLUMNS, resume=resume, seen=lambda fields: self.done.add(fields[0]))
 
     def append(self, sample: Sample) -> None:
         """Write one sample; raises DataError when its id is already in the table."""
         if sample.id in self.done:
             raise DataError(f"{self.path}: the sample id {sample.id!r} is written twice")
-        writer = csv.DictWriter(self._file, COLUMNS, lineterminator="\n")
-        writer.writerow(sample_row(sample))
-        self._file.flush()
+        self.write([list(sample_row(sample).values())])
         self.done.add(sample.id)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def __enter__(self) -> SampleWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
 
 
 def write_samples(samples: Iterable[Sample], path: str | Path) -> int:
@@ -150,7 +106,7 @@ def read_samples(path: str | Path) -> Iterator[Sample]:
         if row["cif"].strip():
             try:
                 crystal = crystal_from_cif(row["cif"], id=id)
-                check_sound(crystal, most_atoms=MOST_ATOMS)
+                check_sound(crystal, max_atoms=MAX_ATOMS)
             except (DataError, Reject) as error:
                 crystal, status, reason = None, "read", printable(str(error))
         try:
@@ -174,7 +130,7 @@ def read_rows(path: str | Path) -> Iterator[dict[str, str]]:
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such table of samples")
-    for count, (row, _, whole) in enumerate(_records(path), start=1):
+    for count, (row, whole) in enumerate(_records(path), start=1):
         if not whole:
             raise DataError(
                 f"{path}, row {count}: torn in the middle, or another number of fields than the header; "
@@ -183,28 +139,17 @@ def read_rows(path: str | Path) -> Iterator[dict[str, str]]:
         yield row
 
 
-def _records(path: Path) -> Iterator[tuple[dict[str, str], int, bool]]:
-    """Rows with the byte offset of their end, and whether the row is whole (only the last can be torn by a kill)."""
-    consumed, newline = 0, True
-
-    def lines(file: IO[bytes]) -> Iterator[str]:
-        nonlocal consumed, newline
-        for raw in bounded_lines(file, path):
-            consumed += len(raw)
-            newline = raw.endswith(b"\n")
-            yield raw.decode("utf-8", errors="replace")
-
-    csv.field_size_limit(_LARGEST_FIELD)
-    with open(path, "rb") as file:
-        reader = csv_rows(lines(file), path)
-        header = next(reader, None)
-        if not header or "cif" not in header:
-            raise DataError(f"{path}: not a table of samples: its first line must name the columns {', '.join(COLUMNS)}")
-        blank = dict.fromkeys(COLUMNS, "")
-        for fields in reader:
-            # a foreign table may end without a newline: only in ours is that the mark of a torn row
-            whole = len(fields) == len(header) and (newline or header != list(COLUMNS))
-            yield {**blank, **dict(zip(header, fields, strict=False))}, consumed, whole
+def _records(path: Path) -> Iterator[tuple[dict[str, str], bool]]:
+    """Rows, and whether each is whole (only the last can be torn by a kill)."""
+    rows = rows_with_ends(path)
+    header, _, _ = next(rows, ([], 0, True))
+    if "cif" not in header:
+        raise DataError(f"{path}: not a table of samples: its first line must name the columns {', '.join(COLUMNS)}")
+    blank = dict.fromkeys(COLUMNS, "")
+    for fields, _, ended in rows:
+        # a foreign table may end without a newline: only in ours is that the mark of a torn row
+        whole = len(fields) == len(header) and (ended or header != list(COLUMNS))
+        yield {**blank, **dict(zip(header, fields, strict=False))}, whole
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.reading import read_like
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CheckpointError, ConditionError, PluginError, RecipeError, Reject
-from crystalfw.core.interfaces import SequenceDecoder
+from crystalfw.core.interfaces import PropertyDecoder, SequenceDecoder
 from crystalfw.core.model import checkpoint
-from crystalfw.core.model.assembly import Parts, build_generator, build_parts
+from crystalfw.core.model.assembly import Components, build_components, build_generator
+from crystalfw.core.model.component_versions import to_installed_versions
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.recipe import load_recipe
 from crystalfw.core.recipe.schema import Recipe
@@ -31,31 +32,31 @@ from crystalfw.core.records import Sample
 from crystalfw.core.sample.conditions import check_crystals, condition_crystal
 from crystalfw.core.sample.engine import in_order
 from crystalfw.core.sample.prediction import Tally, predicted
-from crystalfw.core.sample.request import Request, rows
+from crystalfw.core.sample.request import Request, default_count, needed_conditions
 from crystalfw.core.sample.sampler import Sampler
 
 
 class Trained:
     """A generator with its representation and constraints, ready to sample or predict."""
 
-    def __init__(self, recipe: Recipe, parts: Parts, generator: Generator, device: str = "cpu") -> None:
-        self.recipe, self.parts, self.device = recipe, parts, torch.device(device)
+    def __init__(self, recipe: Recipe, components: Components, generator: Generator, device: str = "cpu") -> None:
+        self.recipe, self.components, self.device = recipe, components, torch.device(device)
         self.generator = generator.to(self.device).eval()
-        self.sampler = Sampler(self.generator, parts, self.device)
+        self.sampler = Sampler(self.generator, components, self.device)
 
     @classmethod
     def load(cls, run: str | Path, *, which: str = "best", device: str = "cpu") -> Trained:
         """From a run folder (its best or last checkpoint) or a checkpoint file. Raises CheckpointError."""
         path = checkpoint.find(Path(run), which)
-        payload = checkpoint.load(path)
+        payload = to_installed_versions(checkpoint.load(path), path)
         recipe = recipe_of(payload, path)
-        parts = build_parts(recipe)
-        generator = build_generator(recipe, parts.representation)
+        components = build_components(recipe)
+        generator = build_generator(recipe, components.representation)
         try:
             generator.load_state_dict(payload["model"])
         except RuntimeError as error:
             raise CheckpointError(f"{path}: its weights do not fit the model of its recipe: {error}") from error
-        return cls(recipe, parts, generator, device)
+        return cls(recipe, components, generator, device)
 
     # --- generation -------------------------------------------------------------------------------------------------
 
@@ -71,13 +72,18 @@ class Trained:
         Raises ConditionError for a condition that the model was not trained with.
         """
         section = replace(self.recipe.sample, **settings)
-        conditions = tuple(self.conditions(condition, like))
-        section = replace(section, n=rows(section, len(conditions)) if n is None else n)
+        conditions = tuple(self.conditions(condition, like, needed_conditions(section, n)))
+        section = replace(section, n=default_count(section, len(conditions)) if n is None else n)
         request = Request(settings=section, seed=seed, conditions=conditions, constraints=constraints or {})
         return [sample.crystal for sample in self.samples(request) if sample.crystal is not None]
 
-    def conditions(self, condition: Mapping[str, Any] | None, like: str | Path | Sequence[Crystal] | None) -> list[Crystal]:
-        """The crystals to condition on, prepared as the training crystals were; empty for an unconditional model."""
+    def conditions(
+        self, condition: Mapping[str, Any] | None, like: str | Path | Sequence[Crystal] | None, limit: int | None = None
+    ) -> list[Crystal]:
+        """The crystals to condition on, prepared as the training crystals were; empty for an unconditional model.
+
+        Of `like` at most `limit` crystals are read, the first ones.
+        """
         requires = self.generator.encoder.requires if self.generator.uses_memory else frozenset()
         if condition:
             if like is not None:
@@ -88,13 +94,13 @@ class Trained:
                 raise ConditionError(f"the model needs a condition: {', '.join(sorted(requires))}; give --condition or --like")
             return []
         origin = str(like) if isinstance(like, (str, Path)) else "the crystals given"
-        crystals = read_like(like) if isinstance(like, (str, Path)) else list(like)
-        prepared = [self._prepared(crystal, origin) for crystal in crystals]
+        crystals = read_like(like) if isinstance(like, (str, Path)) else like
+        prepared = [self._prepared(crystal, origin) for crystal in islice(crystals, limit)]
         check_crystals(prepared, requires, origin)
         return prepared
 
     def _prepared(self, crystal: Crystal, origin: str) -> Crystal:
-        for transform in self.parts.prepare:
+        for transform in self.components.prepare:
             try:
                 crystal = transform(crystal, np.random.default_rng(0))
             except Reject as error:
@@ -112,7 +118,7 @@ class Trained:
         if not isinstance(self.generator.decoder, SequenceDecoder):
             raise ConditionError("this model predicts properties; it does not generate crystals")
         wanted = sorted(range(request.settings.n) if indices is None else indices)
-        if request.settings.predicts:
+        if request.settings.is_prediction:
             yield from predicted(self.sampler, request, wanted, tally or Tally())
             return
         for _, block in groupby(
@@ -125,8 +131,8 @@ class Trained:
     @torch.inference_mode()
     def predict(self, crystals: Sequence[Crystal], *, batch_size: int = 64) -> dict[str, np.ndarray]:
         """Property columns of crystals, (len(crystals),) each, in the units of the training data."""
-        predict = getattr(self.generator.decoder, "predict", None)
-        if predict is None:
+        decoder = self.generator.decoder
+        if not isinstance(decoder, PropertyDecoder):
             raise ConditionError("this model generates crystals; train a recipe with decoder: regressor to predict properties")
         found: dict[str, list[np.ndarray]] = {}
         for start in range(0, len(crystals), batch_size):
@@ -134,7 +140,7 @@ class Trained:
             batch = CrystalBatch.from_crystals(prepared, dtype=torch.float32)
             if self.generator.encoder.cutoff is not None:
                 batch = batch.with_edges(self.generator.encoder.cutoff)
-            for name, values in predict(self.generator.memory(batch.to(self.device))).items():
+            for name, values in decoder.predict(self.generator.memory(batch.to(self.device))).items():
                 found.setdefault(name, []).append(values.cpu().numpy())
         return {name: np.concatenate(values) for name, values in found.items()}
 

@@ -39,12 +39,13 @@ def sample_to_table(
             if sample.id not in before and sample.id not in writer.done:
                 writer.append(sample)
             if progress is not None:
-                progress.update(count)
+                # a block of strings is decoded together: its first sample comes when all of them are made
+                progress.update(min(-(-count // request.block) * request.block, len(wanted)))
             if stop.requested:
                 done = f"stopped by {stop.requested} after {len(writer.done)} samples in {own}"
-                raise Interrupted(f"{done}; the same command goes on from there", signal=stop.requested)
+                raise Interrupted(f"{done}; the same command continues from there", signal=stop.requested)
         if progress is not None:
-            progress.close(str(tally) if request.settings.predicts else "")
+            progress.close(str(tally) if request.settings.is_prediction else "")
         return len(writer.done)
 
 

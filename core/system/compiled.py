@@ -38,7 +38,7 @@ def njit(**options: Any) -> Any:
                 file._source_stamp = (file._source_stamp, sources_digest(PACKAGE))
                 _NEEDED(file)
                 file.save = partial(_save, file)
-            except AttributeError:  # another numba: compiling anew each time is slow, a stale cache would be wrong
+            except AttributeError:  # another numba: compiling every time is slow, a stale cache would be wrong
                 dispatcher = numba.njit(**{**options, "cache": False})(function)
         return dispatcher
 

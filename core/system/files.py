@@ -1,8 +1,9 @@
-"""Writing files whole or not at all; imports nothing heavy."""
+"""Writing files whole or not at all, and knowing them by their content; imports nothing heavy."""
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from crystalfw.core.errors import DataError
 
 
 def temporary_name(path: Path) -> Path:
-    """A name beside the path for what is not whole yet, one for each process; `folder.clear_temporaries` knows it."""
+    """A name beside the path for what is not whole yet, one for each process; run.folder.clear_temporaries removes it."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
@@ -30,6 +31,25 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a crash leaves either the old or the new content, never a part."""
     with open_atomically(path) as file:
         file.write(data)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """`write_atomically` for text, in UTF-8."""
+    write_atomically(path, text.encode())
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """`digest` of a file's bytes, read in pieces."""
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            found.update(piece)
+    return found.hexdigest()
 
 
 @contextmanager

@@ -42,7 +42,7 @@ class Pace:
 
 
 class Progress:
-    """Counts towards a total and says how long the rest will take, from the pace of late."""
+    """Counts towards a total and estimates the time left from the recent speed."""
 
     def __init__(
         self, label: str, total: int | None, *, start: int = 0, every: float = 10.0, stream: TextIO | None = None

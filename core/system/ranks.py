@@ -81,7 +81,7 @@ def _connect(fabric: Fabric) -> dict[int, socket.socket]:
             found[0] = _call(fabric, address, token)
     except OSError as error:  # connections that are there stay: to drop one would end its rank
         print(
-            f"process {fabric.global_rank} cannot reach all others to watch them ({error}): it goes on, but if one of them "
+            f"process {fabric.global_rank} cannot reach all others to watch them ({error}): it continues, but if one of them "
             "dies, it may wait for hours",
             file=sys.stderr, flush=True,
         )  # fmt: skip

@@ -1,23 +1,102 @@
-"""A CSV that is written row by row, in the order of the input, and taken up again where a kill left it."""
+"""CSV files that are written row by row and taken up again where a kill left them."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from crystalfw.core.errors import DataError
 from crystalfw.core.system.bounded_text import bounded_lines, csv_rows
 
-_LARGEST_FIELD = 64 * 1024 * 1024
+File = TypeVar("File", bound="ResumableCsv")
+_MAX_FIELD = 64 * 1024 * 1024
 
 
-class RowFile:
-    """Context manager. `done` is the number of whole rows that were there already: skip so many inputs.
+def rows_with_ends(path: Path) -> Iterator[tuple[list[str], int, bool]]:
+    """The header and the rows of a CSV, each with the byte where it ends and whether its line ends there.
+
+    A line break between quotation marks ends no row: a kill can cut a field of several lines behind one of them.
+    """
+    consumed, quotes, ended = 0, 0, True
+
+    def lines(file: IO[bytes]) -> Iterator[str]:
+        nonlocal consumed, quotes, ended
+        for raw in bounded_lines(file, path):
+            consumed += len(raw)
+            quotes += raw.count(b'"')
+            ended = raw.endswith(b"\n") and quotes % 2 == 0
+            yield raw.decode("utf-8", errors="replace")
+
+    csv.field_size_limit(_MAX_FIELD)
+    with open(path, "rb") as file:
+        for fields in csv_rows(lines(file), path):
+            yield fields, consumed, ended
+
+
+class ResumableCsv:
+    """Context manager. Rows are handed to the operating system as they come: a kill loses at most the row being written.
+
+    With `resume`, the whole rows that are there already are handed to `seen` and a torn last one is cut off; otherwise the
+    file is begun from its header. Raises DataError for a file with other columns.
+    """
+
+    def __init__(
+        self, path: str | Path, columns: Sequence[str], *, resume: bool = True,
+        seen: Callable[[list[str]], None] = lambda fields: None,
+    ) -> None:  # fmt: skip
+        self.path, self.columns = Path(path), tuple(columns)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if resume and self._begun():
+            self._recover(seen)
+        else:
+            with open(self.path, "w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerow(self.columns)
+        self._file: IO[str] = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115 - closed by close()
+
+    def _begun(self) -> bool:
+        """False where there is no file, or a kill came before its first line was whole."""
+        if not self.path.exists():
+            return False
+        header = (",".join(self.columns) + "\n").encode()
+        with open(self.path, "rb") as file:
+            beginning = file.read(len(header))
+        return beginning == header or not header.startswith(beginning)
+
+    def _recover(self, seen: Callable[[list[str]], None]) -> None:
+        rows = rows_with_ends(self.path)
+        header, whole, ended = next(rows, ([], 0, True))
+        if tuple(header) != self.columns or not ended:
+            raise DataError(f"{self.path}: the columns are not {', '.join(self.columns)}; choose another file with -o")
+        for fields, end, ended in rows:
+            if len(fields) != len(self.columns) or not ended:
+                break
+            seen(fields)
+            whole = end
+        os.truncate(self.path, whole)
+
+    def write(self, rows: Iterable[Sequence[str]]) -> None:
+        """Append rows."""
+        csv.writer(self._file, lineterminator="\n").writerows(rows)
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self: File) -> File:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class RowFile(ResumableCsv):
+    """One row for every input, in order. `done` is the number of whole rows that were there already: skip so many inputs.
 
     Where rows are made in blocks of `block` and might differ in the last bits if a block was cut differently, `skip` (a
     multiple of it) inputs can be left out; the rows made again up to `done` are not written twice.
@@ -31,25 +110,16 @@ class RowFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         record = self.path.with_name(self.path.name + ".request.json")
         text = json.dumps(dict(request), indent=2, sort_keys=True)
-        if self._has_header():
+        if self._begun():
             self._check_request(record, text)
-            self._recover()
         else:
             record.write_text(text, encoding="utf-8")
-            with open(self.path, "w", encoding="utf-8", newline="") as file:
-                csv.writer(file, lineterminator="\n").writerow(self.columns)
+        super().__init__(path, columns, seen=self._count)
         self.skip = self.done - self.done % block
         self._again = self.done - self.skip
-        self._file: IO[str] = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115 - closed by __exit__
 
-    def _has_header(self) -> bool:
-        """False where there is no file, or a kill came before its first line was whole."""
-        if not self.path.exists():
-            return False
-        header = (",".join(self.columns) + "\n").encode()
-        with open(self.path, "rb") as file:
-            beginning = file.read(len(header))
-        return beginning == header or not header.startswith(beginning)
+    def _count(self, fields: list[str]) -> None:
+        self.done += 1
 
     def _check_request(self, record: Path, text: str) -> None:
         try:
@@ -64,41 +134,9 @@ class RowFile:
                 f"{self.path}: made with another {', '.join(changed)}; choose another file with -o, or delete this one"
             )
 
-    def _recover(self) -> None:
-        """Count whole rows and cut off a torn last one."""
-        csv.field_size_limit(_LARGEST_FIELD)
-        consumed = 0
-        ended = True
-
-        def lines(file: IO[bytes]) -> Any:
-            nonlocal consumed, ended
-            for raw in bounded_lines(file, self.path):
-                consumed += len(raw)
-                ended = raw.endswith(b"\n")
-                yield raw.decode("utf-8", errors="replace")
-
-        with open(self.path, "rb") as file:
-            reader = csv_rows(lines(file), self.path)
-            if tuple(next(reader, ())) != self.columns or not ended:
-                raise DataError(f"{self.path}: the columns are not {', '.join(self.columns)}; choose another file with -o")
-            whole = consumed
-            for fields in reader:
-                if len(fields) != len(self.columns) or not ended:
-                    break
-                self.done, whole = self.done + 1, consumed
-        os.truncate(self.path, whole)
-
     def append(self, rows: list[list[str]]) -> list[list[str]]:
-        """Write rows and hand them to the operating system, without those that were there already; the rows written."""
+        """Write the rows without those that were there already; the rows written."""
         known = min(self._again, len(rows))
         self._again -= known
-        rows = rows[known:]
-        csv.writer(self._file, lineterminator="\n").writerows(rows)
-        self._file.flush()
-        return rows
-
-    def __enter__(self) -> RowFile:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        self.write(rows[known:])
+        return rows[known:]

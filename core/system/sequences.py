@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 Source = TypeVar("Source")
 
 
-class _Lazy(Sequence[Item]):
+class LazySequence(Sequence[Item]):
     """A sequence that makes its items when they are asked for; slices are lists."""
 
     def _item(self, index: int) -> Item:
@@ -41,7 +41,7 @@ class _Lazy(Sequence[Item]):
         return (self._item(position) for position in range(len(self)))
 
 
-class Spool(_Lazy[Item]):
+class Spool(LazySequence[Item]):
     """Items in a temporary file without a name, gone with the process; 8 bytes of memory for each.
 
     `folder` is where the file lies: beside the results rather than in a /tmp that may be small, or memory.
@@ -79,7 +79,7 @@ def _read(descriptor: int, start: int, size: int) -> bytes:
     return os.read(descriptor, size)
 
 
-class Picked(_Lazy[Item]):
+class Picked(LazySequence[Item]):
     """The items at some positions of a sequence, each as `get` makes it: nothing is copied."""
 
     def __init__(self, source: Sequence[Source], positions: NDArray[np.integer[Any]], get: Callable[[Source], Item]) -> None:
@@ -97,7 +97,7 @@ class Picked(_Lazy[Item]):
         return Picked(self.source, self.positions[mask], self._get)
 
 
-class Strings(_Lazy[str]):
+class Strings(LazySequence[str]):
     """Short strings without Python's 50 bytes of overhead each."""
 
     def __init__(self, items: Iterable[str]) -> None:

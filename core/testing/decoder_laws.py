@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from crystalfw.core.batch import CrystalBatch, Memory, TokenBatch, TrainBatch, masked_mean
-from crystalfw.core.interfaces import Conditioning, Decoder, Ports, SequenceDecoder
+from crystalfw.core.interfaces import Conditioning, Decoder, DecodingCache, Ports, PropertyDecoder, SequenceDecoder
 from crystalfw.core.records import Loss, Vocabulary
 from crystalfw.core.testing import crystals as ops
 from crystalfw.core.testing.compare import (
@@ -52,9 +52,14 @@ def make(subject: Subject, seed: int = 0) -> Decoder:
     """A decoder with random parameters, statistics fitted, float64, evaluation mode."""
     decoder = seeded(lambda: subject.make(encoder_dim=ENCODER_DIM, vocabulary=VOCABULARY), seed)
     randomise(decoder)
-    decoder.fit_statistics({name: np.array([0.5, 1.0, 2.5, np.nan]) for name in getattr(decoder, "targets", ())})
+    decoder.fit_statistics({name: np.array([0.5, 1.0, 2.5, np.nan]) for name in targets_of(decoder)})
     assert isinstance(decoder, Decoder)
     return decoder.double()
+
+
+def targets_of(decoder: Decoder) -> tuple[str, ...]:
+    """The columns that it predicts; none for a decoder that is no PropertyDecoder."""
+    return decoder.targets if isinstance(decoder, PropertyDecoder) else ()
 
 
 def make_sequence(subject: Subject) -> SequenceDecoder:
@@ -91,7 +96,7 @@ def make_batch(decoder: Decoder) -> TrainBatch:
     """Four crystals with strings of 7, 5, 4 and 2 tokens and every target column; one target is missing."""
     crystals = CrystalBatch.from_crystals(ops.small_crystals(), dtype=torch.float64)
     values = torch.tensor([0.3, 1.1, float("nan"), 2.2], dtype=torch.float64)
-    properties = dict.fromkeys(getattr(decoder, "targets", ()), values)
+    properties = dict.fromkeys(targets_of(decoder), values)
     crystals = CrystalBatch(**{**vars(crystals), "properties": properties})
     lengths = torch.tensor([7, 5, 4, 2])
     ids = torch.where(torch.arange(7) < lengths[:, None], make_ids(), VOCABULARY.pad)
@@ -166,7 +171,7 @@ def cache(subject: Subject) -> None:  # noqa: D103
 
 @law(
     "decoder",
-    "Rows of a cache can be picked and started anew, independently of the others.",
+    "Rows of a cache can be picked and restarted, independently of the others.",
     "Keep `positions` per row; select(index) picks every tensor of the state; reset(rows) makes these rows empty.",
 )
 def cache_rows(subject: Subject) -> None:  # noqa: D103
@@ -186,6 +191,32 @@ def cache_rows(subject: Subject) -> None:  # noqa: D103
         must_agree(found[0], decoder(ids, ports)[2, 5:7], f"in the row beside a reset one (port {port}), a logit")
         alone = decoder(ids[1:2, :2], ports.select(torch.tensor([0])))
         must_agree(found[1], alone[0], f"in a row after reset (port {port}), a logit")
+
+
+@law(
+    "decoder",
+    "The cache is a DecodingCache whose `positions` count each row's tokens through select and reset.",
+    "Subclass crystalfw.core.DecodingCache; add the new tokens in forward(), pick rows in select(), write 0 in reset().",
+)
+def cache_positions(subject: Subject) -> None:  # noqa: D103
+    decoder, ids, ports = make_sequence(subject), make_ids(), Ports(None, None)
+    store = decoder.new_cache(4, 7, ports)
+    if not isinstance(store, DecodingCache):
+        raise Broken(f"new_cache returns a {type(store).__name__}.")
+
+    def expect(counts: list[int], when: str) -> None:
+        if store.positions.tolist() != counts:
+            raise Broken(f"{when}, positions are {store.positions.tolist()} instead of {counts}.")
+
+    expect([0, 0, 0, 0], "when it is new")
+    decoder(ids[:, :3], ports, store)
+    expect([3, 3, 3, 3], "after three tokens")
+    store.reset(torch.tensor([1, 3]))
+    expect([3, 0, 3, 0], "after reset of rows 1 and 3")
+    decoder(ids[:, 3:4], ports, store)
+    expect([4, 1, 4, 1], "after one more token")
+    store.select(torch.tensor([3, 0, 0]))
+    expect([1, 4, 4], "after select of rows 3, 0 and 0")
 
 
 @law("decoder", "A string's logits do not depend on the others in the batch.", "Use layer norm instead of batch norm.")
@@ -211,9 +242,52 @@ def conditioning_used(subject: Subject) -> None:  # noqa: D103
         first = decoder(ids, ports)
         if relative_difference(decoder(ids, bound(decoder, port, make_memory(seed=3))), first) < 1e-9:
             raise Broken(f"another condition at port {port!r} gives the same logits.")
-        calls = getattr(ports.conditioning, "calls", [])
+        assert isinstance(ports.conditioning, Probe)
+        calls = ports.conditioning.calls
         if port == "layer" and calls != list(range(decoder.n_layers)):
             raise Broken(f"the port layer was called for layers {calls}, n_layers is {decoder.n_layers}.")
+
+
+@law(
+    "decoder",
+    "`blocks` are distinct submodules of the decoder, and the loss calls each through its forward().",
+    "Register them (nn.ModuleList), call block(...) instead of a method of it, or leave `blocks` empty.",
+)
+def blocks(subject: Subject) -> None:  # noqa: D103
+    decoder = make(subject)
+    stated, own = list(decoder.blocks), set(decoder.modules()) - {decoder}
+    if not all(block in own for block in stated) or len(set(stated)) != len(stated):
+        raise Broken(f"of {len(stated)} blocks, {len(set(stated) & own)} are submodules.")
+    entered: set[nn.Module] = set()
+    for block in stated:
+        block.register_forward_hook(lambda module, *_: entered.add(module))
+    memory = make_memory(decoder)
+    loss_of(decoder, make_batch(decoder), memory, bound(decoder, sorted(decoder.ports)[0], memory))
+    if len(entered) != len(stated):
+        raise Broken(f"{len(stated) - len(entered)} of {len(stated)} are never called.")
+
+
+@law(
+    "decoder",
+    "A PropertyDecoder predicts each of its `targets`, finite, (B,), for every crystal by itself.",
+    "Set `targets` in the constructor; return {name: values (B,)} in their order; use layer norm instead of batch norm.",
+)
+def prediction(subject: Subject) -> None:  # noqa: D103
+    decoder = make(subject)
+    if not isinstance(decoder, PropertyDecoder):
+        raise NotApplicable("it predicts no properties")
+    if not decoder.targets or not all(isinstance(name, str) for name in decoder.targets):
+        raise Broken(f"targets are {decoder.targets!r}.")
+    memory = make_memory(decoder)
+    found = decoder.predict(memory)
+    if tuple(found) != tuple(decoder.targets):
+        raise Broken(f"targets are {', '.join(decoder.targets)}; it predicts {', '.join(found) or 'none'}.")
+    for name, values in found.items():
+        if values.shape != (4,):
+            raise Broken(f"for four crystals, {name} has shape {tuple(values.shape)}.")
+        must_be_finite(values, f"a value of {name}")
+        alone = [decoder.predict(memory.select(torch.tensor([row])))[name] for row in range(4)]
+        must_agree(torch.cat(alone), values, f"alone, {name}")
 
 
 @law(

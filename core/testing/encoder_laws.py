@@ -45,7 +45,7 @@ def make(subject: Subject, seed: int = 0) -> Encoder:
 
 def inputs(encoder: Encoder, crystals: Sequence[Crystal] | None = None) -> list[Crystal]:
     """The crystals with every property and embedding that the encoder requires."""
-    size = int(getattr(getattr(encoder, "config", None), "size", 0) or getattr(encoder, "size", 0) or 8)
+    size = int(vars(encoder.config).get("size") or 8)
     found = []
     for position, crystal in enumerate(ops.small_crystals() if crystals is None else crystals):
         rng = np.random.default_rng(position)

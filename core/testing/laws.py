@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from crystalfw.core.errors import CrystalfwError
-from crystalfw.core.recipe.options import make_config
+from crystalfw.core.recipe.options import construct, make_config
 from crystalfw.core.registry import KINDS
 
 
@@ -33,7 +33,7 @@ class Subject:
     def make(self, **dimensions: Any) -> Any:
         """A fresh instance with the subject's options."""
         config = make_config(self.component, dict(self.options), f"{self.kind} '{self.component.__name__}'")
-        return self.component(config, **dimensions)
+        return construct(self.component, config, **dimensions)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def law(kind: str, statement: str, remedy: str) -> Callable[[Callable[[Subject],
 
 def laws_of(kind: str) -> tuple[Law, ...]:
     """The laws of a kind, in the order in which they are worth meeting."""
-    import_module(f"crystalfw.core.testing.{kind}_laws")
+    for stem in (kind, "common"):
+        import_module(f"crystalfw.core.testing.{stem}_laws")
     return tuple(_LAWS[kind])
 
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
+from crystalfw.core.evaluate.presented import Presented
+from crystalfw.core.evaluate.report.parts import metric_sections
 from crystalfw.core.evaluate.workbench import Workbench
-from crystalfw.core.interfaces import Metric
+from crystalfw.core.interfaces import Metric, MetricContext
 from crystalfw.core.records import Sample
 from crystalfw.core.system.sequences import Spool
 from crystalfw.core.testing import crystals as ops
@@ -51,7 +53,7 @@ def compute(metric: Metric, chosen: Sequence[Sample], reference: Sequence[Crysta
     """The results against the small crystals, in the context that evaluation gives (core/evaluate/evaluation.py)."""
     known = ops.small_crystals() if reference is None else reference
     with Workbench(workers=1, quiet=True) as bench:
-        context = {"bench": bench, "train": ops.small_crystals()[:1], "key": None, "run_dir": None}
+        context = MetricContext(bench=bench, train=ops.small_crystals()[:1])
         results = metric.compute(chosen, known, context)
     if isinstance(results, dict) and isinstance(results.get("outcomes"), Mapping):
         results["outcomes"] = {measure: dict(values.items()) for measure, values in results["outcomes"].items()}
@@ -109,3 +111,19 @@ def inputs_untouched(subject: Subject) -> None:  # noqa: D103
     same = [np.array_equal(a.frac_coords, b.frac_coords) for a, b in zip(reference, ops.small_crystals(), strict=True)]
     if len(chosen) != len(samples()) or not all(same):
         raise Broken("they were changed.")
+
+
+@law(
+    "metric",
+    "What a metric shows first is among its measures, and its sections can be drawn from metrics.json.",
+    "Give each Figure the dotted path of its number in the result as its key; read results as JSON gives them back.",
+)
+def presentation(subject: Subject) -> None:  # noqa: D103
+    metric = make(subject)
+    result = json.loads(json.dumps(compute(metric, samples())))
+    measures = metric.measures(result)
+    for figure in metric.headline(result):
+        if figure.value is not None and measures.get(figure.key) != figure.value:
+            raise Broken(f"the figure '{figure.key}' is {figure.value!r:.40}; the measure is {measures.get(figure.key)!r:.40}.")
+    metric_sections([Presented("tested", type(metric), result)])
+    list(metric.sections(result))

@@ -219,4 +219,26 @@ def canonical_keys(subject: Subject) -> None:  # noqa: D103
     try:
         representation.canonical_key("not a string of any representation")
     except Exception as error:
-        raise Broken(f"for a string that is none it raises {type(error).__name__}.") from error
+        raise Broken(f"for an invalid string it raises {type(error).__name__}.") from error
+
+
+@law(
+    "representation",
+    "key is the same for every order of atoms, origin, orientation and basis of a crystal, or empty.",
+    "Build it from the canonical string of the crystal; return empty text where there is no string.",
+)
+def keys(subject: Subject) -> None:  # noqa: D103
+    representation = make(subject)
+    for crystal in ops.small_crystals():
+        expected = representation.key(crystal)
+        for change, other in {
+            "in another order of atoms": ops.permuted(crystal, 1),
+            "turned": ops.rotated(crystal, ops.rotation(2)),
+            "shifted": ops.translated(crystal, np.array([0.13, 0.29, 0.41])),
+            "in another basis": ops.rebased(crystal),
+        }.items():
+            if representation.key(other) != expected:
+                raise Broken(f"{crystal.id} {change} has another key.")
+    apart = representation.key(replace(ops.small_crystals()[0], frac_coords=np.zeros((2, 3))))
+    if not isinstance(apart, str):
+        raise Broken(f"for atoms on one place it is a {type(apart).__name__}.")

@@ -1,4 +1,4 @@
-"""The laws of transforms, checked on small crystals. A crystal may be set aside (Reject); then there is nothing to compare."""
+"""The laws of transforms, checked on small crystals. A crystal may be rejected (Reject); then there is nothing to compare."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 
+from crystalfw.core.batch import CrystalBatch
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import Reject
 from crystalfw.core.interfaces import Transform
@@ -21,7 +22,7 @@ def make(subject: Subject) -> Transform:
 
 
 def apply(transform: Transform, crystal: Crystal, seed: int = 0) -> Crystal | None:
-    """The result under a seed, None where the crystal is set aside."""
+    """The result under a seed, None where the crystal is rejected."""
     try:
         return transform(crystal, np.random.default_rng(seed))
     except Reject:
@@ -118,7 +119,7 @@ def rotation(subject: Subject) -> None:  # noqa: D103
     for crystal in inputs():
         first, second = apply(transform, ops.rotated(crystal, matrix)), apply(transform, crystal)
         if (first is None) != (second is None):
-            raise Broken(f"{crystal.id} is set aside in one orientation only.")
+            raise Broken(f"{crystal.id} is rejected in one orientation only.")
         if first is None or second is None:
             continue
         expected = ops.rotated(second, matrix)
@@ -126,6 +127,28 @@ def rotation(subject: Subject) -> None:  # noqa: D103
             raise Broken(f"{crystal.id}: rotating before or after gives another lattice.")
         if not np.allclose(first.frac_coords, expected.frac_coords, atol=1e-8):
             raise Broken(f"{crystal.id}: rotating before or after gives other positions.")
+
+
+@law(
+    "transform",
+    "The neighbour pairs of the input are those of the result where it claims so (`keeps_edges`).",
+    "Keep every distance and the order of atoms, wrap no positions; or do not claim it.",
+)
+def edges(subject: Subject) -> None:  # noqa: D103
+    transform = make(subject)
+    if not transform.keeps_edges:
+        raise NotApplicable("keeps_edges is not claimed")
+    for crystal in inputs():
+        result = apply(transform, crystal)
+        if result is not None and _pairs(result) != _pairs(crystal):
+            raise Broken(f"{crystal.id} has {len(_pairs(crystal))} pairs before, others ({len(_pairs(result))}) after.")
+
+
+def _pairs(crystal: Crystal, cutoff: float = 4.2) -> set[tuple[int, ...]]:
+    """Neighbour pairs as (source, target, shift); no small crystal has a shell at 4.2 angstrom."""
+    found = CrystalBatch.from_crystals([crystal]).with_edges(cutoff).edges
+    assert found is not None
+    return {(int(j), int(i), *t) for j, i, t in zip(found.source, found.target, found.shift.tolist(), strict=True)}
 
 
 @law("transform", "It can be sent to worker processes.", "Keep no open files, lambdas or locks in attributes.")

@@ -67,7 +67,7 @@ class Backbone(SequenceDecoder):
         self.token = nn.Embedding(len(vocabulary), config.dim)
         self.position = nn.Embedding(config.max_length, config.dim) if config.positions == "learned" else None
         self.drop = nn.Dropout(config.dropout) if config.dropout else None
-        self.blocks = nn.ModuleList([Block(config) for _ in range(config.n_layers)])
+        self.blocks: nn.ModuleList = nn.ModuleList([Block(config) for _ in range(config.n_layers)])
         self.norm = nn.LayerNorm(config.dim)
         self.head = None if config.tied else nn.Linear(config.dim, len(vocabulary), bias=False)
         self.turns_T2K: Tensor

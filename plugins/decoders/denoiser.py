@@ -67,7 +67,7 @@ class Denoiser(Decoder):
     def hide(self, batch: TrainBatch) -> TrainBatch:
         """The batch with displaced atoms and lost elements, and what they were in `hidden`.
 
-        What is hidden of a crystal depends on its index and, in training, on torch's seed, which the fit sets anew for every
+        What is hidden of a crystal depends on its index and, in training, on torch's seed, which the fit sets again for every
         step; in evaluation it is always the same.
         """
         crystals, seed = batch.crystals, torch.initial_seed() if self.training else 0

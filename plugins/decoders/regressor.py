@@ -17,17 +17,16 @@ from torch.nn import functional
 
 from crystalfw.core.batch import Memory, TrainBatch
 from crystalfw.core.errors import DataError, PluginError
-from crystalfw.core.interfaces import Decoder, Ports
+from crystalfw.core.interfaces import Ports, PropertyDecoder
 from crystalfw.core.records import Loss, Vocabulary
 
 _LOSSES: dict[str, Callable[..., Tensor]] = {"l1": functional.l1_loss, "huber": functional.huber_loss}
 
 
-class Regressor(Decoder):
+class Regressor(PropertyDecoder):
     """Named columns from the pooled vector; targets standardised, missing ones left out."""
 
     ports = frozenset({"none"})
-    needs_tokens = False
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -3,7 +3,7 @@
 Only relative vectors of all periodic images within the cutoff enter; messages are tensor products with spherical
 harmonics; tokens are invariants. So tokens do not change under rotation, reflection (with `parity`), translation,
 wrapping or another basis of the lattice; they are permuted with the atoms, and repeated in a supercell.
-The laws, and how they are tested: docs/encoder.md. Relatives: tensor field networks (Thomas et al. 2018), NequIP
+The laws, and how they are tested: docs/guides/encoder.md. Relatives: tensor field networks (Thomas et al. 2018), NequIP
 (Batzner et al. 2022).
 Shapes: B crystals, N atoms, P pairs, Q distinct distances, M atoms of the largest crystal, X features, C width.
 """

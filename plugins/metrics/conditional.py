@@ -1,4 +1,4 @@
-"""Target against value obtained: does a sample have what it was asked for?
+"""Requested against obtained: does a sample have what it was asked for?
 
 Compositions and space groups are read off the crystal. Other properties need a predictor, named in the options: a run
 folder of a model with the decoder `regressor`; its own test error stands beside every figure, because no error below it
@@ -22,7 +22,8 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.evaluate.per_sample import PerSample, crystal_of, ids
 from crystalfw.core.evaluate.workbench import Workbench
 from crystalfw.core.geometry.space_group import space_group_number
-from crystalfw.core.interfaces import Metric
+from crystalfw.core.interfaces import Metric, MetricContext
+from crystalfw.core.presentation import Figure, Scatter, Section, short
 from crystalfw.core.records import Sample
 from crystalfw.core.system.sequences import Picked
 from crystalfw.plugins.metrics.shared.geometry import share
@@ -33,6 +34,8 @@ _SPACE_GROUP = ("spacegroup.number", "space_group")
 
 class Conditional(Metric):
     """Mean absolute error and hit rate of conditional samples."""
+
+    not_measured = frozenset({"parity"})
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -48,11 +51,11 @@ class Conditional(Metric):
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
         """Raises DataError where no sample has a condition that can be judged."""
         result: dict[str, Any] = {"asked": 0, "parity": {}, "columns": {}, "summary": [], "outcomes": {}}
-        names = ids(context["bench"], samples)
-        targets = self._read_off(samples, names, result, context["bench"])
+        names = ids(context.bench, samples)
+        targets = self._read_off(samples, names, result, context.bench)
         if self.config.predictor is not None:
             self._properties(samples, names, targets, result)
         else:
@@ -65,6 +68,31 @@ class Conditional(Metric):
             "baseline": "the same samples, targets dealt out at random (mean over all pairs)",
         }
         return result
+
+    @classmethod
+    def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
+        """Hit rate of every property, and its error beside the predictor's own."""
+        found = []
+        for name, figures in result["columns"].items():
+            words = f"samples with the {name.replace('_', ' ')} asked for"
+            found.append(Figure.of_share(f"columns.{name}.hit", words, figures["hit"]))
+            if figures.get("mae") is not None:
+                own = short(figures["predictor_test_error"].get("mae"), 3)
+                note = f"by chance {short(figures['mae_by_chance'], 3)}; the predictor's own {own}"
+                found.append(Figure(f"columns.{name}.mae", f"MAE of {name}", figures["mae"], better="lower", note=note))
+        return found
+
+    @classmethod
+    def sections(cls, result: Mapping[str, Any]) -> Sequence[Section]:
+        """Requested against obtained."""
+        charts = [
+            Scatter(
+                title=name, points=list(zip(pairs["target"], pairs["obtained"], strict=False)), x="asked for", y="obtained",
+                note=pairs.get("note", ""),
+            )
+            for name, pairs in result["parity"].items()
+        ]  # fmt: skip
+        return [Section(name="Conditions", title="Requested against obtained", parts=charts)] if charts else []
 
     def _read_off(self, samples: Sequence[Sample], names: Sequence[str], result: dict[str, Any], bench: Workbench) -> list[str]:
         """Enter what the crystals themselves show; returns the properties that need a predictor."""

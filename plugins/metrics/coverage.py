@@ -1,7 +1,7 @@
 """Coverage (CDVAE, DiffCSP): which reference crystals have a sample near them (recall), which samples a reference (precision).
 
 Near: structure and composition fingerprint both within the cut-off of some counterpart, not necessarily the same one - that
-is how the published figures are computed. Precision has as denominator all samples asked for. Source: Xie et al.,
+is how the published figures are computed. Precision has as denominator all samples requested. Source: Xie et al.,
 arXiv 2110.06197, after Ganea et al., arXiv 2106.07802.
 """
 
@@ -18,7 +18,8 @@ from crystalfw.core.crystal import Crystal, FloatArray
 from crystalfw.core.data.executor import chunks
 from crystalfw.core.errors import DataError
 from crystalfw.core.evaluate.workbench import Workbench
-from crystalfw.core.interfaces import Metric
+from crystalfw.core.interfaces import Metric, MetricContext
+from crystalfw.core.presentation import Figure
 from crystalfw.core.records import Sample
 from crystalfw.core.system.time_limit import TimeLimitExceeded, time_limit
 from crystalfw.plugins.metrics.shared.fingerprints import composition_fingerprint, scaled, structure_fingerprint
@@ -51,11 +52,11 @@ class Coverage(Metric):
             raise DataError(f"coverage: no cut-offs called '{config.cutoffs}'; there are {', '.join(CUTOFFS)}")
         self.config = config
 
-    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
         """Raises DataError without reference crystals."""
         if not reference:
             raise DataError("coverage needs reference crystals (--reference)")
-        bench, cuts = context["bench"], CUTOFFS[self.config.cutoffs]
+        bench, cuts = context.bench, CUTOFFS[self.config.cutoffs]
         crystals = valid(bench, samples, self.config.oxidation_set)
         theirs, lost_there = next(self._fingerprints(reference, bench, "coverage: reference", len(reference)))
         near, lost, precise = _Near(theirs, cuts), Counter[str](), 0
@@ -79,6 +80,12 @@ class Coverage(Metric):
                 "precision": "denominator: all samples; only structurally and compositionally valid ones have fingerprints",
             },
         }
+
+    @classmethod
+    def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
+        """Recall and precision."""
+        words = {"recall": "reference crystals covered", "precision": "samples near a reference crystal"}
+        return [Figure.of_share(name, label, result[name]) for name, label in words.items()]
 
     def _fingerprints(
         self, crystals: Sequence[Crystal], bench: Workbench, label: str, size: int

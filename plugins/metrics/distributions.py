@@ -13,7 +13,8 @@ from crystalfw.core.crystal import Crystal, FloatArray
 from crystalfw.core.errors import DataError
 from crystalfw.core.evaluate.per_sample import decoded
 from crystalfw.core.evaluate.workbench import Workbench
-from crystalfw.core.interfaces import Metric
+from crystalfw.core.interfaces import Metric, MetricContext
+from crystalfw.core.presentation import ElementMap, Figure, Histogram, Part, Section, Table, percent, short
 from crystalfw.core.records import Sample
 from crystalfw.plugins.metrics.shared.population import judge
 
@@ -42,6 +43,8 @@ def quantities(crystal: Crystal) -> dict[str, float]:
 class Distributions(Metric):
     """Wasserstein distances of density, number of elements, atoms and volume per atom; element frequencies."""
 
+    not_measured = frozenset({"histograms", "elements"})
+
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """Options."""
@@ -58,9 +61,9 @@ class Distributions(Metric):
             raise DataError(f"distributions: population is 'valid' or 'decoded', not '{config.population}'")
         self.config = config
 
-    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
         """Distances are None where one side is empty."""
-        bench = context["bench"]
+        bench = context.bench
         crystals = self._population(samples, bench)
         ours, our_elements = _read(crystals, "distributions: samples", bench)
         theirs, their_elements = _read(reference, "distributions: reference", bench)
@@ -72,6 +75,22 @@ class Distributions(Metric):
         known = {name: distance for name, distance in result["distances"].items() if distance is not None}
         result["summary"] = [f"Wasserstein {name}: {distance:.3f} ({QUANTITIES[name]})" for name, distance in known.items()]
         return result
+
+    @classmethod
+    def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
+        """The distances that papers report."""
+        return [
+            Figure(
+                f"distances.{name}", f"Wasserstein distance of {words}", result["distances"][name], QUANTITIES[name], "lower"
+            )
+            for name, words in (("density", "density"), ("elements", "the number of elements"))
+            if result["distances"].get(name) is not None
+        ]
+
+    @classmethod
+    def sections(cls, result: Mapping[str, Any]) -> Sequence[Section]:
+        """Histograms against the reference, and the elements of both sides."""
+        return [*_histogram_section(result), *_element_section(result)]
 
     def _population(self, samples: Sequence[Sample], bench: Workbench) -> Sequence[Crystal]:
         crystals, judged = decoded(bench, samples), judge(bench, samples, self.config.oxidation_set)
@@ -110,3 +129,45 @@ def _wasserstein(ours: FloatArray, theirs: FloatArray) -> float | None:
     from scipy.stats import wasserstein_distance
 
     return float(wasserstein_distance(ours, theirs)) if len(ours) and len(theirs) else None
+
+
+_TITLES = {
+    "density": "Density", "elements": "Elements per crystal", "atoms": "Atoms per cell", "volume_per_atom": "Volume per atom",
+}  # fmt: skip
+
+
+def _histogram_section(result: Mapping[str, Any]) -> list[Section]:
+    if not any(item["edges"] for item in result["histograms"].values()):
+        return []
+    units, distances, parts = result["protocol"]["units"], result["distances"], list[Part]()
+    for name, item in result["histograms"].items():
+        note = "" if distances[name] is None else f"Wasserstein distance {short(distances[name], 3)} {units[name]}"
+        sides = {"samples": item["samples"], "reference": item["reference"]}
+        parts.append(
+            Histogram(
+                title=_TITLES[name], edges=item["edges"], sides=sides, unit=units[name],
+                discrete=name in ("elements", "atoms"), note=note,
+            )
+        )  # fmt: skip
+    rows = [[_TITLES[name], distance, units[name]] for name, distance in distances.items()]
+    header = ["quantity", "Wasserstein distance", "unit"]
+    parts.append(Table(title="The distances as a table", header=header, rows=rows, folded=True))
+    lead = (
+        f"{short(result['samples'])} {result['protocol']['population']} samples of {short(result['asked'])}, "
+        f"{short(result['reference'])} reference crystals."
+    )
+    return [Section(name="Distributions", title="Distributions", lead=lead, parts=parts)]
+
+
+def _element_section(result: Mapping[str, Any]) -> list[Section]:
+    ours, theirs = result["elements"]["samples"], result["elements"]["reference"]
+    if not ours:
+        return []
+    parts: list[Part] = [ElementMap(title="Samples", shares=ours, beside=theirs, label="Share of samples with each element")]
+    if theirs:
+        label = "Share of reference crystals with each element"
+        parts.append(ElementMap(title="Reference", shares=theirs, beside=ours, label=label))
+    names = sorted({*ours, *theirs}, key=lambda name: (-ours.get(name, 0.0), -theirs.get(name, 0.0), name))
+    rows = [[name, percent(ours.get(name, 0.0)), percent(theirs.get(name, 0.0))] for name in names]
+    parts.append(Table(title="The shares as a table", header=["element", "samples", "reference"], rows=rows, folded=True))
+    return [Section(name="Elements", title="Elements", lead="Share of crystals that contain the element.", parts=parts)]

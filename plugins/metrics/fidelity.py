@@ -17,7 +17,8 @@ from crystalfw.core.crystal import Crystal, FloatArray, IntArray
 from crystalfw.core.data.executor import chunks
 from crystalfw.core.errors import CrystalfwError, DataError
 from crystalfw.core.evaluate.per_sample import PerSample, crystal_of, ids, source_positions
-from crystalfw.core.interfaces import Metric
+from crystalfw.core.interfaces import Metric, MetricContext
+from crystalfw.core.presentation import Figure, short
 from crystalfw.core.records import Sample
 from crystalfw.plugins.metrics.shared.geometry import share
 
@@ -38,9 +39,9 @@ class Fidelity(Metric):
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
         """Raises DataError where samples name no reference crystal, or where there is no model with a geometry encoder."""
-        bench = context["bench"]
+        bench = context.bench
         sources_S = source_positions(bench, samples, reference)
         asked = np.flatnonzero(sources_S >= 0)
         if not len(asked):
@@ -68,7 +69,7 @@ class Fidelity(Metric):
             "retrieved_in_ten": share(int((ranks <= 10).sum()), len(asked)),
             "exact_string": share(int(np.nansum(exact)), len(asked)),
             "embedded": {"samples": len(own), "reference": int(retrieval.usable.sum())},
-            "protocol": {"model": str(self.config.model or context.get("run_dir")), "denominator": "samples with a source"},
+            "protocol": {"model": str(self.config.model or context.run_dir), "denominator": "samples with a source"},
         }
         first = np.where(sources_S >= 0, np.nan_to_num(rank_S, nan=0.0) == 1, np.nan)
         outcomes = {"cosine": cosine_S, "exact_string": exact, "retrieved_first": first}
@@ -76,10 +77,19 @@ class Fidelity(Metric):
         result["summary"] = [f"fidelity: cosine {result['cosine'] or 0:.4f}, source first for {share_text(result)}"]
         return result
 
-    def _model(self, context: Mapping[str, Any]) -> Any:
+    @classmethod
+    def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
+        """Similarity with the source, and how often the source is the nearest crystal."""
+        others = f"other crystals: {short(result['cosine_of_other_crystals'])}"
+        return [
+            Figure("cosine", "cosine similarity with the source", result["cosine"], better="higher", note=others),
+            Figure.of_share("retrieved_first", "samples nearest to their source", result["retrieved_first"]),
+        ]
+
+    def _model(self, context: MetricContext) -> Any:
         from crystalfw.core.sample.trained import Trained
 
-        folder = self.config.model or context.get("run_dir")
+        folder = self.config.model or context.run_dir
         if folder is None:
             raise DataError("fidelity: needs a trained model; set the option model to its run folder")
         trained = Trained.load(folder)
@@ -110,7 +120,7 @@ class _Retrieval:
 def _exact(trained: Any, samples: Sequence[Sample], sources: Sequence[Crystal]) -> list[bool]:
     """Is the string of each sample its source's?"""
     prepared = [_prepared(trained, source) for source in sources]
-    encoded = iter(trained.parts.representation.encode([source for source in prepared if source is not None]))
+    encoded = iter(trained.components.representation.encode([source for source in prepared if source is not None]))
     strings = [None if source is None else next(encoded) for source in prepared]
     return [one is not None and one.ok and one.string == sample.string for one, sample in zip(strings, samples, strict=True)]
 

@@ -18,7 +18,8 @@ from crystalfw.core.crystal import Crystal, FloatArray, IntArray
 from crystalfw.core.errors import DataError
 from crystalfw.core.evaluate.per_sample import crystal_of, decoded, source_positions
 from crystalfw.core.geometry.matcher import TOLERANCES
-from crystalfw.core.interfaces import Metric
+from crystalfw.core.interfaces import Metric, MetricContext
+from crystalfw.core.presentation import Figure, Section, Table, short
 from crystalfw.core.records import Sample
 from crystalfw.plugins.metrics.shared.geometry import mean, share
 from crystalfw.plugins.metrics.shared.matching import compare_pairs, tolerance_record
@@ -27,6 +28,8 @@ from crystalfw.plugins.metrics.shared.population import Groups, compositions, co
 
 class Match(Metric):
     """Match rate, RMSE, METRe and cRMSE at the loose and the strict tolerance."""
+
+    not_measured = frozenset({"trouble"})
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -46,7 +49,7 @@ class Match(Metric):
             raise DataError("match: n counts samples per reference, from 1 on")
         self.config = config
 
-    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
         """Rates have as denominator every reference that was asked for; `rate_of_all` every reference there is."""
         work = _Work(samples, reference, self.config, context)
         result: dict[str, Any] = {
@@ -69,14 +72,42 @@ class Match(Metric):
         }
         return result
 
+    @classmethod
+    def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
+        """The match rate with one sample per reference, at both tolerances."""
+        return [
+            Figure.of_share(
+                f"{tolerance}.n=1", f"match at n = 1, {tolerance}", figures, note=f"RMSE {short(figures['rmse'], 3)}"
+            )
+            for tolerance in TOLERANCES
+            if (figures := result[tolerance].get("n=1"))
+        ]  # fmt: skip
+
+    @classmethod
+    def sections(cls, result: Mapping[str, Any]) -> Sequence[Section]:
+        """Every rate at both tolerances."""
+        rows = [row for name in TOLERANCES for key, item in result[name].items() for row in _rows(name, key, item)]
+        settings = "; ".join(
+            f"{name}: ltol {t['ltol']:g}, stol {t['stol']:g}, angle {t['angle_tol']:g}°"
+            for name, t in result["protocol"]["tolerances"].items()
+        )
+        trouble = ", ".join(f"{count} {name}" for name, count in result["trouble"].items() if name != "compared")
+        lead = (
+            f"pymatgen's StructureMatcher ({settings}). Asked for: {short(result['references_asked'])} of "
+            f"{short(result['references'])} reference crystals. RMSE over the matched, in units of (V/N)^(1/3). "
+            + (f"Pairs not decided: {trouble}." if trouble else "")
+        )
+        header = ["tolerance", "protocol", "matched", "of", "share", "95 % interval", "RMSE", "cRMSE"]
+        return [Section(name="Match", title="Match with the reference", lead=lead, parts=[Table(header=header, rows=rows)])]
+
 
 class _Work:
     """The comparisons of one evaluation, made once for all the figures that need them."""
 
     def __init__(
-        self, samples: Sequence[Sample], reference: Sequence[Crystal], config: Match.Config, context: Mapping[str, Any]
+        self, samples: Sequence[Sample], reference: Sequence[Crystal], config: Match.Config, context: MetricContext
     ) -> None:
-        self.config, self.bench, self.samples, self.reference = config, context["bench"], samples, reference
+        self.config, self.bench, self.samples, self.reference = config, context.bench, samples, reference
         sources = source_positions(self.bench, samples, reference)
         self.unknown = int((sources == -2).sum())
         crystals = decoded(self.bench, samples)
@@ -203,6 +234,21 @@ class _Pairs:
 def _rate(best_R: FloatArray, references: int) -> dict[str, Any]:
     matched = best_R[np.isfinite(best_R)].tolist()
     return {**share(len(matched), len(best_R)), "rate_of_all": len(matched) / references, "rmse": mean(matched)}
+
+
+def _rows(tolerance: str, name: str, figures: Mapping[str, Any]) -> list[list[str | float | None]]:
+    """Rows of the report's table: a rate, and the same rate among valid crystals."""
+    if "left_out" in figures:
+        return [[tolerance, "METRe", f"left out: {figures['left_out']}", "", "", "", "", ""]]
+    label = "METRe, all samples" if name == "metre" else f"best of {name[2:]}" if name != "n=1" else "n = 1"
+    rows: list[list[str | float | None]] = []
+    for suffix, item in (("", figures), (", valid only", figures.get("valid"))):
+        if item:
+            share_of = Figure.of_share(name, label, item)
+            crmse = short(item.get("crmse"), 3) if "crmse" in item else ""
+            rows.append([tolerance, label + suffix, item["count"], item["of"], share_of.text, share_of.interval,
+                         short(item["rmse"], 3), crmse])  # fmt: skip
+    return rows
 
 
 def _summary(result: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,8 @@ import numpy as np
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.evaluate.per_sample import decoded
 from crystalfw.core.geometry.matcher import TOLERANCES
-from crystalfw.core.interfaces import Metric
+from crystalfw.core.interfaces import Metric, MetricContext
+from crystalfw.core.presentation import Figure, Section, Table, percent
 from crystalfw.core.records import Sample
 from crystalfw.plugins.metrics.shared.equality import find_equal, group_equal
 from crystalfw.plugins.metrics.shared.geometry import share
@@ -21,6 +22,8 @@ from crystalfw.plugins.metrics.shared.population import compositions
 
 class Novelty(Metric):
     """Shares of decoded samples that are unique, novel, both, and of a composition that is not known."""
+
+    not_measured = frozenset(f"{tolerance}.comparisons" for tolerance in TOLERANCES)
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -34,11 +37,11 @@ class Novelty(Metric):
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
-        """Novel against `context["train"]`, or against the reference where no training crystals are known."""
-        bench = context["bench"]
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
+        """Novel against `context.train`, or against the reference where no training crystals are known."""
+        bench = context.bench
         crystals = decoded(bench, samples)
-        known = context.get("train") or reference
+        known = context.train or reference
         result: dict[str, Any] = {tolerance: self._figures(crystals, known, tolerance, context) for tolerance in TOLERANCES}
         result["asked"] = len(samples)
         new = np.isin(compositions(bench, crystals), compositions(bench, known), invert=True)
@@ -48,17 +51,38 @@ class Novelty(Metric):
         result["protocol"] = {
             "denominator": "decoded samples",
             "tolerances": {name: tolerance_record(name) for name in TOLERANCES},
-            "novel_against": "the training crystals" if context.get("train") else "the reference crystals",
+            "novel_against": "the training crystals" if context.train else "the reference crystals",
             "known": len(known),
         }
         return result
 
+    @classmethod
+    def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
+        """Unique and novel at the strict tolerance."""
+        return [Figure.of_share("strict.unique_and_novel", "unique and novel of decoded", result["strict"]["unique_and_novel"])]
+
+    @classmethod
+    def sections(cls, result: Mapping[str, Any]) -> Sequence[Section]:
+        """All shares at both tolerances."""
+        rows = [
+            [tolerance, words, item["count"], item["of"], percent(item["share"])]
+            for tolerance in TOLERANCES
+            for key, words in (("unique", "unique"), ("novel", "novel"), ("unique_and_novel", "unique and novel"))
+            if (item := result[tolerance][key])
+        ]
+        if (new := result["new_composition"]) is not None:
+            rows.append(["", "of a new composition", new["count"], new["of"], percent(new["share"])])
+        protocol = result["protocol"]
+        lead = f"Shares of the decoded samples, novel against {protocol['novel_against']} ({protocol['known']})."
+        table = Table(header=["tolerance", "", "samples", "of", "share"], rows=rows)
+        return [Section(name="Novelty", title="Uniqueness and novelty of decoded samples", lead=lead, parts=[table])]
+
     def _figures(
-        self, crystals: Sequence[Crystal], known: Sequence[Crystal], tolerance: str, context: Mapping[str, Any]
+        self, crystals: Sequence[Crystal], known: Sequence[Crystal], tolerance: str, context: MetricContext
     ) -> dict[str, Any]:
-        key = context.get("key") if self.config.key else None
-        groups = group_equal(context["bench"], crystals, tolerance, self.config.time_limit, key)
-        seen = find_equal(context["bench"], crystals, known, tolerance, self.config.time_limit, key)
+        key = context.key if self.config.key else None
+        groups = group_equal(context.bench, crystals, tolerance, self.config.time_limit, key)
+        seen = find_equal(context.bench, crystals, known, tolerance, self.config.time_limit, key)
         total = len(crystals)
         unique, novel = groups.same_as == np.arange(total), seen.same_as < 0
         return {

@@ -1,6 +1,6 @@
 """Chained shares: parsed -> valid graph -> decoded -> structurally valid -> compositionally valid -> unique -> novel.
 
-One denominator, all samples asked for; a sample counts at a stage only if it passed every stage before. A failure is
+One denominator, all samples requested; a sample counts at a stage only if it passed every stage before. A failure is
 counted with its reason.
 """
 
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.evaluate.per_sample import PerSample, decoded, ids
 from crystalfw.core.evaluate.workbench import Workbench
-from crystalfw.core.interfaces import Metric
+from crystalfw.core.interfaces import Metric, MetricContext
+from crystalfw.core.presentation import Bars, Figure, Section, Table, percent, short
 from crystalfw.core.records import Sample
 from crystalfw.core.system.sequences import Picked
 from crystalfw.plugins.metrics.shared.equality import find_equal, group_equal
@@ -33,7 +34,9 @@ _EXAMPLES = 100
 
 
 class Shares(Metric):
-    """The funnel from samples asked for to novel crystals."""
+    """The funnel from samples requested to novel crystals."""
+
+    not_measured = frozenset({"failures", "comparisons"})
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -51,13 +54,13 @@ class Shares(Metric):
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
-        """`context["train"]` is what novelty is judged against; without it the reference is, and the result says so."""
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
+        """`context.train` is what novelty is judged against; without it the reference is, and the result says so."""
         funnel = _Funnel(len(samples))
-        crystals = self._decoded(samples, funnel, context["bench"])
-        crystals = self._valid(samples, crystals, funnel, context["bench"])
+        crystals = self._decoded(samples, funnel, context.bench)
+        crystals = self._valid(samples, crystals, funnel, context.bench)
         survivors, decided = self._distinct(crystals, funnel, reference, context)
-        names, total = ids(context["bench"], samples), len(samples)
+        names, total = ids(context.bench, samples), len(samples)
         return {
             "asked": total,
             "chain": [{"stage": stage, **share(count, total)} for stage, count in funnel.counts.items()],
@@ -68,6 +71,42 @@ class Shares(Metric):
             "outcomes": {stage: PerSample(names, passed) for stage, passed in funnel.passed.items()},
             "summary": [f"{stage}: {n} of {total} ({n / max(total, 1):.1%})" for stage, n in funnel.counts.items()],
         }
+
+    @classmethod
+    def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
+        """Validity, and what is left at the end."""
+        words = {"structurally valid": "structurally valid", "novel": "valid, unique and novel"}
+        links = {link["stage"]: link for link in result["chain"]}
+        return [Figure.of_share(stage, label, links[stage]) for stage, label in words.items() if stage in links]
+
+    @classmethod
+    def sections(cls, result: Mapping[str, Any]) -> Sequence[Section]:
+        """The funnel, and what was lost where."""
+        stages = [Figure.of_share(link["stage"], link["stage"], link) for link in result["chain"]]
+        lost = [[stage, reason, n] for stage, reasons in result["failures"].items() for reason, n in reasons.items()]
+        note = "Shares of all samples requested; each stage counts what passed all before it."
+        rows = [[link["stage"], link["count"], percent(link["share"]), figure.interval]
+                for link, figure in zip(result["chain"], stages, strict=True)]  # fmt: skip
+        reasons = Table(title="Where samples were lost", header=["stage", "reason", "samples"], rows=lost)
+        return [
+            Section(
+                name="Funnel", title="From samples to new crystals", lead=_lead(result),
+                parts=[
+                    Bars(title="How many samples pass each check", figures=stages, note=note),
+                    reasons if lost else Table(title="Nothing was lost", header=[], rows=[]),
+                    Table(
+                        title="The shares as a table", header=["stage", "samples", "share of all", "95 % interval"], rows=rows,
+                        folded=True,
+                    ),
+                ],
+            )
+        ]  # fmt: skip
+
+    @classmethod
+    def measures(cls, result: Mapping[str, Any]) -> Mapping[str, float]:
+        """The share at each stage by the stage's name."""
+        chained = {link["stage"]: float(link["share"]) for link in result["chain"] if link["share"] is not None}
+        return {**chained, **super().measures(result)}
 
     def _decoded(self, samples: Sequence[Sample], funnel: _Funnel, bench: Workbench) -> Picked[Crystal]:
         """The first three stages, which the table of samples decides."""
@@ -95,26 +134,26 @@ class Shares(Metric):
         return crystals
 
     def _distinct(
-        self, crystals: Picked[Crystal], funnel: _Funnel, reference: Sequence[Crystal], context: Mapping[str, Any]
+        self, crystals: Picked[Crystal], funnel: _Funnel, reference: Sequence[Crystal], context: MetricContext
     ) -> tuple[Picked[Crystal], dict[str, Any]]:
-        config, key, bench = self.config, context.get("key") if self.config.key else None, context["bench"]
+        config, key, bench = self.config, context.key if self.config.key else None, context.bench
         groups = group_equal(bench, crystals, config.tolerance, config.time_limit, key)
         crystals = funnel.keep(STAGES[5], crystals, groups.same_as == np.arange(len(crystals)), "equals an earlier sample")
         decided = {"unique": dict(groups.decided)}
-        known = context.get("train") or reference
+        known = context.train or reference
         if len(known):
             seen = find_equal(bench, crystals, known, config.tolerance, config.time_limit, key)
             crystals = funnel.keep(STAGES[6], crystals, seen.same_as < 0, "equals a known crystal")
             decided["novel"] = dict(seen.decided)
         return crystals, decided
 
-    def _protocol(self, reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
-        train = context.get("train")
+    def _protocol(self, reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
+        train = context.train
         against = "the training crystals" if train else "the reference crystals" if reference else "nothing: not computed"
         return {
             **protocol(self.config.oxidation_set),
             "tolerance": {"name": self.config.tolerance, **tolerance_record(self.config.tolerance)},
-            "key": bool(self.config.key and context.get("key")),
+            "key": bool(self.config.key and context.key),
             "novel_against": against,
             "known": len(train or reference),
             "time_limit_s": self.config.time_limit,
@@ -142,6 +181,15 @@ class _Funnel:
         self.passed[stage] = np.zeros(self._total, dtype=bool)
         self.passed[stage][kept.positions] = True
         return kept
+
+
+def _lead(result: Mapping[str, Any]) -> str:
+    protocol = result["protocol"]
+    return (
+        f"Of {short(result['asked'])} samples requested, how many pass each stage and all before it. Unique and novel by "
+        f"StructureMatcher ({protocol['tolerance']['name']}) within equal compositions; novel against "
+        f"{protocol['novel_against']} ({short(protocol['known'])}). {protocol['compositional']}."
+    )
 
 
 def _kind_of(sample: Sample) -> str:

@@ -22,7 +22,8 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.evaluate.per_sample import decoded
 from crystalfw.core.evaluate.workbench import Workbench
-from crystalfw.core.interfaces import Metric
+from crystalfw.core.interfaces import Metric, MetricContext
+from crystalfw.core.presentation import Figure
 from crystalfw.core.records import Sample
 from crystalfw.core.system.time_limit import TimeLimitExceeded, time_limit
 from crystalfw.plugins.metrics.shared.equality import find_equal, group_equal
@@ -56,10 +57,10 @@ class Stability(Metric):
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
         """Raises DataError where the potential is not installed or no crystals are known to make a hull of."""
         _require_potential()
-        bench, train = context["bench"], context.get("train") or ()
+        bench, train = context.bench, context.train
         if not len(train) and not len(reference):
             raise DataError("stability needs crystals to make a hull of: --reference or --train")
         crystals = decoded(bench, samples)
@@ -71,6 +72,14 @@ class Stability(Metric):
         above = _above_hull(crystals, relaxed, members, hull)
         new = self._unique_and_novel(crystals, train if len(train) else reference, bench)
         return self._record(len(samples), relaxed, members, above, new)
+
+    @classmethod
+    def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
+        """Stable, and stable, unique and novel."""
+        return [
+            Figure.of_share("stable", "stable", result["stable"]),
+            Figure.of_share("sun", "stable, unique and novel", result["sun"]),
+        ]
 
     def _energies(self, crystals: Sequence[Crystal], relax: bool, bench: Workbench, label: str) -> list[dict[str, Any]]:
         """Per crystal: energy (eV/atom), volume change and root mean square displacement, or the problem."""

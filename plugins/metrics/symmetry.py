@@ -15,7 +15,8 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.evaluate.per_sample import decoded, source_positions
 from crystalfw.core.evaluate.workbench import Workbench
 from crystalfw.core.geometry.space_group import space_group_number
-from crystalfw.core.interfaces import Metric
+from crystalfw.core.interfaces import Metric, MetricContext
+from crystalfw.core.presentation import Figure, Part, Section, Table, percent
 from crystalfw.core.records import Sample
 from crystalfw.plugins.metrics.shared.geometry import Packed, digest, pack, share
 
@@ -46,9 +47,9 @@ class Symmetry(Metric):
             raise DataError("symmetry: symprec lists precisions above 0 angstrom")
         self.config = config
 
-    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
         """Per precision, over the samples that are crystals."""
-        bench = context["bench"]
+        bench = context.bench
         crystals = decoded(bench, samples)
         sources = source_positions(bench, samples, reference)[crystals.positions]
         named = sources >= 0
@@ -61,6 +62,33 @@ class Symmetry(Metric):
             result[f"symprec={precision:g}"] = figures
             result["summary"].append(f"P1 at symprec {precision:g}: {figures['samples']['p1']['count']} of {len(ours)} samples")
         return {**result, "protocol": {"spglib": "space-group number at symprec in angstrom", "denominator": "decoded samples"}}
+
+    @classmethod
+    def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
+        """The share without symmetry at the first precision."""
+        name, figures = next(iter(_by_precision(result).items()))
+        reference = percent(figures["reference"]["p1"]["share"])
+        p1 = figures["samples"]["p1"]
+        return [
+            Figure.of_share(
+                f"{name}.samples.p1", f"P1 at {name.replace('=', ' ')}", p1, better="", note=f"reference: {reference}"
+            )
+        ]
+
+    @classmethod
+    def sections(cls, result: Mapping[str, Any]) -> Sequence[Section]:
+        """Crystal systems of samples and reference at every precision."""
+        header, parts = ["crystal system", "samples", "reference"], list[Part]()
+        for name, figures in _by_precision(result).items():
+            ours, theirs = figures["samples"]["systems"], figures["reference"]["systems"]
+            rows = [[system, percent(ours.get(system)), percent(theirs.get(system))] for system in SYSTEMS]
+            parts.append(Table(title=name, header=header, rows=rows))
+        lead = "Shares of the decoded samples and of the reference in each crystal system, by spglib."
+        return [Section(name="Symmetry", title="Symmetry", lead=lead, parts=parts)]
+
+
+def _by_precision(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in result.items() if name.startswith("symprec=")}
 
 
 def _numbers(bench: Workbench, crystals: Sequence[Crystal], precision: float) -> NDArray[np.int16]:

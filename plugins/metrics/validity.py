@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.interfaces import Metric
+from crystalfw.core.interfaces import Metric, MetricContext
+from crystalfw.core.presentation import Figure, Section, Table, percent
 from crystalfw.core.records import Sample
 from crystalfw.plugins.metrics.shared.geometry import share
 from crystalfw.plugins.metrics.shared.population import Judged, judge
@@ -29,13 +30,35 @@ class Validity(Metric):
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: Mapping[str, Any]) -> dict[str, Any]:
+    def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
         """Shares of all samples, and of the reference by the same ruler."""
         oxidation_set = self.config.oxidation_set
-        result = {"samples": _figures(judge(context["bench"], samples, oxidation_set))}
+        result = {"samples": _figures(judge(context.bench, samples, oxidation_set))}
         if len(reference):
-            result["reference"] = _figures(judge(context["bench"], reference, oxidation_set))
+            result["reference"] = _figures(judge(context.bench, reference, oxidation_set))
         return {**result, "protocol": protocol(oxidation_set)}
+
+    @classmethod
+    def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
+        """Valid in both ways."""
+        return [Figure.of_share("samples.both", "valid in structure and composition", result["samples"]["both"])]
+
+    @classmethod
+    def sections(cls, result: Mapping[str, Any]) -> Sequence[Section]:
+        """Each kind of validity, samples and reference by the same ruler, and the reasons."""
+        sides = [side for side in ("samples", "reference") if side in result]
+        rows = [
+            [side, kind, result[side][kind]["count"], result[side][kind]["of"], percent(result[side][kind]["share"])]
+            for side in sides
+            for kind in ("structural", "compositional", "both")
+        ]
+        reasons = [[side, reason, n] for side in sides for reason, n in result[side]["reasons"].items()]
+        parts = [
+            Table(header=["", "validity", "crystals", "of", "share"], rows=rows),
+            Table(title="Why crystals are invalid", header=["", "reason", "crystals"], rows=reasons, folded=True),
+        ]
+        lead = f"{result['protocol']['structural']}. {result['protocol']['compositional']}."
+        return [Section(name="Validity", title="Validity", lead=lead, parts=parts if reasons else parts[:1])]
 
 
 def _figures(judged: Judged) -> dict[str, Any]:

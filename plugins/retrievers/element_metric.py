@@ -60,8 +60,7 @@ class ElementMetric(nn.Module):
         inputs = element_features().shape[1]
         self.linear = nn.ModuleList(nn.Linear(inputs, width) for _ in range(2))
         self.free = nn.ParameterList(0.1 * torch.randn(MAX_Z, width) for _ in range(2))
-        self.log_scale = nn.Parameter(torch.ones(2))
-        self.own = nn.Parameter(torch.zeros(1))
+        self.log_scale = nn.Parameter(torch.zeros(2))
 
     def distances(self) -> Tensor:
         """(2, Z, Z)."""
@@ -73,11 +72,11 @@ class ElementMetric(nn.Module):
 
     def forward(self, family: Family, slots_QK: Tensor, allowed_QM: Tensor | None = None) -> Tensor:
         """(Q, M, X) minus the cost of every candidate."""
-        new = slots_QK[:, torch.from_numpy(family.exchanges_XK)][:, None]
-        old = torch.from_numpy(family.elements_MK)[None, :, None]
+        new = slots_QK[:, torch.from_numpy(family.exchanges)][:, None]
+        old = torch.from_numpy(family.elements)[None, :, None]
         old, new = torch.broadcast_tensors(old, new)
         distance, scale = self.distances(), 3 * self.log_scale.exp()
-        first = (distance[0][old, new] * torch.from_numpy(family.share_K)).sum(-1)
+        first = (distance[0][old, new] * torch.from_numpy(family.share)).sum(-1)
         logits = -scale[0] * first - scale[1] * distance[1][old, new].mean(-1)
         return logits if allowed_QM is None else logits.masked_fill(~allowed_QM[:, :, None], ABSENT)
 
@@ -86,9 +85,7 @@ def type_scores(logits_QMX: Tensor, family: Family) -> Tensor:
     """(Q, Y) log of the summed weights of the candidates of each type."""
     flat = logits_QMX.flatten(1)
     top = flat.max(1, keepdim=True).values
-    found = torch.zeros(len(flat), len(family.units_Y)).index_add(
-        1, torch.from_numpy(family.type_MX).flatten(), (flat - top).exp()
-    )
+    found = torch.zeros(len(flat), len(family.units)).index_add(1, torch.from_numpy(family.types).flatten(), (flat - top).exp())
     return found.clamp_min(1e-30).log() + top
 
 
@@ -119,18 +116,17 @@ def _batches(known: Mapping[Counts, Family], rng: np.random.Generator) -> list[t
         if n < 4:
             continue
         order = rng.permutation(n)
-        step = max(4, min(64, MAX_CELLS // (n * len(family.exchanges_XK) * len(family.counts))))
+        step = max(4, min(64, MAX_CELLS // (n * len(family.exchanges) * len(family.counts))))
         batches += [(family, order[start : start + step]) for start in range(0, n, step)]
-    rng.shuffle(batches)  # type: ignore[arg-type]
-    return batches
+    return [batches[k] for k in rng.permutation(len(batches))]
 
 
 def _loss(metric: ElementMetric, family: Family, rows: NDArray[np.int64]) -> tuple[Tensor, int] | None:
     """Summed loss and number of questions whose type another formula has; None where there is none."""
-    elements = family.elements_MK
+    elements = family.elements
     allowed_QM = ~(elements[rows][:, None] == elements[None]).all(-1)
-    wanted_Q = family.type_MX[rows, 0]
-    there_Q = np.array([(family.type_MX[a] == y).any() for a, y in zip(allowed_QM, wanted_Q, strict=True)])
+    wanted_Q = family.types[rows, 0]
+    there_Q = np.array([(family.types[a] == y).any() for a, y in zip(allowed_QM, wanted_Q, strict=True)])
     if not there_Q.any():
         return None
     rows, allowed_QM, wanted_Q = rows[there_Q], allowed_QM[there_Q], wanted_Q[there_Q]

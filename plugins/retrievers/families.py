@@ -31,21 +31,23 @@ class Family:
     counts: Counts
     members: NDArray[np.int64]
     """(M,) positions in the library."""
-    elements_MK: NDArray[np.int64]
-    exchanges_XK: NDArray[np.int64]
-    """Slot of the question that each slot of the entry takes its element from."""
-    type_MX: NDArray[np.int64]
-    units_Y: NDArray[np.int64]
-    groups_Y: NDArray[np.int64]
+    elements: NDArray[np.int64]
+    """(M, K) atomic numbers."""
+    exchanges: NDArray[np.int64]
+    """(X, K) slot of the question that each slot of the entry takes its element from."""
+    types: NDArray[np.int64]
+    """(M, X) type that each candidate predicts."""
+    units: NDArray[np.int64]
+    """(Y,) formula units of each type."""
 
     @property
-    def share_K(self) -> NDArray[np.float32]:
-        """Share of the atoms in each slot."""
+    def share(self) -> NDArray[np.float32]:
+        """(K,) share of the atoms in each slot."""
         counts = np.array(self.counts, dtype=np.float32)
         return counts / counts.sum()
 
 
-def exchanges(counts: Counts) -> NDArray[np.int64]:
+def exchanges_of(counts: Counts) -> NDArray[np.int64]:
     """(X, K) permutations of the slots that keep the counts, the identity first."""
     blocks = [list(group) for _, group in itertools.groupby(range(len(counts)), key=lambda slot: counts[slot])]
     choices = itertools.product(*(itertools.permutations(block) for block in blocks))
@@ -62,7 +64,7 @@ def families(library: Library) -> dict[Counts, Family]:
 
 
 def _family(library: Library, counts: Counts, rows: list[int]) -> Family:
-    ways = exchanges(counts)
+    ways = exchanges_of(counts)
     names: dict[tuple[object, ...], int] = {}
     types = np.zeros((len(rows), len(ways)), dtype=np.int64)
     for m, row in enumerate(rows):
@@ -73,7 +75,6 @@ def _family(library: Library, counts: Counts, rows: list[int]) -> Family:
                 moved[slot] = text
             types[m, x] = names.setdefault((group, units, *canonical_letters(group, tuple(moved))), len(names))
     return Family(
-        counts=counts, members=np.array(rows), elements_MK=np.array([library.slots(row)[0] for row in rows]),
-        exchanges_XK=ways, type_MX=types, units_Y=np.array([name[1] for name in names]),
-        groups_Y=np.array([name[0] for name in names]),
+        counts=counts, members=np.array(rows), elements=np.array([library.slots(row)[0] for row in rows]),
+        exchanges=ways, types=types, units=np.array([name[1] for name in names]),
     )  # fmt: skip

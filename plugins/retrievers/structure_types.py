@@ -38,7 +38,7 @@ class StructureTypes(Retriever):
 
         width: Count = 24
         """Numbers in each element's embedding."""
-        epochs: Count = 5
+        epochs: Count = 6
         """Passes over the library when the metric is fitted."""
         members: Count = 3
         """Metrics fitted from different seeds; their probabilities are averaged."""
@@ -65,8 +65,9 @@ class StructureTypes(Retriever):
         self.attach(library)
         for member in range(self.config.members):
             torch.manual_seed(seed + member)
-            self.metrics[member] = ElementMetric(self.config.width)
-            fit(self.metrics[member], self._families, epochs=self.config.epochs, seed=seed + member, say=say)
+            metric = ElementMetric(self.config.width)
+            self.metrics[member] = metric
+            fit(metric, self._families, epochs=self.config.epochs, seed=seed + member, say=say)
         self.volumes = torch.from_numpy(fit_volumes(library))
 
     @torch.no_grad()
@@ -78,7 +79,7 @@ class StructureTypes(Retriever):
             return []
         logits_SMX = self._logits(family, question)
         score_SY = torch.stack([type_scores(logits[None], family)[0] for logits in logits_SMX]) / self.config.temperature
-        allowed_Y = torch.from_numpy(np.isin(family.units_Y, question.units) if question.units else family.units_Y > 0)
+        allowed_Y = torch.from_numpy(np.isin(family.units, question.units) if question.units else family.units > 0)
         probability_Y = score_SY.masked_fill(~allowed_Y, -1e30).softmax(-1).mean(0).numpy()
         logits_MX = logits_SMX.mean(0).numpy()
         likeliest = [int(y) for y in np.argsort(-probability_Y, kind="stable")[:n] if allowed_Y[y]]
@@ -89,12 +90,12 @@ class StructureTypes(Retriever):
     def _variants(self, family: Family, logits_MX: np.ndarray, kind: int, p: float) -> list[tuple[float, int, int]]:
         """(probability, member, exchange) of the variants of a type: each by its nearest member, p shared by the votes."""
         assert self._seen is not None
-        places = np.flatnonzero(family.type_MX.ravel() == kind)
+        places = np.flatnonzero(family.types.ravel() == kind)
         logits = logits_MX.ravel()[places]
         order = np.argsort(-logits, kind="stable")[:MAX_VOTERS]
         order = order[logits[order] > -1e8]
-        voters = [divmod(int(places[k]), len(family.exchanges_XK)) for k in order]
-        rows = [(int(family.members[member]), family.exchanges_XK[way]) for member, way in voters]
+        voters = [divmod(int(places[k]), len(family.exchanges)) for k in order]
+        rows = [(int(family.members[member]), family.exchanges[way]) for member, way in voters]
         weights = np.exp(logits[order] - logits[order].max()) if len(order) else np.zeros(0)
         groups = self._seen.distinct(rows, MAX_VARIANTS)
         return [(p * float(weights[group].sum() / weights.sum()), *voters[group[0]]) for group in groups]
@@ -104,14 +105,14 @@ class StructureTypes(Retriever):
         slots_QK = torch.tensor([question.elements])
         allowed = None
         if question.exclude_own:
-            allowed = torch.from_numpy(~(family.elements_MK == np.array(question.elements)).all(-1))[None]
+            allowed = torch.from_numpy(~(family.elements == np.array(question.elements)).all(-1))[None]
         return torch.stack([metric(family, slots_QK, allowed)[0] for metric in self.metrics])
 
     def _crystal(self, family: Family, question: Question, p: float, member: int, way: int) -> Proposal:
         assert self._library is not None
         row = int(family.members[member])
         entry = self._library[row]
-        to = {old: question.elements[slot] for old, slot in zip(entry.elements, family.exchanges_XK[way], strict=True)}
+        to = {old: question.elements[slot] for old, slot in zip(entry.elements, family.exchanges[way], strict=True)}
         numbers = np.array([to[int(z)] for z in entry.numbers])
         scale = exchange_scale(self.volumes.numpy(), entry.numbers, numbers)
         crystal = Crystal(lattice=entry.lattice * scale, frac_coords=entry.frac_coords, numbers=numbers)

@@ -30,7 +30,7 @@ class Files(Source):
         """Options of `files`; the bounds protect from archives and files made to fill the memory."""
 
         max_file_mb: float = 16.0
-        """Larger files (unpacked) are set aside, unread."""
+        """Larger files (unpacked) are rejected, unread."""
         max_zip_gb: float = 20.0
         """A zip that unpacks to more is refused."""
 
@@ -100,7 +100,7 @@ class Files(Source):
                 yield from self._of_text(shown(path), path.name, _content(path))
 
     def _of_database(self, path: Path) -> Iterator[Record]:
-        """Rows of an ASE database; one that cannot be read is set aside among others, and an error alone."""
+        """Rows of an ASE database; one that cannot be read is rejected among others, and an error alone."""
         try:
             yield from database_rows(path)
         except UnreadableDatabaseError as error:

@@ -6,7 +6,6 @@ model learns from them says nothing about real materials.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import os
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Source
 from crystalfw.core.recipe.schema import Bounds
 from crystalfw.core.records import Rejected
+from crystalfw.core.system.files import digest
 from crystalfw.core.system.progress import Progress
 
 VERSION = 1
@@ -43,16 +43,17 @@ class Prototypes(Source):
 
         max_atoms: Annotated[int, Bounds(2)] = 12
         """Largest prototype, atoms per cell."""
-        per_prototype: Annotated[int, Bounds(1)] = 45
-        """Most decorations of one prototype; with 45 there are about 4,000 crystals."""
+        per_prototype: Annotated[int, Bounds(0)] = 45
+        """Most decorations of one prototype; with 45 there are about 4,000 crystals. 0 gives the prototypes themselves, with the
+        elements of the real crystals that they are named after."""
         cache: str | None = None
-        """Folder for the made crystals; None takes the user's cache folder ($XDG_CACHE_HOME or ~/.cache)."""
+        """Folder for the made crystals; default: the user's cache folder ($XDG_CACHE_HOME or ~/.cache)."""
 
     def __init__(self, config: Config, *, path: str | None = None) -> None:
         if path is not None:
             raise DataError(f"source 'prototypes' is built in and reads no file; leave out data.path (it is {path!r})")
-        if config.max_atoms < 2 or config.per_prototype < 1:
-            raise DataError("source 'prototypes': max_atoms must be 2 or more and per_prototype 1 or more")
+        if config.max_atoms < 2 or config.per_prototype < 0:
+            raise DataError("source 'prototypes': max_atoms must be 2 or more and per_prototype 0 or more")
         self.config = config
 
     def parts(self) -> tuple[str, ...]:
@@ -62,10 +63,15 @@ class Prototypes(Source):
     def fingerprint(self) -> str:
         """Hash of the options and of the versions that decide what is made."""
         key = (VERSION, self.config.max_atoms, self.config.per_prototype, importlib.metadata.version("pymatgen"))
-        return hashlib.sha256(repr(key).encode()).hexdigest()
+        return digest(repr(key).encode())
 
     def read(self, part: str) -> Iterator[Crystal | Rejected]:
         """The crystals in a fixed order: from the cache as far as it goes, then made and cached."""
+        if self.config.per_prototype == 0:
+            from crystalfw.plugins.sources.reading.decorate import namesakes
+
+            yield from namesakes(self.config.max_atoms)
+            return
         folder = self._folder()
         done = 0
         while folder is not None and (block := load_block(folder / f"{done:04d}.npz")) is not None:

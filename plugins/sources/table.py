@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -40,13 +40,16 @@ class Table(Source):
         cif: str = "cif"
         """Column with CIF text."""
         id: str | None = None
-        """Column with identifiers; None takes material_id, id, mp_id, ... whichever is there."""
+        """Column with identifiers; default: material_id, id, mp_id, ... whichever is there."""
         properties: tuple[str, ...] | None = None
-        """Property columns; None takes every column whose first 1000 rows hold only numbers, True / False or nothing."""
+        """Property columns; default: every column whose first 1000 rows hold only numbers, True / False or nothing."""
         arrays: Mapping[str, str] | None = None
         """Precomputed embeddings: name -> a column with lists of numbers, or a .npy / .pt file beside the table with one entry
-        per row; `{part}` in a file's name stands for train, val, test. None takes the column `embedding`, and files called
+        per row; `{part}` in a file's name stands for train, val, test. Default: the column `embedding`, and files called
         embedding.npy (one table) or train_embedding.npy, val_embedding.npy, ... (.pt likewise), where they are."""
+        # not in the repr, which is part of fingerprints: data that was prepared before this option is still found
+        where: Mapping[str, str] | None = field(default=None, repr=False)
+        """Read only rows whose columns hold these texts, e.g. {part: train}; default: every row."""
 
     def __init__(self, config: Config, *, path: str | None = None) -> None:
         if path is None:
@@ -79,7 +82,8 @@ class Table(Source):
     def fingerprint(self) -> str:
         """Hash of the tables' and the embedding files' bytes and of the options."""
         beside = [p for part in self.parts() for name in self._arrays(()).values() if (p := self._beside(part, name))]
-        return fingerprint_files([*self._files.values(), *beside], repr(self.config))
+        chosen = repr(sorted(self.config.where.items())) if self.config.where else ""
+        return fingerprint_files([*self._files.values(), *beside], repr(self.config) + chosen)
 
     def read(self, part: str) -> Iterator[Crystal | Rejected]:
         """Crystals and rejected rows of one part, in the table's order."""
@@ -99,9 +103,14 @@ class Table(Source):
         embeddings = self._embeddings(part, columns)
         number = 0
         for number, row in chain(peeked, rows):
-            yield self._record(path, number, row, columns, embeddings)
+            if self._chosen(row):
+                yield self._record(path, number, row, columns, embeddings)
         for embedding in embeddings.values():
             embedding.check_length(number, path)
+
+    def _chosen(self, row: Mapping[str, str]) -> bool:
+        """False for a row that option `where` leaves out; a malformed row belongs to those that are listed."""
+        return MALFORMED in row or all(row[name] == text for name, text in (self.config.where or {}).items())
 
     def _columns(self, path: Path, rows: list[dict[str, str]]) -> Columns:
         names = list(rows[0])
@@ -109,6 +118,9 @@ class Table(Source):
             raise DataError(f"{path}: no column '{self.config.cif}'; the columns are {', '.join(names)}")
         if self.config.id is not None and self.config.id not in names:
             raise DataError(f"{path}: no column '{self.config.id}' (option id); the columns are {', '.join(names)}")
+        missing = [name for name in self.config.where or () if name not in names]
+        if missing:
+            raise DataError(f"{path}: no column '{missing[0]}' (option where); the columns are {', '.join(names)}")
         id_name = self.config.id or next((name for name in _ID_NAMES if name in names), None)
         taken = {self.config.cif, id_name, *self._arrays(names).values()}
         return Columns.detect(path, rows, [name for name in names if name not in taken], self.config.properties, id_name)
@@ -170,7 +182,7 @@ class Table(Source):
     def size(self, part: str) -> int | None:
         """Counted by reading through; None where the table breaks off."""
         try:
-            return sum(1 for _ in read_rows(self._files[part]))
+            return sum(self._chosen(row) for row in read_rows(self._files[part]))
         except DataError:
             return None
 

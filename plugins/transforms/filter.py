@@ -1,4 +1,4 @@
-"""Set aside crystals outside of bounds, each with its reason."""
+"""Reject crystals outside of bounds, each with its reason."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Filter(Transform):
         volume_per_atom: tuple[float, float] | None = None
         """Smallest and largest volume per atom, cubic angstrom."""
         properties: Mapping[str, Sequence[float]] = field(default_factory=dict)
-        """Smallest and largest value of named columns, e.g. {band_gap: [0.1, 5]}; a missing value is set aside too."""
+        """Smallest and largest value of named columns, e.g. {band_gap: [0.1, 5]}; a missing value is rejected too."""
 
     def __init__(self, config: Config) -> None:
         self.config = config

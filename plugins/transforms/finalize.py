@@ -20,7 +20,7 @@ from crystalfw.core.interfaces import Transform
 
 
 class Finalize(Transform):
-    """Clamp the cell to physical bounds, wrap the positions, set aside crystals whose atoms overlap.
+    """Clamp the cell to physical bounds, wrap the positions, reject crystals whose atoms overlap.
 
     Three doors, one law:
 

@@ -17,7 +17,6 @@ class RandomRotation(Transform):
 
     stage: ClassVar[str] = "train"
     keeps_edges: ClassVar[bool] = True
-    """Neighbour pairs of the untransformed crystal stay valid."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

@@ -1,6 +1,6 @@
 """python -m tests.faults [--tries 50] [--stages fit,sample]: kill -9 at random moments, 50 tries a stage; prints the table.
 
-One try of every stage in turn, so that Ctrl-C leaves a table of equal tries; the same command with the same --folder goes on
+One try of every stage in turn, so that Ctrl-C leaves a table of equal tries; the same command with the same --folder continues
 there. Exit code 1 where anything was lost; the folders of these tries are kept.
 """
 

@@ -1,4 +1,4 @@
-"""The six stages that are killed: the command, the command that goes on, and the bytes that must come out.
+"""The six stages that are killed: the command, the command that continues, and the bytes that must come out.
 
 Everything is as small as it can be while there is something to lose at every moment: shards of 8 crystals, blocks of 4
 samples, checkpoints every other step.
@@ -175,20 +175,23 @@ class Stage:
     command: Callable[[Bench, Path], list[str]]
     results: Callable[[Path], dict[str, bytes]]
     again: Callable[[Bench, Path], list[str]] | None = None
-    """The command that goes on; the same one where there is none."""
+    """The command that continues; the same one where there is none."""
 
 
 def prepare(table: str, cache: str) -> None:
     """The preparation alone, as `crystalfw run` does it."""
     from crystalfw.core.data.prepare import prepare as make
-    from crystalfw.core.model.assembly import build_parts
+    from crystalfw.core.model.assembly import build_components
     from crystalfw.core.recipe import load_recipe
     from crystalfw.core.run.setup import preparation_key
 
     recipe = load_recipe("smoke", [f"data.path={table}", f"data.cache={cache}"])
-    parts = build_parts(recipe)
+    components = build_components(recipe)
     key = preparation_key(recipe)
-    make(recipe.data, parts.source, parts.prepare, parts.representation, key=key, seed=recipe.seed, cutoff=4.0)
+    make(
+        recipe.data, components.source, components.prepare, components.representation,
+        key=key, seed=recipe.seed, cutoff=4.0,
+    )  # fmt: skip
 
 
 def ablate(grid: str, out: str) -> int:

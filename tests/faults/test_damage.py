@@ -92,7 +92,7 @@ def test_prepared_data(store, tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["truncated", "flipped"])
 def test_shards(warm, bench, tmp_path, kind):
-    """A shard is made anew where it is damaged; a bit that no content hangs on (a date in a zip header) may pass."""
+    """A shard is made again where it is damaged; a bit that no content hangs on (a date in a zip header) may pass."""
     from crystalfw.core.crystal import Crystal
     from crystalfw.core.data.block import make_block, save_block
 

@@ -86,7 +86,9 @@ def test_memory_that_ends_halves_the_batch_and_says_so(warm, bench, tmp_path):
     warm.run(command)
     starved = warm.start([*bench.fit(tmp_path / "starved"), *SHORT], STARVED="200,1000")
     assert starved.wait(120) == 0, starved.output
-    assert "out of memory in training at step 1: goes on with 2 micro-batches of 4 crystals instead of 1 of 8" in starved.output
+    assert (
+        "out of memory in training at step 1: continues with 2 micro-batches of 4 crystals instead of 1 of 8" in starved.output
+    )
     assert "out of memory in validation" in starved.output
     first, second = (read_metrics(newest(tmp_path / name) / "metrics.csv") for name in ("two", "starved"))
     same(

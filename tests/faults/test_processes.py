@@ -192,7 +192,7 @@ def test_slurm_requeues_on_sigusr1_and_goes_on_in_the_same_folder(warm, bench, a
     assert "queued again" in ranks[0].output
     again = start(warm, command, how=slurm, PATH=scontrol["PATH"], SLURM_RESTART_COUNT="1")
     finish(again)
-    assert f"goes on in {run}" in again[0].output
+    assert f"resumes in {run}" in again[0].output
     assert [path.name for path in (tmp_path / "runs").glob("smoke-*")] == [run.name]
     same(curves(alone), curves(tmp_path))
 

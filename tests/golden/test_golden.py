@@ -10,6 +10,7 @@ import pytest
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.evaluate.workbench import Workbench
+from crystalfw.core.interfaces import MetricContext
 from crystalfw.core.records import Sample
 from crystalfw.plugins.metrics.coverage import Coverage
 from crystalfw.plugins.metrics.distributions import Distributions
@@ -60,7 +61,7 @@ def samples(golden):
 @pytest.fixture(scope="module")
 def context():
     with Workbench(quiet=True) as bench:
-        yield {"bench": bench, "train": [], "key": None, "run_dir": None}
+        yield MetricContext(bench=bench)
 
 
 def test_the_set_is_what_it_says(golden):
@@ -107,7 +108,7 @@ def test_distances(golden, samples, reference, context):
 
 def test_space_groups(golden, reference, context):
     for precision, expected in golden["expected"]["space_groups"].items():
-        assert _numbers(context["bench"], reference, float(precision)).tolist() == expected
+        assert _numbers(context.bench, reference, float(precision)).tolist() == expected
     result = Symmetry(Symmetry.Config()).compute([], reference, context)
     assert result["symprec=0.1"]["reference"]["p1"]["of"] == 40
 

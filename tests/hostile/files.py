@@ -19,7 +19,7 @@ from tests.hostile.corpus import Hostile
 
 HANG = 150.0
 """CPU seconds of one file after which it hangs; wall time says nothing on a busy machine."""
-MOST_MB = 1500
+MAX_MB = 1500
 """Largest memory of the reading process, libraries (some 350 MB) included."""
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +36,7 @@ class Result:
 
     @property
     def survived(self) -> bool:
-        return self.ending in ("crystals", "set aside", "refused") and self.peak_mb <= MOST_MB
+        return self.ending in ("crystals", "set aside", "refused") and self.peak_mb <= MAX_MB
 
 
 class Reader:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.block import load_block, make_block, save_block
-from crystalfw.core.data.work import Job, process
+from crystalfw.core.data.shard import Job, process
 from crystalfw.core.errors import CrystalfwError
 from crystalfw.core.model import checkpoint
 from crystalfw.core.recipe import load_recipe

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
-from crystalfw.core.data.work import Job, process
+from crystalfw.core.data.shard import Job, process
 from crystalfw.core.errors import CrystalfwError
 from crystalfw.core.recipe.auto_source import source_name
 from crystalfw.core.recipe.options import create
 
-MOST_ADDRESS = 8 * 2**30
+MAX_ADDRESS = 8 * 2**30
 """Bytes of address space: a bomb ends in this process, not in the machine."""
 
 
@@ -61,7 +61,7 @@ def read(path: Path) -> Outcome:
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_ADDRESS, MOST_ADDRESS))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS, MAX_ADDRESS))
     warnings.simplefilter("ignore")
     for line in sys.stdin:
         outcome = asdict(read(Path(json.loads(line))))

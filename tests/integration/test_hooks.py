@@ -1,4 +1,4 @@
-"""A spectator that raises in the middle of a fit: the run goes on, its checkpoint and metrics are those of a run without it."""
+"""A spectator that raises in the middle of a fit: the run continues as if without it."""
 
 from __future__ import annotations
 

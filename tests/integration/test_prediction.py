@@ -51,7 +51,7 @@ def test_the_likeliest_distinct_candidates_are_kept(trained, like):
     assert [sample.reference_id for sample in samples[::KEEP]] == [crystal.id for crystal in request.conditions]
     drawn = list(trained.sampler.strings(request, range(3 * CANDIDATES), CANDIDATES))
     assert (tally.conditions, tally.written) == (3, len(drawn)) == (3, 3 * CANDIDATES)
-    key = trained.parts.representation.canonical_key
+    key = trained.components.representation.canonical_key
     for number in range(3):
         own = [s for s in samples[number * KEEP : (number + 1) * KEEP] if s.status == "ok"]
         candidates = {s.string: s.log_prob for s in drawn if s.index // CANDIDATES == number}
@@ -108,7 +108,7 @@ def test_the_python_way_gives_crystals(trained, like):
 
 
 def test_spellings_of_one_graph_have_one_key(trained, like):
-    slices = trained.parts.representation
+    slices = trained.components.representation
     strings = [outcome.string for outcome in slices.encode(trained.conditions(None, like))]
     keys = {string: slices.canonical_key(string) for string in strings}
     assert len(set(keys.values())) == len(set(strings))

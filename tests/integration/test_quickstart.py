@@ -1,4 +1,4 @@
-"""docs/quickstart.md, command by command, in one process."""
+"""docs/start/quickstart.md, command by command, in one process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from crystalfw.core import Crystal
 from crystalfw.core.commands import cli
 from crystalfw.core.recipe.options import create
 
-PAGE = Path(__file__).parents[2] / "docs" / "quickstart.md"
+PAGE = Path(__file__).parents[2] / "docs" / "start" / "quickstart.md"
 
 
 def write_table(path: Path) -> None:

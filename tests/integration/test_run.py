@@ -172,6 +172,6 @@ def test_training_starts_from_the_weights_of_another_run(finished, table, cache,
 
 def test_weights_for_other_tokens_are_refused(finished):
     trained = Trained.load(finished)
-    other = SimpleNamespace(vocabulary=replace(trained.parts.representation.vocabulary, pad=3))
+    other = SimpleNamespace(vocabulary=replace(trained.components.representation.vocabulary, pad=3))
     with pytest.raises(CheckpointError, match="another vocabulary"):
-        _load_model(trained.generator, replace(trained.parts, representation=other), finished)
+        _load_model(trained.generator, replace(trained.components, representation=other), finished)

@@ -23,6 +23,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    ROOT / "core" / "README.md",
+    ROOT / "benchmarks" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted(ROOT.glob("plugins/*/README.md")),
 ]
@@ -73,7 +76,7 @@ def test_the_mistakes_of_the_readme_are_what_is_printed(tmp_path):
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_commands_of_the_docs_parse(page, line):
     command, *arguments = shlex.split(line)[1:]
-    parsed = cli.parse(cli.make_parser(command), arguments)
+    parsed = cli.make_parser(command).parse(arguments)
     if (
         command == "run"
         and not parsed.resume

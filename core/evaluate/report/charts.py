@@ -12,7 +12,8 @@ from itertools import pairwise
 from statistics import median
 
 from crystalfw.core.evaluate.report.html import Markup, join, tag, text
-from crystalfw.core.evaluate.report.numbers import percent, short, tick_labels, ticks
+from crystalfw.core.evaluate.report.numbers import tick_labels, ticks
+from crystalfw.core.presentation import percent, short
 
 WIDTH, HEIGHT = 480, 270
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 10, 42
@@ -110,7 +111,7 @@ def histogram(
 
 
 def scatter(points: Sequence[tuple[float, float]], x_name: str, y_name: str, label: str) -> Markup:
-    """Target against obtained, with the line on which they agree."""
+    """Requested against obtained, with the line on which they agree."""
     points = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
     if not points:
         return tag("p", "No pairs.", class_="note")

@@ -8,12 +8,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from crystalfw.core.evaluate.report.charts import Line, bars, line_chart, smoothed
+from crystalfw.core.evaluate.presented import Presented
+from crystalfw.core.evaluate.report.charts import Line, line_chart, smoothed
 from crystalfw.core.evaluate.report.gallery import gallery, pick
-from crystalfw.core.evaluate.report.html import Markup, card, grid, page, section, table, tag
-from crystalfw.core.evaluate.report.numbers import interval, percent, short
+from crystalfw.core.evaluate.report.html import Markup, card, grid, join, page, section, table, tag, text
+from crystalfw.core.evaluate.report.parts import figure_bars, identifier
 from crystalfw.core.evaluate.report.run import RunFiles, read_run
 from crystalfw.core.evaluate.report.sections import best, points
+from crystalfw.core.presentation import Bars, Figure, short
 
 _COLOURS = 6
 _SHOWN_PER_RUN = 6
@@ -37,10 +39,11 @@ def render(runs: Sequence[RunFiles], title: str) -> str:
         for run in runs
         for item in pick(run.samples, preferred=run.examples, count=_SHOWN_PER_RUN)
     ]
+    results = [run.results for run in runs]
     parts = [
-        ("table", "Figures", _table(runs)),
+        ("table", "Figures", _table(runs, results)),
         ("curves", "Training", _curves(runs)),
-        ("shares", "Shares", _shares(runs)),
+        *_bars(runs, results),
         ("crystals", "Crystals", gallery(picks) if picks else Markup("")),
     ]
     shown = [(id, name, content) for id, name, content in parts if content]
@@ -50,36 +53,36 @@ def render(runs: Sequence[RunFiles], title: str) -> str:
     return page(title, subtitle, [_missing(runs), *(content for _, _, content in shown)], links=links)
 
 
-def _table(runs: Sequence[RunFiles]) -> Markup:
-    columns = ["run", "parameters", "best validation loss", "steps", "samples", "structurally valid", "valid, unique, novel",
-               "match n = 1 loose", "strict"]  # fmt: skip
+def _table(runs: Sequence[RunFiles], results: Sequence[Sequence[Presented]]) -> Markup:
+    """A row per run; a column for every headline figure that a run has."""
+    figures = [{(item.name, figure.key): figure for item in found for figure in item.headline()} for found in results]
+    labels = {key: figure.label for row in figures for key, figure in row.items()}
+    names = [label if list(labels.values()).count(label) == 1 else f"{label} ({key[0]})" for key, label in labels.items()]
+    columns = ["run", "parameters", "best validation loss", "steps", "samples", *names]
+    rows = [[*_row(run), *(_cell(row.get(key)) for key in labels)] for run, row in zip(runs, figures, strict=True)]
     lead = "Figures of one protocol share a row's column; open a run's own report for its protocol and settings."
-    return section("table", "Figures", table(columns, [_row(run) for run in runs]), lead=lead)
+    return section("table", "Figures", table(columns, rows), lead=lead)
 
 
 def _row(run: RunFiles) -> list[Any]:
     lowest = best(run.curves)
-    chain = {link["stage"]: link for link in run.result("shares").get("chain", [])}
     parameters = run.provenance.get("parameters", {})
     total = parameters.get("total", sum(parameters.values())) if isinstance(parameters, Mapping) else parameters
     steps = [x for x, _ in points(run.curves, "loss")]
-    match = run.result("match")
     return [
         run.name,
         short(total) if total else "–",
         "–" if lowest is None else short(lowest[1]),
         short(steps[-1]) if steps else "–",
-        short(run.result("shares").get("asked")),
-        _share(chain.get("structurally valid")),
-        _share(chain.get("novel")),
-        *(_share(match.get(tolerance, {}).get("n=1")) for tolerance in ("loose", "strict")),
+        short(run.metrics.get("samples", {}).get("count")),
     ]
 
 
-def _share(figures: Mapping[str, Any] | None) -> Markup:
-    if not figures:
+def _cell(figure: Figure | None) -> Markup:
+    if figure is None or figure.value is None:
         return Markup("–")
-    return Markup(f"{percent(figures['share'])}<br><small>{interval(figures)}</small>")
+    below = tag("small", figure.interval) if figure.interval else Markup("")
+    return join([text(figure.text), *([Markup("<br>"), below] if below else [])])
 
 
 def _curves(runs: Sequence[RunFiles]) -> Markup:
@@ -96,15 +99,23 @@ def _curves(runs: Sequence[RunFiles]) -> Markup:
     return section("curves", "Training", grid(*cards)) if cards else Markup("")
 
 
-def _shares(runs: Sequence[RunFiles]) -> Markup:
-    stages: dict[str, list[tuple[str, float | None, str, int]]] = {}
-    for k, run in enumerate(runs):
-        for link in run.result("shares").get("chain", []):
-            figure = f"{percent(link['share'])}  ({interval(link)})"
-            stages.setdefault(link["stage"], []).append((run.name, link["share"], figure, _colour(k)))
-    cards = [card(stage.capitalize(), bars(rows, f"{stage}: share of all samples, per run")) for stage, rows in stages.items()]
-    lead = "Shares of all samples asked for, with 95 % intervals; each stage counts what passed all before it."
-    return section("shares", "Chained shares", grid(*cards), lead=lead) if cards else Markup("")
+def _bars(runs: Sequence[RunFiles], results: Sequence[Sequence[Presented]]) -> list[tuple[str, str, Markup]]:
+    """A section for every bar chart of the metrics: a card for every bar, a bar for every run."""
+    charts: dict[str, dict[str, list[tuple[str, Figure, int]]]] = {}
+    notes: dict[str, str] = {}
+    for k, (run, found) in enumerate(zip(runs, results, strict=True)):
+        for part in (part for item in found for declared in item.sections() for part in declared.parts):
+            if isinstance(part, Bars):
+                notes.setdefault(part.title, part.note)
+                for figure in part.figures:
+                    row = (run.name, replace(figure, note=figure.interval), _colour(k))
+                    charts.setdefault(part.title, {}).setdefault(figure.label, []).append(row)
+    return [(f"bars-{identifier(title)}", title, _bar_section(title, cards, notes[title])) for title, cards in charts.items()]
+
+
+def _bar_section(title: str, rows: Mapping[str, list[tuple[str, Figure, int]]], note: str) -> Markup:
+    cards = [card(label.capitalize(), figure_bars(found, f"{title}, {label}: every run")) for label, found in rows.items()]
+    return section(f"bars-{identifier(title)}", title, grid(*cards), lead=f"{note} In brackets: 95 % intervals.".strip())
 
 
 def _missing(runs: Sequence[RunFiles]) -> Markup:

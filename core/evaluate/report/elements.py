@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crystalfw.core.evaluate.report.html import Markup, join, tag, text
-from crystalfw.core.evaluate.report.numbers import percent
+from crystalfw.core.presentation import percent
 
 # The Jmol colours, hydrogen first: what crystallographers expect (oxygen red, nitrogen blue, ...).
 _COLOURS = (

@@ -15,8 +15,8 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.evaluate.report.crystal import MOST_ATOMS, picture
 from crystalfw.core.evaluate.report.elements import gradients, key
 from crystalfw.core.evaluate.report.html import Markup, join, section, tag
-from crystalfw.core.evaluate.report.numbers import short
 from crystalfw.core.geometry.cif import crystal_from_cif
+from crystalfw.core.presentation import short
 from crystalfw.core.sample.export import safe_name
 from crystalfw.core.sample.table import is_sample_table, read_rows
 

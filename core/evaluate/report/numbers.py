@@ -1,35 +1,9 @@
-"""Numbers for people: a few significant digits, percentages with their interval, round ticks for axes."""
+"""Round ticks for axes, labelled without needless digits."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-
-def short(value: Any, digits: int = 4) -> str:
-    """A number with `digits` significant digits and thousands separated; other values as they are; '–' for nothing."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):
-        return f"{int(value):,}"
-    if 1e-4 <= abs(value) < 1e6:
-        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-        return f"{value:,.{min(decimals, 8)}f}"
-    return f"{value:.{digits - 1}e}"
-
-
-def percent(value: float | None) -> str:
-    """A share as a percentage."""
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def interval(figures: Mapping[str, Any]) -> str:
-    """The 95 % interval of a share."""
-    low, high = figures.get("low"), figures.get("high")
-    return "" if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f} %"
+from collections.abc import Sequence
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:

@@ -11,9 +11,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from crystalfw.core.evaluate.presented import Presented, presented
 from crystalfw.core.evaluate.report import sections
 from crystalfw.core.evaluate.report.gallery import Pick, gallery, pick
 from crystalfw.core.evaluate.report.html import Markup, page, tag
+from crystalfw.core.evaluate.report.parts import metric_sections
 
 _WANTED = {
     "recipe.yaml": "the recipe",
@@ -37,15 +39,15 @@ class RunFiles:
     samples: Path | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
 
-    def result(self, metric: str) -> Mapping[str, Any]:
-        """The result of a metric, empty where it was not computed."""
-        found = self.metrics.get("metrics", {}).get(metric, {})
-        return found.get("result", {}) if isinstance(found, Mapping) else {}
+    @property
+    def results(self) -> Sequence[Presented]:
+        """What the metrics gave."""
+        return presented(self.metrics)
 
     @property
     def examples(self) -> Sequence[str]:
-        """Ids of samples that passed the whole funnel."""
-        return tuple(self.result("shares").get("examples", ()))
+        """Ids of samples that a metric wants shown first."""
+        return tuple(id for item in self.results for id in item.result.get("examples", ()))
 
 
 def read_run(run_dir: Path, *, samples: Path | None = None) -> RunFiles:
@@ -78,17 +80,14 @@ def write_report(run_dir: str | Path, *, samples: Path | None = None) -> Path:
 
 def render(files: RunFiles) -> str:
     """The page as text."""
-    picks = pick(files.samples, preferred=files.examples)
+    picks, results = pick(files.samples, preferred=files.examples), files.results
     parts = [
-        ("summary", "Summary", sections.summary(files.metrics, files.curves)),
+        ("summary", "Summary", sections.summary(files.metrics, files.curves, results)),
         ("training", "Training", sections.training(files.curves)),
-        ("funnel", "Funnel", sections.funnel(files.result("shares"))),
-        ("match", "Match", sections.match(files.result("match"))),
-        ("distributions", "Distributions", sections.distributions(files.result("distributions"))),
-        ("elements", "Elements", sections.elements(files.result("distributions"))),
-        ("conditions", "Conditions", sections.parity(files.metrics, files.predictions)),
+        *metric_sections(results),
+        ("predictions", "Predictions", sections.predictions(files.predictions)),
         ("crystals", "Crystals", _gallery(picks)),
-        ("metrics", "All figures", sections.everything(files.metrics)),
+        ("metrics", "All numbers", sections.everything(files.metrics)),
         ("recipe", "Recipe", sections.recipe(files.recipe)),
         ("provenance", "Provenance", sections.provenance(files.metrics, files.provenance)),
     ]

@@ -1,6 +1,6 @@
 """GRID.yaml -> cells: a base recipe, axes, seeds, and what is held equal.
 
-base: xattn                                     # a recipe file (relative to the grid's folder) or an installed one
+base: xattn                                     # a recipe: a file in the grid's folder, otherwise an installed one
 set: {data.path: data/perov_5, fit.steps: 2000} # for every cell
 axes:
   conditioning:                                 # values by name, each a set of recipe keys
@@ -11,7 +11,7 @@ exclude: [{conditioning: additive, fit.lr: 3e-4}]
 seeds: [0, 1, 2]
 equal: {parameters: {adjust: model.decoder.mlp_ratio}, minutes: 10}
 baseline: {conditioning: additive}              # what the other cells are compared with; the first cell by default
-measures: {val_loss: lower, match.strict.n=1: higher}
+measures: {val_loss: lower, match.strict.n=1: higher}    # otherwise val_loss and what the metrics show first
 """
 
 from __future__ import annotations
@@ -25,17 +25,8 @@ from typing import Any
 
 from crystalfw.core.errors import RecipeError, did_you_mean
 from crystalfw.core.recipe.document import Mistakes, Node, Where, parse, read_document
-from crystalfw.core.recipe.load import installed_grids
+from crystalfw.core.recipe.installed import find_base, find_recipe, installed_grids, installed_recipes
 
-DEFAULT_MEASURES = {
-    "val_loss": "lower",
-    "shares.structurally valid": "higher",
-    "shares.novel": "higher",
-    "match.loose.n=1": "higher",
-    "match.strict.n=1": "higher",
-    "fidelity.cosine": "higher",
-}
-"""What is compared when the grid names nothing, as far as the runs measured it."""
 _KEYS = ("name", "base", "set", "axes", "exclude", "seeds", "equal", "baseline", "measures")
 
 
@@ -83,9 +74,9 @@ class Grid:
     minutes: float | None = None
     baseline: int = 0
     """Position of the cell that the others are compared with."""
-    measures: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_MEASURES))
-    """Measure -> `higher` or `lower`, what counts as better."""
-    measures_given: bool = False
+    measures: Mapping[str, str] = field(default_factory=dict)
+    """Measure -> `higher` or `lower`, what counts as better; empty takes the validation loss and the headline figures of
+    the runs' metrics."""
 
 
 def load_grid(path: str | Path, overrides: Sequence[str] = (), baseline: Sequence[str] = ()) -> Grid:
@@ -146,7 +137,6 @@ class _Reader:
             "minutes": self._minutes(equal),
             "baseline": self._baseline(cells),
             "measures": self._measures(),
-            "measures_given": "measures" in self.content,
         }
         if self.mistakes:
             raise RecipeError(self.mistakes)
@@ -187,8 +177,14 @@ class _Reader:
         if not isinstance(base, str):
             self._wrong("base", "the name or file of a recipe")
             return ""
-        beside = self.path.parent / base
-        return str(beside) if beside.is_file() else base
+        found = find_base(base, self.path)
+        if found is not None and (found not in installed_recipes().values() or Path(base).is_file()):
+            return str(found)
+        try:
+            find_recipe(base)
+        except RecipeError as error:
+            self._say("base", error.mistakes[0])
+        return base
 
     def _seeds(self) -> tuple[int, ...]:
         seeds = self.content.get("seeds", [0, 1, 2])
@@ -221,7 +217,7 @@ class _Reader:
         return found[0] if found else 0
 
     def _measures(self) -> dict[str, str]:
-        measures = self._mapping("measures", self.content.get("measures", DEFAULT_MEASURES))
+        measures = self._mapping("measures", self.content.get("measures", {}))
         for name, better in measures.items():
             if better not in ("higher", "lower"):
                 self._wrong(f"measures.{name}", "`higher` or `lower`, what counts as better")

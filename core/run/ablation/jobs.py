@@ -6,7 +6,6 @@ FOLDER/runs/KEY/   recipe.yaml, log.txt, run (link to the run folder), done.json
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import signal
@@ -21,7 +20,7 @@ from crystalfw.core.errors import Interrupted
 from crystalfw.core.recipe import expand, load_recipe
 from crystalfw.core.run.ablation.grid import Cell
 from crystalfw.core.run.folder import clear_temporaries, exclusive, is_held
-from crystalfw.core.system.files import write_atomically
+from crystalfw.core.system.files import digest, write_text_atomically
 from crystalfw.core.system.progress import duration
 from crystalfw.core.system.signals import StopRequest
 
@@ -66,7 +65,7 @@ def make_jobs(base: str, cells: Sequence[Cell], seeds: Sequence[int], minutes: f
             limit = [] if minutes is None else [f"fit.max_minutes={minutes}"]
             recipe = load_recipe(base, [*cell.overrides(), *limit, f"seed={seed}"])
             text = expand(replace(recipe, name="run", run_dir="."))
-            key = hashlib.sha256(text.encode()).hexdigest()[:16]
+            key = digest(text.encode())[:16]
             jobs.append(Job(index, seed, text, folder / "runs" / key))
     return jobs
 
@@ -113,7 +112,7 @@ def _run_jobs(jobs: Sequence[Job], *, cores: int, threads: int, devices: Sequenc
         if stop.requested:
             for process in running.values():
                 process.stop()
-            raise Interrupted(f"stopped by {stop.requested}; the same command goes on where the runs saved")
+            raise Interrupted(f"stopped by {stop.requested}; the same command continues where the runs saved")
 
 
 class _Process:
@@ -124,7 +123,7 @@ class _Process:
         job.folder.mkdir(parents=True, exist_ok=True)
         (job.folder / "failed.json").unlink(missing_ok=True)
         recipe = job.folder / "recipe.yaml"
-        write_atomically(recipe, job.recipe.encode())
+        write_text_atomically(recipe, job.recipe)
         command = [sys.executable, "-m", "crystalfw", "run"]
         if (job.run_dir / "recipe.yaml").is_file():
             command += ["--resume", str(job.run_dir)]
@@ -147,10 +146,10 @@ class _Process:
         """Record the outcome."""
         record = {"seconds": round(time.monotonic() - self.began, 1), "exit_code": code}
         if code == 0:
-            write_atomically(self.job.folder / "done.json", json.dumps(record).encode())
+            write_text_atomically(self.job.folder / "done.json", json.dumps(record))
             return
         tail = (self.job.folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-_LOG_LINES:]
-        write_atomically(self.job.folder / "failed.json", json.dumps({**record, "log": "\n".join(tail)}).encode())
+        write_text_atomically(self.job.folder / "failed.json", json.dumps({**record, "log": "\n".join(tail)}))
 
     def stop(self) -> None:
         """Ask the run to save and leave, and wait for it."""

@@ -10,10 +10,10 @@ from typing import Any
 from crystalfw.core.evaluate.report.charts import Interval, Line, intervals, line_chart
 from crystalfw.core.evaluate.report.gallery import gallery, pick
 from crystalfw.core.evaluate.report.html import Markup, card, details, grid, join, page, section, table, tag, tile
-from crystalfw.core.evaluate.report.numbers import short
 from crystalfw.core.evaluate.report.run import read_run
 from crystalfw.core.evaluate.report.sections import points
 from crystalfw.core.model.logbook import read_metrics
+from crystalfw.core.presentation import short
 from crystalfw.core.run.ablation.results import Result
 from crystalfw.core.run.ablation.statistics import decision
 from crystalfw.core.run.ablation.summary import Study
@@ -39,7 +39,7 @@ def render(study: Study) -> str:
         ("curves", "Curves", _curves(study)),
         ("crystals", "Crystals", _crystals(study)),
         ("cells", "Cells", _cells(study)),
-        ("figures", "All figures", _figures(study)),
+        ("figures", "All numbers", _figures(study)),
     ]
     shown = [(id, name, content) for id, name, content in parts if content]
     written = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
@@ -60,7 +60,7 @@ def _verdicts(study: Study) -> Markup:
     )
     lead = (
         f"Every cell against {study.cells[study.grid.baseline].name}, paired by seed and, where there are per-sample outcomes, "
-        "by sample. Words go by intervals corrected for the number of comparisons of a measure (Bonferroni)."
+        "by sample. Verdicts use Bonferroni-corrected confidence intervals."
     )
     if not study.verdicts:
         return section("verdicts", "What the runs say", tiles, tag("p", "Nothing to compare yet."), lead=lead)
@@ -76,7 +76,7 @@ def _decisions(study: Study) -> Markup:
     cells = sorted({cell for _, cell in found})
     rows = []
     for measure in study.means:
-        row = [f"{measure} ({study.grid.measures[measure]} is better)"]
+        row = [f"{_named(study, measure)} ({study.grid.measures[measure]} is better)"]
         for cell in cells:
             item = found.get((measure, cell))
             row.append("" if item is None else f"{decision(item, study.grid.measures[measure])} {item.mean:+.3g}")
@@ -92,7 +92,7 @@ def _means(study: Study) -> Markup:
             for cell, mean in cells.items()
         ]
         note = f"{study.grid.measures[measure]} is better; dots are seeds, bars 95 % t intervals of the mean"
-        cards.append(card(measure, intervals(rows, f"{measure}: mean of every cell"), note=note))
+        cards.append(card(_named(study, measure), intervals(rows, f"{measure}: mean of every cell"), note=note))
     rows_all = [
         [study.cells[cell].name, measure, short(mean.mean), short(mean.low), short(mean.high), short(len(mean.values))]
         for measure, cells in study.means.items()
@@ -110,7 +110,8 @@ def _differences(study: Study) -> Markup:
         if items:
             rows = [Interval(study.cells[i.cell].name, i.mean, i.low, i.high, (), _colour(i.cell)) for i in items]
             note = f"minus {study.cells[study.grid.baseline].name}; 95 %, by {items[0].method}"
-            cards.append(card(measure, intervals(rows, f"{measure}: difference to the baseline", zero=True), note=note))
+            chart = intervals(rows, f"{measure}: difference to the baseline", zero=True)
+            cards.append(card(_named(study, measure), chart, note=note))
     rows_all = [
         [study.cells[i.cell].name, i.measure, short(i.mean), short(i.low), short(i.high), i.seeds, i.items or "–", i.method]
         for i in study.differences
@@ -180,7 +181,7 @@ def _figures(study: Study) -> Markup:
     if not rows:
         return Markup("")
     whole = details("Every figure of every run", table(["cell", "seed", "measure", "value"], rows))
-    return section("figures", "All figures", whole, lead="Complete in ablation.csv beside this page.")
+    return section("figures", "All numbers", whole, lead="Complete in ablation.csv beside this page.")
 
 
 def _trouble(study: Study) -> Markup:
@@ -188,6 +189,12 @@ def _trouble(study: Study) -> Markup:
     for job, log in study.failures:
         lines.append(tag("p", tag("b", f"failed: {study.cells[job.cell].name}, seed {job.seed}"), tag("pre", log)))
     return tag("div", *lines, class_="missing") if lines else Markup("")
+
+
+def _named(study: Study, measure: str) -> str:
+    """The measure in its metric's words, with the name that grids and tables know it by."""
+    words = study.words.get(measure)
+    return measure if words is None else f"{words[:1].upper()}{words[1:]} · {measure}"
 
 
 def _colour(index: int) -> int:

@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crystalfw.core.evaluate.presented import presented
 from crystalfw.core.model.logbook import read_metrics
+from crystalfw.core.presentation import Figure
 from crystalfw.core.run.ablation.grid import Cell
 from crystalfw.core.run.ablation.jobs import Job
-
-_LEFT_OUT = frozenset(
-    {"protocol", "histograms", "parity", "examples", "elements", "failures", "comparisons", "summary", "trouble"}
-)
 
 
 @dataclass(frozen=True)
@@ -27,18 +25,21 @@ class Result:
     seed: int
     run_dir: Path
     figures: Mapping[str, float]
-    """Measure -> value, e.g. val_loss, shares.novel, match.loose.n=1, match.loose.n=1.rmse."""
+    """Measure -> value: val_loss, and `NAME.KEY` for the measures of the metric called NAME."""
     outcomes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Measure -> sample or reference id -> value, for measures that are means over samples."""
     errors: Mapping[str, str] = field(default_factory=dict)
     """Metric -> why it gave nothing."""
+    headline: Mapping[str, Figure] = field(default_factory=dict)
+    """Measure -> the figure in its metric's words, for those that the metric shows first."""
 
 
 def collect(jobs: Sequence[Job]) -> list[Result]:
     """What the finished runs measured."""
     return [
         Result(
-            job.cell, job.seed, job.run_dir, figures_of(job.run_dir), outcomes_of(job.run_dir), errors_of(job.run_dir)
+            job.cell, job.seed, job.run_dir, figures_of(job.run_dir), outcomes_of(job.run_dir), errors_of(job.run_dir),
+            headline_of(job.run_dir),
         ) for job in jobs if job.done
     ]  # fmt: skip
 
@@ -58,11 +59,17 @@ def figures_of(run_dir: Path) -> dict[str, float]:
     if isinstance(parameters, Mapping) and "total" in parameters:
         figures["parameters"] = float(parameters["total"])
     metrics = _json(run_dir / "metrics.json")
-    for name, item in metrics.get("metrics", {}).items():
-        figures.update(_metric_figures(name, item.get("result", {})))
+    for item in presented(metrics):
+        figures.update({f"{item.name}.{key}": value for key, value in item.measures().items()})
     for column, errors in metrics.get("prediction", {}).items():
         figures.update({f"prediction.{column}.{name}": float(value) for name, value in errors.items()})
     return figures
+
+
+def headline_of(run_dir: Path) -> dict[str, Figure]:
+    """What the run's metrics show first, by measure."""
+    results = presented(_json(run_dir / "metrics.json"))
+    return {f"{item.name}.{figure.key}": figure for item in results for figure in item.headline()}
 
 
 def errors_of(run_dir: Path) -> dict[str, str]:
@@ -92,28 +99,6 @@ def write_tidy(results: Sequence[Result], cells: Sequence[Cell], path: Path) -> 
             values = [cells[result.cell].values[axis] for axis in axes]
             for measure, value in sorted(result.figures.items()):
                 writer.writerow([*values, result.seed, measure, repr(value), result.run_dir])
-
-
-def _metric_figures(name: str, result: Mapping[str, Any]) -> dict[str, float]:
-    figures = {f"{name}.{link['stage']}": float(link["share"]) for link in result.get("chain", []) if link["share"] is not None}
-    for key, value in result.items():
-        if key not in _LEFT_OUT and key != "chain":
-            _flatten(f"{name}.{key}", value, figures)
-    return figures
-
-
-def _flatten(path: str, value: Any, figures: dict[str, float]) -> None:
-    if isinstance(value, Mapping):
-        if {"count", "of", "share"} <= set(value):
-            # a share is its own figure; count, denominator and interval follow from it
-            if value["share"] is not None:
-                figures[path] = float(value["share"])
-            value = {key: item for key, item in value.items() if key not in ("count", "of", "share", "low", "high")}
-        for key, item in value.items():
-            if key not in _LEFT_OUT:
-                _flatten(f"{path}.{key}", item, figures)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-        figures[path] = float(value)
 
 
 def _json(path: Path) -> dict[str, Any]:

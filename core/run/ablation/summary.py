@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from crystalfw.core.presentation import Figure
 from crystalfw.core.run.ablation.grid import Cell, Grid
 from crystalfw.core.run.ablation.jobs import Job
 from crystalfw.core.run.ablation.results import Result, collect, write_tidy
 from crystalfw.core.run.ablation.statistics import Difference, Mean, compare, mean_over_seeds, verdict
 
 _TOKENS_WITHIN = 0.02
+_LOSS = "val_loss"
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,17 @@ class Study:
     differences: tuple[Difference, ...]
     verdicts: tuple[str, ...]
     warnings: tuple[str, ...]
+    words: Mapping[str, str] = field(default_factory=dict)
+    """Measure -> what it is, in words, where its metric says so."""
 
 
 def summarise(grid: Grid, cells: Sequence[Cell], jobs: Sequence[Job]) -> Study:
     """Means, differences and verdicts over the finished runs."""
     results = collect(jobs)
     measured = {name for result in results for name in result.figures}
-    measures = {name: better for name, better in grid.measures.items() if name in measured}
+    headline = {name: figure for result in results for name, figure in result.headline.items()}
+    wanted = grid.measures or {_LOSS: "lower", **{name: figure.better for name, figure in headline.items() if figure.better}}
+    measures = {name: better for name, better in wanted.items() if name in measured}
     means = {name: _means(results, name) for name in measures}
     differences = [item for name in measures for item in compare(results, grid.baseline, name)]
     baseline = cells[grid.baseline].name
@@ -44,7 +50,7 @@ def summarise(grid: Grid, cells: Sequence[Cell], jobs: Sequence[Job]) -> Study:
     warnings = [*_unequal(grid, cells, results), *_unmeasured(grid, measured), *_failed_metrics(cells, results)]
     return Study(
         replace(grid, measures=measures), tuple(cells), tuple(results), failures, means,
-        tuple(differences), tuple(verdicts), tuple(warnings),
+        tuple(differences), tuple(verdicts), tuple(warnings), _words(headline),
     )  # fmt: skip
 
 
@@ -65,6 +71,10 @@ def write_tables(study: Study, folder: Path) -> None:
         for item, words in zip(study.differences, study.verdicts, strict=True):
             row = [study.cells[item.cell].name, baseline, item.measure, item.mean, item.low, item.high]
             writer.writerow([*row, item.seeds, item.items, item.method, words])
+
+
+def _words(headline: Mapping[str, Figure]) -> dict[str, str]:
+    return {_LOSS: "validation loss", **{name: figure.label for name, figure in headline.items()}}
 
 
 def _means(results: Sequence[Result], measure: str) -> dict[int, Mean]:
@@ -89,9 +99,7 @@ def _unequal(grid: Grid, cells: Sequence[Cell], results: Sequence[Result]) -> li
 
 
 def _unmeasured(grid: Grid, measured: set[str]) -> list[str]:
-    if not grid.measures_given or not measured:
-        return []
-    return [f"no run measured '{name}'" for name in grid.measures if name not in measured]
+    return [f"no run measured '{name}'" for name in grid.measures if measured and name not in measured]
 
 
 def _failed_metrics(cells: Sequence[Cell], results: Sequence[Result]) -> list[str]:

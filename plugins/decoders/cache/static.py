@@ -8,10 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from crystalfw.core.interfaces import DecodingCache
 from crystalfw.core.model.attention import attend
 
 
-class KVCache:
+class KVCache(DecodingCache):
     """A static cache in plain torch, for any device and dtype."""
 
     def __init__(
@@ -21,7 +22,7 @@ class KVCache:
         self.keys = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(n_layers)]
         self.values = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(n_layers)]
         self.positions = torch.zeros(rows, dtype=torch.int64)
-        """(B,) string tokens that each row has seen; on the CPU, so that reading it waits for nothing."""
+        """On the CPU, so that reading it waits for nothing."""
         self.filled = torch.zeros(rows, dtype=torch.int64)
         """(B,) cached keys of each row, its prefix included; on the CPU."""
 
@@ -61,7 +62,7 @@ class KVCache:
         self.positions, self.filled = self.positions[index.cpu()], self.filled[index.cpu()]
 
     def reset(self, rows: Tensor) -> None:
-        """Start these rows anew; what they held is never read again."""
+        """Empty these rows; what they held is never read again."""
         self.positions[rows.cpu()] = 0
         self.filled[rows.cpu()] = 0
 

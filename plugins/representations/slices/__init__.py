@@ -6,7 +6,7 @@
     slices.canonical(string) == slices.canonical(slices.augment(string, seed=7))
     slices.key(crystal)                             # equal for equal bond topologies
 
-docs/slices.md has the grammar and the reasons.
+docs/guides/slices.md has the grammar and the reasons.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.records import Decoded
-from crystalfw.plugins.representations.slices.encoding import EncodeError, bonded, canonical_graph, plain
+from crystalfw.plugins.representations.slices.encoding import EncodeError, canonical_graph
 from crystalfw.plugins.representations.slices.graph.graph import QuotientGraph
-from crystalfw.plugins.representations.slices.slices import Slices, read_net
+from crystalfw.plugins.representations.slices.slices import Slices, read_net, topology_key
 from crystalfw.plugins.representations.slices.text.strings import dialect_of, parse, print_graph
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def key(crystal: Crystal | Structure) -> str:
 
     Raises EncodeError with its reason.
     """
-    return print_graph(canonical_graph(plain(bonded(_crystal(crystal), max_atoms=256).graph)))
+    return topology_key(_crystal(crystal))
 
 
 def augment(string: str, seed: int) -> str:

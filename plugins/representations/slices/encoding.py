@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import CrystalfwError
+from crystalfw.core.geometry.compiled_reduction import determinant, inverse, reduce_cell
 from crystalfw.plugins.representations.slices.canonical.canonical_form import canonical_edges
 from crystalfw.plugins.representations.slices.canonical.gauge import fit_labels
 from crystalfw.plugins.representations.slices.graph.bonds import COINCIDENT, econ_bonds
 from crystalfw.plugins.representations.slices.graph.completion import completing_contacts
 from crystalfw.plugins.representations.slices.graph.cycles import is_three_dimensional, net_of
 from crystalfw.plugins.representations.slices.graph.graph import NO_LENGTH, QuotientGraph, normalised
-from crystalfw.plugins.representations.slices.graph.reduction import determinant, inverse, reduce_cell
 from crystalfw.plugins.representations.slices.reasons import ENCODE_REASONS
 from crystalfw.plugins.representations.slices.text.dialects import ELEMENTS, MAX_ATOMS, Dialect, nearest_step
 

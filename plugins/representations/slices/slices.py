@@ -120,6 +120,13 @@ class Slices(Representation):
         assert all(outcome is not None for outcome in outcomes)
         return [outcome for outcome in outcomes if outcome is not None]
 
+    def key(self, crystal: Crystal) -> str:
+        """The canonical plain string whatever the dialect; '' where the crystal cannot be written."""
+        try:
+            return print_graph(canonical_graph(plain(bonded(crystal, max_atoms=256).graph)))
+        except EncodeError:
+            return ""
+
     def tokenize(self, string: str) -> list[int]:
         """Token ids of a string in today's spelling; raises DecodeError('parse', ...) for an unknown token."""
         try:
@@ -156,8 +163,9 @@ class Slices(Representation):
         """Another description of the same graph: atoms in random order, random basis and images, edges sorted."""
         return print_graph(random_equivalent(parse(string), rng))
 
-    @staticmethod
-    def fit_codec(
+    @classmethod
+    def fit(
+        cls,
         train: Iterable[Crystal],
         validation: Iterable[Crystal],
         folder: Path,
@@ -167,10 +175,15 @@ class Slices(Representation):
         data: Sequence[Mapping[str, Any]],
         say: Callable[[str], None],
     ) -> dict[str, Any]:
-        """Fit the decoder's parts (`crystalfw codec fit`); see decoding.fit.fit_codec."""
+        """Fit the decoder's parts (`crystalfw codec fit`); see learning.fit.fit_codec."""
         from crystalfw.plugins.representations.slices.learning.fit import fit_codec
 
         return fit_codec(train, validation, folder, steps=steps, seed=seed, data=data, say=say)
+
+
+def topology_key(crystal: Crystal) -> str:
+    """The canonical plain string of any crystal of up to 256 atoms; raises EncodeError with its reason."""
+    return print_graph(canonical_graph(plain(bonded(crystal, max_atoms=256).graph)))
 
 
 def read_net(string: str) -> QuotientGraph:

@@ -13,7 +13,7 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.records import Rejected
 from crystalfw.plugins.sources.reading.formats import format_of
 
-MOST_MEMBERS = 10_000_000
+MAX_MEMBERS = 10_000_000
 HIGHEST_RATIO = 200
 """Bytes out per byte in above which a member is a bomb: structure files compress some tenfold."""
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
@@ -31,7 +31,7 @@ class Archive:
             raise DataError(f"{path}: not a readable zip file: {error}") from error
         members = self._zip.infolist()
         total = sum(member.file_size for member in members)
-        if len(members) > MOST_MEMBERS or total > max_total:
+        if len(members) > MAX_MEMBERS or total > max_total:
             self._zip.close()
             raise DataError(
                 f"{path}: {len(members):,} members that unpack to {total / 1e9:.1f} GB, more than {max_total / 1e9:g} GB "

@@ -56,6 +56,14 @@ def ionic_prototypes(max_atoms: int) -> list[Prototype]:
     return sorted(found, key=lambda item: (item.label, item.structure.formula))
 
 
+def namesakes(max_atoms: int) -> Iterator[Crystal]:
+    """The ordered prototypes themselves, with the elements of the real crystals that they are named after."""
+    for entry, structure in _library(max_atoms):
+        if structure.is_ordered:
+            label = f"{entry['tags']['aflow']}-{structure.composition.reduced_formula}"
+            yield Crystal.from_structure(structure, id=label)
+
+
 def _library(max_atoms: int) -> Iterator[tuple[dict[str, Any], Structure]]:
     """Entries of pymatgen's file and their structures; importing its module would build all of them, and more tables."""
     import pymatgen.analysis

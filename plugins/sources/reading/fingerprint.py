@@ -6,9 +6,9 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 from crystalfw.core.errors import DataError
+from crystalfw.core.system.files import file_digest
 
 
 def fingerprint_files(paths: Iterable[Path], options: str) -> str:
@@ -16,16 +16,8 @@ def fingerprint_files(paths: Iterable[Path], options: str) -> str:
     digest = hashlib.sha256(os.fsencode(options))
     for path in paths:
         try:
-            with open(path, "rb") as stream:
-                content = _sha256(stream)
+            content = bytes.fromhex(file_digest(path))
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from error
         digest.update(os.fsencode(path.name) + b"\0" + content)
     return digest.hexdigest()
-
-
-def _sha256(stream: BinaryIO) -> bytes:
-    digest = hashlib.sha256()
-    while piece := stream.read(1 << 20):
-        digest.update(piece)
-    return digest.digest()

@@ -24,7 +24,7 @@ _SUFFIXES = {
     ".xyz": "extxyz", ".db": "db",
 }  # fmt: skip
 _NAMES = re.compile(r"^(POSCAR|CONTCAR)([._-].*)?$", re.IGNORECASE)
-MOST_ATOMS = 10_000
+MAX_ATOMS = 10_000
 """Atoms in one file's cell; more are refused before a parser is called."""
 
 
@@ -51,7 +51,7 @@ def split_text(kind: str, text: str) -> Iterator[tuple[int | None, str]]:
             continue
         count = int(lines[start]) if re.fullmatch(r"\s*\d{1,9}\s*", lines[start]) else -1
         row += 1
-        if count < 1 or count > MOST_ATOMS or start + 2 + count > len(lines):
+        if count < 1 or count > MAX_ATOMS or start + 2 + count > len(lines):
             # where the next frame begins cannot be known any more: the rest is one rejected piece
             yield row, "\n".join(lines[start : start + 1])
             return
@@ -124,8 +124,8 @@ def _from_structure(structure: Any, id: str) -> Crystal:
 
 
 def _refuse_large(atoms: int) -> None:
-    if atoms > MOST_ATOMS:
-        raise DataError(f"too large: {atoms:,} atoms or lines, more than {MOST_ATOMS:,}")
+    if atoms > MAX_ATOMS:
+        raise DataError(f"too large: {atoms:,} atoms or lines, more than {MAX_ATOMS:,}")
 
 
 _PAIR = re.compile(r"""(?<![\w.-])([\w.-]+)=("[^"]*"|'[^']*'|\S+)""")

@@ -8,15 +8,14 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from crystalfw.core.errors import DataError
-from crystalfw.core.system.bounded_text import bounded_lines
+from crystalfw.core.system.bounded_text import bounded_lines, open_text
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
-LARGEST_FIELD = 16_000_000
+MAX_FIELD = 16_000_000
 """Characters above which a field is a mistake (a quote that never closes), not a crystal."""
-MOST_COLUMNS = 10_000
+MAX_COLUMNS = 10_000
 
 
 MALFORMED = "\0malformed"
@@ -37,18 +36,11 @@ def read_rows(path: Path) -> Iterator[dict[str, str]]:
     return _csv_rows(path)
 
 
-def _open_text(path: Path) -> IO[str]:
-    # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return open(path, encoding="utf-8-sig", newline="")
-
-
 def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
     row = 0
-    before = csv.field_size_limit(LARGEST_FIELD)
+    before = csv.field_size_limit(MAX_FIELD)
     try:
-        with _open_text(path) as stream:
+        with open_text(path) as stream:
             reader = csv.reader(bounded_lines(stream, path))
             names = next(reader, [])
             _check_header(path, names)
@@ -73,8 +65,8 @@ def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
 def _check_header(path: Path, names: list[str]) -> None:
     if not any(name.strip() for name in names):
         raise DataError(f"{path}: the file has no header line")
-    if len(names) > MOST_COLUMNS:
-        raise DataError(f"{path}: {len(names):,} columns, more than {MOST_COLUMNS:,}")
+    if len(names) > MAX_COLUMNS:
+        raise DataError(f"{path}: {len(names):,} columns, more than {MAX_COLUMNS:,}")
     if MALFORMED in names:
         raise DataError(f"{path}: a column is called {MALFORMED!r}")
     twice = sorted(name for name, count in Counter(names).items() if count > 1)

@@ -14,7 +14,7 @@ from crystalfw.core.commands import cli
 from crystalfw.core.commands.sample import read_conditions, same_request
 from crystalfw.core.errors import ConditionError, CrystalfwError, Interrupted
 from crystalfw.core.recipe.field_docs import field_docs
-from crystalfw.core.recipe.load import installed_recipes
+from crystalfw.core.recipe.installed import installed_recipes
 from crystalfw.core.recipe.schema import FitSection, Recipe
 from crystalfw.core.registry import KINDS
 
@@ -59,13 +59,32 @@ def test_overview_and_version(capsys):
         (["run", "nowhere.yaml"], "nowhere.yaml: no such recipe"),
         (["run", "xatn"], "xatn: no such recipe.\n  Did you mean 'xattn'?"),
         (["ablate", "reconstrction"], "no such grid file. Did you mean 'reconstruction'?"),
+        (["run", "smoke", "fabric.accelerator=nothing", "--dry-run"], "section fabric (accelerator=nothing, devices=1"),
+        (["run", "smoke", "fabric.strategy=ddpp", "--dry-run"], "cannot be met here: You selected an invalid strategy name"),
         (["run", "--resume", "nowhere"], "nowhere: no such run folder"),
         (["run", "--resume", ".", "fit.steps=3"], "--resume takes the recipe from the run folder"),
         (["describe", "encoder", "equivarient"], "Did you mean 'equivariant'"),
         (["describe", "encodr", "x"], "invalid choice: 'encodr'"),
-        (["sample", "nowhere", "--n", "0"], "--n 0: ask for at least one crystal"),
-        (["sample", "nowhere", "--condition", "band_gap"], "write NAME=VALUE"),
-        (["run", "smoke", "--dry-rn"], "unrecognized arguments: --dry-rn"),
+        (["describe", "encodr", "x"], "Did you mean 'encoder'?"),
+        (["sample", "nowhere", "--n", "0"], "--n: expected an integer of at least 1, got 0"),
+        (["sample", "nowhere", "--temperature", "-1"], "--temperature: expected a number of at least 0, got -1"),
+        (["sample", "nowhere"], "nowhere: there is no such run folder or checkpoint"),
+        (["sample", ".", "--condition", "band_gap"], "write NAME=VALUE"),
+        (["sample", ".", "--checkpoint", "previos"], "Did you mean 'previous'?"),
+        (["sample", ".", "--temprature", "1"], "there is no option '--temprature'. Did you mean '--temperature'?"),
+        (["run", "smoke", "--dry-rn"], "crystalfw run: there is no option '--dry-rn'. Did you mean '--dry-run'?"),
+        (["encode", "x.csv", "--outt", "y.csv"], "there is no option '--outt'. Did you mean '--out'?"),
+        (["encode", "x.csv"], "crystalfw encode: give -o/--out\n  crystalfw encode --help"),
+        (["ablate"], "which grid? Give a file, or one of: augmentation, "),
+        (["data", "prepare"], "crystalfw data prepare: give RECIPE\n"),
+        (["data", "chek", "x"], "Did you mean 'check'?"),
+        (["data", "import", "prototypes"], "crystalfw data import: say with -o where to write"),
+        (["data", "check", "prototypes", "fit.steps=3"], "takes the recipe keys data.source, data.max_atoms, representation"),
+        (["data", "check", "prototypes", "data.max_atoms=x"], "override data.max_atoms=x: expected an integer"),
+        (["data", "check", "prototypes", "more"], "more: give one path"),
+        (["codec", "fit"], "crystalfw codec fit: give --data, -o/--out"),
+        (["--print-completion"], "takes one shell"),
+        (["--print-completion", "bsh"], "no scripts are made for the shell 'bsh'. Did you mean 'bash'?"),
     ],
 )
 def test_user_errors_are_sentences_with_exit_code_2(capsys, arguments, sentence):
@@ -181,10 +200,57 @@ def test_tables_of_different_requests_never_mix(tmp_path):
         same_request(tmp_path / "theirs.csv", {})
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_completion_script_knows_commands_and_options(capsys, shell):
+    code, out, _ = run(capsys, "--print-completion", shell)
+    assert code == 0
+    assert all(name in out for name in cli.COMMANDS)
+    assert all(option in out for option in ("--temperature", "--dry-run", "--round-trip", "--checkpoint"))
+    assert "--run-dir" not in out  # older spellings are accepted, not offered
+
+
+def test_without_shtab_a_sentence_names_the_extra(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    code, out, err = run(capsys, "--print-completion", "bash")
+    assert (code, out) == (2, "")
+    assert "pip install 'crystalfw[completion]'" in err
+
+
+@pytest.mark.parametrize(
+    ("older", "arguments"),
+    [
+        (["run", "smoke", "--run-dir", "x"], ["run", "smoke", "-o", "x"]),
+        (["new", "plugin", "a", "--kind", "encoder", "--into", "x"], ["new", "plugin", "a", "--kind", "encoder", "-o", "x"]),
+        (["codec", "--data", "a", "--out", "x"], ["codec", "fit", "--data", "a", "-o", "x"]),
+    ],
+)
+def test_older_spellings_mean_the_same(older, arguments):
+    assert vars(cli.make_parser(older[0]).parse(older[1:])) == vars(cli.make_parser(arguments[0]).parse(arguments[1:]))
+
+
+@pytest.mark.parametrize(("kind", "name"), every_component())
+def test_the_description_as_json(capsys, kind, name):
+    code, out, _ = run(capsys, "describe", kind, name, "--json")
+    assert code == 0
+    found = json.loads(out, parse_constant=lambda text: pytest.fail(f"{text} is not JSON"))
+    assert (found["kind"], found["name"]) == (kind, name)
+    assert set(found) == {"kind", "name", "origin", "class", "documentation", "facts", "options"}
+    assert all(set(option) == {"name", "type", "default", "required", "sentence"} for option in found["options"])
+
+
+def test_doctor_as_json(capsys):
+    code, out, _ = run(capsys, "doctor", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert set(found) == {"facts", "not_loaded", "checks"}
+    assert "a bfloat16 product is" in found["facts"]["precision"]
+    assert found["checks"]["self-test strings"]["passed"] is True
+
+
 def test_doctor_reports_without_needing_any_folder(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, _ = run(capsys, "doctor")
     assert code == 0, out
-    for label in ("crystalfw", "torch", "devices", "cache", "self-test strings", "self-test network"):
+    for label in ("crystalfw", "torch", "devices", "precision", "cache", "self-test strings", "self-test network"):
         assert f"\n{label}" in f"\n{out}"
     assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,28 @@ def test_check_lists_what_is_wrong(folder, tmp_path, capsys):
     (folder / "bad.cif").write_text("data_x\n")
     assert main(["data", "check", str(folder), "--rejected", str(tmp_path / "r.csv"), "--max-atoms", "4"]) == 1
     out = capsys.readouterr().out
-    assert "2 set aside, listed in" in out
+    assert "2 rejected, listed in" in out
     with open(tmp_path / "r.csv", newline="") as stream:
         assert sorted(Path(row["file"]).name for row in csv.DictReader(stream)) == ["SrTiO3.cif", "bad.cif"]
+
+
+def test_check_as_json_has_what_the_text_says(folder, capsys):
+    (folder / "bad.cif").write_text("data_x\n")
+    assert main(["data", "check", str(folder), "--json", "data.max_atoms=4", "representation.dialect=rigid"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["crystals"] == {"train": 3}
+    assert sum(found["set_aside"].values()) == 2
+    assert found["atoms"] == {"min": 1, "max": 4}
+    assert sum(found["round_trip"].values()) == found["formulas"] == 3
+
+
+def test_a_column_of_another_name_is_read_by_its_recipe_key(tmp_path, capsys):
+    with open(tmp_path / "mine.csv", "w", newline="") as stream:
+        table = csv.DictWriter(stream, ["id", "structure"])
+        table.writeheader()
+        table.writerows({"id": crystal.id, "structure": crystal.cif()} for crystal in small_crystals())
+    assert main(["data", "check", str(tmp_path / "mine.csv"), "data.source={name: table, cif: structure}"]) == 0
+    assert "4 crystals" in capsys.readouterr().out
 
 
 BAD = {
@@ -65,7 +85,7 @@ def test_disordered_crystal_is_exit_code_2_and_names_the_site(tmp_path, capsys):
 
 @pytest.mark.parametrize("out", ["set.csv.gz", "set"])
 def test_import_gives_a_table_of_the_same_crystals(folder, tmp_path, out, capsys):
-    assert main(["data", "import", str(folder), str(tmp_path / out)]) == 0
+    assert main(["data", "import", str(folder), "-o", str(tmp_path / out)]) == 0
     capsys.readouterr()
     assert main(["data", "check", str(tmp_path / out)]) == 0
     assert "4 crystals" in capsys.readouterr().out

@@ -11,7 +11,7 @@ import torch
 
 from crystalfw.core.batch import CrystalBatch, neighbour_edges
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data import Loader, Part, prepare
+from crystalfw.core.data import Loader, LoaderOptions, Split, prepare
 from crystalfw.core.errors import DataError, Reject
 from crystalfw.core.interfaces import NoOptions, Representation, Source, Transform
 from crystalfw.core.recipe.schema import DataSection
@@ -64,14 +64,14 @@ class Many(Source):
 
 
 @pytest.fixture(scope="module")
-def part(tmp_path_factory) -> Part:
+def part(tmp_path_factory) -> Split:
     folder = str(tmp_path_factory.mktemp("loader"))
     data = DataSection(cache=folder, workers=1, validation=0, test=0)
-    return prepare(data, Many(), [], Letters(), key="", seed=0, cutoff=4.0).parts["train"]
+    return prepare(data, Many(), [], Letters(), key="", seed=0, cutoff=4.0).splits["train"]
 
 
-def loader(part: Part, **options: object) -> Loader:
-    return Loader(part, **({"batch_size": 16, "seed": 1, "prefetch": 0} | options))
+def loader(part: Split, **options: object) -> Loader:
+    return Loader(part, LoaderOptions(**({"batch_size": 16, "seed": 1, "prefetch": 0} | options)))
 
 
 def test_every_crystal_once_per_epoch(part):
@@ -147,7 +147,7 @@ def test_augmented_strings_never_exceed_the_decoder(part):
 
 def test_contents_of_a_batch(part):
     batch = next(loader(part, cutoff=4.0, dtype=torch.float64).batches())
-    crystals = [part.crystal(int(k)) for k in batch.index]
+    crystals = [part[int(k)] for k in batch.index]
     expected = CrystalBatch.from_crystals(crystals, torch.float64)
     for name in ("lattice", "frac_coords", "numbers", "crystal_index", "n_atoms"):
         assert torch.equal(getattr(batch.crystals, name), getattr(expected, name))
@@ -202,20 +202,20 @@ class Picky(Strain):
 
 
 def test_training_transforms_are_new_each_epoch_and_refresh_the_neighbours(part):
-    made = loader(part, train_transforms=[Strain(NoOptions())], cutoff=4.0)
+    made = loader(part, train_transforms=(Strain(NoOptions()),), cutoff=4.0)
     index = np.arange(4)
     first, again, later = (made.collate(index, np.full(4, epoch)).crystals for epoch in (0, 0, 1))
     assert torch.equal(first.lattice, again.lattice)
     assert not torch.equal(first.lattice, later.lattice)
     expected = neighbour_edges(first, 4.0)
     assert torch.equal(first.edges.source, expected.source)
-    plain = loader(part, train=False, train_transforms=[Strain(NoOptions())], cutoff=4.0).collate(index, index * 0)
+    plain = loader(part, train=False, train_transforms=(Strain(NoOptions()),), cutoff=4.0).collate(index, index * 0)
     np.testing.assert_allclose(plain.crystals.lattice.numpy(), part.files["lattice"][:4], rtol=1e-6)
 
 
 def test_a_training_transform_that_sets_aside_is_an_error(part):
-    with pytest.raises(DataError, match="transform 'picky' set aside crystal id-"):
-        next(loader(part, train_transforms=[Picky(NoOptions())], prefetch=2).batches())
+    with pytest.raises(DataError, match="transform 'picky' rejected crystal id-"):
+        next(loader(part, train_transforms=(Picky(NoOptions()),), prefetch=2).batches())
 
 
 def test_prefetching_changes_nothing_and_ends_with_the_reader(part):
@@ -239,7 +239,7 @@ def test_small_parts_still_fill_batches(tmp_path):
             yield Rejected("x", 4, "", "broken")
 
     data = DataSection(cache=str(tmp_path), workers=1, validation=0, test=0)
-    few = prepare(data, Few(), [], None, key="", seed=0, cutoff=None).parts["train"]
+    few = prepare(data, Few(), [], None, key="", seed=0, cutoff=None).splits["train"]
     batch = next(loader(few, batch_size=8).batches())
     assert batch.tokens is None
     assert batch.crystals.size == 8

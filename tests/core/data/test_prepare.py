@@ -113,18 +113,18 @@ def test_every_item_is_a_crystal_or_is_listed(tmp_path):
     assert len(dataset) + len(listed) == 600
     assert dataset.rejected == {"broken": 85, "not wanted": 1, "cannot be encoded": dataset.rejected["cannot be encoded"]}
     assert listed[0] | {"reason": ""} == {"file": "synthetic", "row": "5", "id": "id-4", "reason": ""}
-    ids = [part.id(k) for part in dataset.parts.values() for k in range(len(part))]
+    ids = [part.id(k) for part in dataset.splits.values() for k in range(len(part))]
     assert len({*ids, *(row["id"] for row in listed)}) == 600
-    assert "set aside" in dataset.summary()
+    assert "rejected" in dataset.summary()
 
 
 def test_what_is_stored_is_what_went_in(tmp_path):
     dataset = make(tmp_path, Synthetic(40, bad=0), cutoff=4.0)
-    part = dataset.parts["train"]
+    part = dataset.splits["train"]
     source = {c.id: c for c in Synthetic(40, bad=0).read("train")}
     assert set(dataset.columns) == {"k", "even"}
     for k in range(len(part)):
-        crystal = part.crystal(k)
+        crystal = part[k]
         expected = source[crystal.id]
         np.testing.assert_array_equal(crystal.numbers, expected.numbers)
         np.testing.assert_array_equal(crystal.lattice, expected.lattice)
@@ -142,7 +142,7 @@ def test_what_is_stored_is_what_went_in(tmp_path):
 
 def test_parts_are_cut_by_formula(tmp_path):
     dataset = make(tmp_path, Synthetic(800, bad=0), validation=0.3, test=0.3)
-    formulas = {name: {part.crystal(k).formula for k in range(len(part))} for name, part in dataset.parts.items()}
+    formulas = {name: {part[k].formula for k in range(len(part))} for name, part in dataset.splits.items()}
     assert set(formulas) == {"train", "val", "test"}
     assert not formulas["train"] & formulas["val"]
     assert not formulas["train"] & formulas["test"]
@@ -159,9 +159,9 @@ def test_formula_hash_is_of_the_reduced_formula_and_stable():
 
 def test_a_sources_own_parts_are_kept(tmp_path):
     dataset = make(tmp_path, Synthetic(30, parts=("train", "val", "test"), bad=0))
-    assert len({len(part) for part in dataset.parts.values()}) == 1
+    assert len({len(part) for part in dataset.splits.values()}) == 1
     without_test = make(tmp_path, Synthetic(300, parts=("train", "val"), bad=0), test=0.5)
-    assert len(without_test.parts["val"]) == len(without_test.parts["train"]) + len(without_test.parts["test"])
+    assert len(without_test.splits["val"]) == len(without_test.splits["train"]) + len(without_test.splits["test"])
 
 
 def test_processes_give_the_same_bytes(tmp_path, monkeypatch):
@@ -185,10 +185,10 @@ def test_second_call_reads_the_cache(tmp_path):
 def test_max_crystals_takes_the_first_of_each_part(tmp_path):
     whole = make(tmp_path, Synthetic(1000), validation=0.2, test=0.2)
     few = make(tmp_path, Synthetic(1000), validation=0.2, test=0.2, max_crystals=20)
-    for name, part in few.parts.items():
+    for name, part in few.splits.items():
         assert len(part) <= 20
-        assert [part.id(k) for k in range(len(part))] == [whole.parts[name].id(k) for k in range(len(part))]
-    assert len(few.parts["train"]) == 20
+        assert [part.id(k) for k in range(len(part))] == [whole.splits[name].id(k) for k in range(len(part))]
+    assert len(few.splits["train"]) == 20
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
@@ -286,7 +286,7 @@ def test_finished_shards_are_not_done_again(tmp_path, monkeypatch):
 
 def test_nothing_usable_says_why(tmp_path):
     with pytest.raises(
-        DataError, match=r"all 5 were set aside: broken \(5\)\. The first: synthetic, row 1, id id-0: broken: item 0"
+        DataError, match=r"all 5 were rejected: broken \(5\)\. The first: synthetic, row 1, id id-0: broken: item 0"
     ):
         make(tmp_path, Synthetic(5, bad=1))
     with pytest.raises(DataError, match="holds no crystal"):
@@ -326,7 +326,7 @@ class _Case:
 )
 def test_unsound_crystals_are_set_aside(case):
     with pytest.raises(Reject, match=case.reason):
-        check_sound(replace(small_crystals()[0], **case.change), most_atoms=100)
+        check_sound(replace(small_crystals()[0], **case.change), max_atoms=100)
 
 
 def test_a_source_that_cannot_be_sent_to_processes_says_so(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 from crystalfw.core.errors import CrystalfwError
-from crystalfw.core.evaluate.answer_store import Answers
+from crystalfw.core.evaluate.answer_store import AnswerStore
 
 KNOWN = {f"question {k}": [k, None, f"text {k}" * (k % 50)] for k in range(300)}
 
@@ -16,14 +16,14 @@ KNOWN = {f"question {k}": [k, None, f"text {k}" * (k % 50)] for k in range(300)}
 @pytest.fixture
 def written(tmp_path):
     path = tmp_path / "answers"
-    answers = Answers(path)
+    answers = AnswerStore(path)
     answers.put(KNOWN.items())
     answers.close()
     return path
 
 
 def read(path):
-    answers = Answers(path)
+    answers = AnswerStore(path)
     found = answers.find([*KNOWN, "never asked"])
     answers.close()
     return found
@@ -35,7 +35,7 @@ def test_answers_are_found_again(written):
 
 def test_without_a_path_nothing_is_left(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    answers = Answers()
+    answers = AnswerStore()
     answers.put(KNOWN.items())
     assert answers.find(KNOWN) == KNOWN
     answers.close()
@@ -43,7 +43,7 @@ def test_without_a_path_nothing_is_left(tmp_path, monkeypatch):
 
 
 def test_a_later_answer_replaces_an_earlier_one(written):
-    answers = Answers(written)
+    answers = AnswerStore(written)
     answers.put([("question 0", "new")])
     assert answers.find(["question 0"]) == {"question 0": "new"}
     answers.close()
@@ -60,7 +60,7 @@ def test_damaged_files_give_right_answers_or_none(damage, written, capsys):
         found = read(written)
         assert all(KNOWN[question] == answer for question, answer in found.items())
         lost += found != KNOWN
-        answers = Answers(written)
+        answers = AnswerStore(written)
         answers.put(KNOWN.items())
         again = answers.find(KNOWN)
         assert all(KNOWN[question] == answer for question, answer in again.items())
@@ -76,11 +76,11 @@ def test_another_process_in_the_folder_is_named(written, monkeypatch):
     other = sqlite3.connect(written)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(CrystalfwError, match="another process works in this folder"):
-        Answers(written)
+        AnswerStore(written)
     other.close()
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "answers").mkdir()
     with pytest.raises(CrystalfwError, match="answers: cannot be written or read"):
-        Answers(tmp_path / "answers")
+        AnswerStore(tmp_path / "answers")

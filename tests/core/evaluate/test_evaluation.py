@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 
 import pytest
 
 from crystalfw.core.commands.cli import main
 from crystalfw.core.commands.evaluate import parse_metrics
+from crystalfw.core.discovery import registry
 from crystalfw.core.errors import DataError, PluginError
-from crystalfw.core.evaluate.evaluation import evaluate
+from crystalfw.core.evaluate.evaluation import CanonicalKey, evaluate
 from crystalfw.core.evaluate.inputs import load_samples
 from crystalfw.core.interfaces import Metric, NoOptions
 from crystalfw.core.recipe.schema import ComponentSpec
-from crystalfw.core.registry import Registry
 from crystalfw.core.sample.export import write_cifs
 from crystalfw.core.sample.table import write_samples
 from tests.plugins.metrics.crystals import caesium_chloride, moved, perovskite, rock_salt, sample
@@ -110,7 +111,7 @@ def test_the_command_says_how_to_go_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(workbench.Workbench, "_remember", interrupt)
     write_samples(MADE, tmp_path / "samples.csv")
     assert main(["evaluate", str(tmp_path / "samples.csv"), "--workers", "1", "--metrics", "shares"]) == 1
-    assert "the same command goes on from there" in capsys.readouterr().err
+    assert "the same command continues from there" in capsys.readouterr().err
 
 
 def test_mistakes_are_named(tmp_path):
@@ -134,16 +135,15 @@ class Failing(Metric):
         raise DataError("needs a potential: pip install 'crystalfw[relax]'")
 
 
-def test_a_metric_that_fails_does_not_take_the_others_along(monkeypatch):
-    from crystalfw.core.evaluate import evaluation
-
-    registry = Registry()
-    registry.add("metric", "failing", Failing)
-    for entry in evaluation.registry().entries("metric"):
-        registry.add("metric", entry.name, entry.target)
-    monkeypatch.setattr(evaluation, "registry", lambda: registry)
+def test_a_metric_that_fails_does_not_take_the_others_along():
+    known = registry()
+    before = known.snapshot()
+    known.add("metric", "failing", Failing)
     metrics = [ComponentSpec(name="failing"), ComponentSpec(name="distributions")]
-    record = evaluation.evaluate(MADE, REFERENCE, metrics, quiet=True, workers=1)
+    try:
+        record = evaluate(MADE, REFERENCE, metrics, quiet=True, workers=1)
+    finally:
+        known.restore(before)
     assert record["failed"] == {"failing": "needs a potential: pip install 'crystalfw[relax]'"}
     assert record["metrics"]["distributions"]["result"]["samples"] == 3
 
@@ -154,3 +154,30 @@ def test_metrics_on_the_command_line():
     assert (match.name, match.options) == ("match", {"n": (1, 20), "time_limit": 5})
     with pytest.raises(DataError, match="key=value"):
         parse_metrics("shares:loose")
+
+
+def test_results_carry_the_names_that_were_given_to_metrics():
+    labels = ("one", "validity-b", "", "")
+    record = evaluate(MADE, metrics=[ComponentSpec(name="validity", label=label) for label in labels], quiet=True, workers=1)
+    assert list(record["metrics"]) == ["one", "validity-b", "validity", "validity-2"]
+    assert {item["metric"] for item in record["metrics"].values()} == {"validity"}
+
+
+def test_json_is_all_that_stands_on_stdout(tmp_path, capsys):
+    write_samples(MADE, tmp_path / "samples.csv")
+    (tmp_path / "test.csv").write_text("material_id,cif\nbroken,data_x\n")
+    write_table(tmp_path / "good.csv", REFERENCE)
+    with (tmp_path / "test.csv").open("a") as file:
+        file.write("".join((tmp_path / "good.csv").read_text().partition("\n")[2:]))
+    command = ["evaluate", str(tmp_path), "--reference", str(tmp_path / "test.csv"), "--metrics", "validity,match"]
+    assert main([*command, "--json", "-o", str(tmp_path / "out"), "--workers", "1"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert "1 of 4 rows rejected" in printed.err
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_key_goes_to_workers_by_name():
+    key = pickle.loads(pickle.dumps(CanonicalKey("slices")))
+    assert key(rock_salt()) == key(moved(rock_salt())) != ""
+    assert len(pickle.dumps(key)) < 200

@@ -12,7 +12,8 @@ import pytest
 
 from crystalfw.core.evaluate.evaluation import evaluate
 from crystalfw.core.evaluate.report import write_comparison, write_report
-from crystalfw.core.evaluate.report.numbers import short, tick_labels, ticks
+from crystalfw.core.evaluate.report.numbers import tick_labels, ticks
+from crystalfw.core.presentation import short
 from crystalfw.core.sample.table import write_samples
 from tests.plugins.metrics.crystals import caesium_chloride, moved, perovskite, rock_salt, sample
 
@@ -74,7 +75,8 @@ def parsed(path):
 def test_a_run_is_shown_completely(run_dir):
     path = write_report(run_dir)
     content = path.read_text(encoding="utf-8")
-    for id in ("summary", "training", "funnel", "match", "distributions", "elements", "crystals", "recipe", "provenance"):
+    of_metrics = [f"metric-{name}" for name in ("funnel", "match", "distributions", "elements")]
+    for id in ("summary", "training", *of_metrics, "crystals", "recipe", "provenance"):
         assert f'<section id="{id}">' in content
     assert content.count('class="crystal"') == 3
     assert "is not in this folder" not in content

@@ -75,7 +75,8 @@ fit:
         ("seed: *missing", "not valid YAML: found undefined alias"),
         ("extends: nowhere.yaml", "mine.yaml:1: extends: no file 'nowhere.yaml'"),
         ("extends: mine.yaml", "leads back to this recipe"),
-        ("extends: [a, b]", "expected the path of one recipe"),
+        ("extends: [a, b]", "expected the path or the name of one recipe"),
+        ("extends: smokee", "extends: no file 'smokee' beside this recipe and no installed recipe. Did you mean 'smoke'?"),
         (f"extends: {'x' * 300}", "is no file name"),
         ("name: a/b", "becomes a folder"),
         ("name: 2024", "name: expected text, got 2024 (quote it if it is text)"),
@@ -175,6 +176,17 @@ def test_extends_merges_sections_and_keeps_options_of_the_same_component_only(tm
     assert load(tmp_path, "extends: base.yaml\nname: x\nmodel:\n  encoder: {name: none}").model.encoder.name == "none"
     (tmp_path / "base.yaml").write_text("fit:\n  stepz: 1")
     assert mistakes(tmp_path, "extends: base.yaml") == ["base.yaml:2: fit: no option called 'stepz'. Did you mean 'steps'?"]
+
+
+@pytest.mark.parametrize("base", ["smoke", "smoke.yaml"])
+def test_extends_finds_an_installed_recipe_from_any_folder(tmp_path, monkeypatch, base):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(f"extends: {base}\nfit: {{steps: 7}}")
+    recipe = load_recipe("mine.yaml")
+    assert (recipe.name, recipe.fit.steps, recipe.fit.batch_size) == ("mine", 7, load_recipe("smoke").fit.batch_size)
+    # a file of the same name builds on the installed one, and is then the nearer one for its neighbours
+    (tmp_path / "smoke.yaml").write_text(f"extends: {base}\nseed: 5")
+    assert load_recipe("mine.yaml").seed == 5
 
 
 def test_the_run_is_named_after_the_file_and_places_are_kept(tmp_path):

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from crystalfw.core.commands.cli import main
 from crystalfw.core.errors import RecipeError
+from crystalfw.core.recipe import load_recipe
 from crystalfw.core.run.ablation import load_grid
 from crystalfw.core.run.ablation.grid import Cell, EqualParameters
 from crystalfw.core.run.ablation.jobs import make_jobs
 from crystalfw.core.run.ablation.parameters import count_parameters, equalise
+from crystalfw.core.run.ablation.report import render
 from crystalfw.core.run.ablation.results import Result, figures_of
 from crystalfw.core.run.ablation.statistics import Difference, compare, paired_bootstrap, t_interval, verdict
 from crystalfw.core.run.ablation.summary import summarise
@@ -59,6 +61,18 @@ def test_overrides_replace_what_is_set_for_every_cell(grid_path):
     assert grid.cells[2].overrides() == ["sample.n=9", "data.max_crystals=24", 'data.path="a.csv"', 'model.memory="tokens"']
     with pytest.raises(RecipeError, match=r"override sample\.n: write KEY=VALUE"):
         load_grid(grid_path, ["sample.n"])
+
+
+@pytest.mark.parametrize("base", ["smoke", "smoke.yaml"])
+def test_the_base_is_a_file_beside_the_grid_or_an_installed_recipe(tmp_path, monkeypatch, base):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grid.yaml").write_text(f"base: {base}\naxes: {{seed: [1, 2]}}\n")
+    assert load_recipe(load_grid("grid.yaml").base).fit.steps == 10
+    (tmp_path / "smoke.yaml").write_text("extends: smoke\nfit: {steps: 3}")
+    assert load_recipe(load_grid("grid.yaml").base).fit.steps == 3
+    (tmp_path / "grid.yaml").write_text("base: smokee\naxes: {seed: [1, 2]}\n")
+    with pytest.raises(RecipeError, match=r"grid.yaml:1: base: smokee: no such recipe.\n  Did you mean 'smoke'"):
+        load_grid("grid.yaml")
 
 
 def test_another_baseline(grid_path):
@@ -198,10 +212,11 @@ def test_figures_of_a_run_folder(tmp_path):
     (tmp_path / "provenance.json").write_text(json.dumps({"parameters": {"decoder": 10, "total": 12}}))
     share = {"count": 1, "of": 4, "share": 0.25, "low": 0, "high": 1}
     result = {"chain": [{"stage": "novel", **share}], "loose": {"n=1": {**share, "rmse": 0.1}}, "protocol": {"x": 1}}
-    (tmp_path / "metrics.json").write_text(json.dumps({"metrics": {"m": {"result": result}}}))
+    metrics = {"m": {"metric": "shares", "result": result}, "of a plugin that is gone": {"result": {"rate": 0.5}}}
+    (tmp_path / "metrics.json").write_text(json.dumps({"metrics": metrics}))
     assert figures_of(tmp_path) == {
         "val_loss": 2.5, "tokens": 30, "steps": 3, "seconds": 1.5, "parameters": 12,
-        "m.novel": 0.25, "m.loose.n=1": 0.25, "m.loose.n=1.rmse": 0.1,
+        "m.novel": 0.25, "m.loose.n=1": 0.25, "m.loose.n=1.rmse": 0.1, "of a plugin that is gone.rate": 0.5,
     }  # fmt: skip
 
 
@@ -249,3 +264,19 @@ def test_a_killed_ablation_finishes_without_repeating(tmp_path):
     assert {row["cell"] for row in rows} == {"a", "b"}
     assert {"val_loss", "parameters", "shares.parsed"} <= {row["measure"] for row in rows}
     assert "nowhere.csv" in (out / "report.html").read_text()
+
+
+def test_without_measures_the_headlines_of_the_metrics_are_compared(grid_path, tmp_path):
+    grid_path.write_text(GRID.replace("measures: {val_loss: lower, shares.novel: higher}\n", "equal: {minutes: 1}\n"))
+    grid = load_grid(grid_path)
+    jobs = make_jobs(grid.base, grid.cells[:2], (0,), None, tmp_path)
+    share = {"count": 1, "of": 4, "share": 0.25, "low": 0, "high": 1}
+    result = {"samples": {"both": share, "structural": share}}
+    for job in jobs:
+        job.run_dir.mkdir(parents=True)
+        (job.folder / "done.json").write_text("{}")
+        (job.run_dir / "metrics.csv").write_text("step,val_loss\n1,2.5\n")
+        (job.run_dir / "metrics.json").write_text(json.dumps({"metrics": {"v": {"metric": "validity", "result": result}}}))
+    study = summarise(grid, grid.cells, jobs)
+    assert study.grid.measures == {"val_loss": "lower", "v.samples.both": "higher"}
+    assert "Valid in structure and composition · v.samples.both" in render(study)

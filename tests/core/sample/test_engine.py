@@ -14,7 +14,7 @@ from crystalfw.core.interfaces import GrammarState, NoOptions, Ports, Representa
 from crystalfw.core.recipe.schema import SampleSection
 from crystalfw.core.records import Decoded, Encoded, Vocabulary
 from crystalfw.core.sample.beam import beam_search, likeliest_distinct
-from crystalfw.core.sample.draw import Choice, uniform
+from crystalfw.core.sample.draw import TokenDraw, uniform
 from crystalfw.core.sample.engine import SampledString, sample_strings
 from crystalfw.plugins.conditioning.additive import Additive
 from crystalfw.plugins.conditioning.cross_attention import CrossAttention
@@ -228,7 +228,7 @@ def test_draws_follow_the_softmax():
     allowed = np.ones_like(logits, dtype=bool)
     allowed[:, 3] = False
     index, step = np.arange(100_000), np.full(100_000, 7)
-    shares = np.bincount(Choice(temperature=0.5).draw(logits, allowed, 3, index, step), minlength=4) / 100_000
+    shares = np.bincount(TokenDraw(temperature=0.5).draw(logits, allowed, 3, index, step), minlength=4) / 100_000
     expected = np.exp([0.0, 2.0, 4.0]) / np.exp([0.0, 2.0, 4.0]).sum()
     # five standard errors
     np.testing.assert_allclose(shares[:3], expected, atol=5 * 0.5 / np.sqrt(100_000))
@@ -242,7 +242,7 @@ def test_draws_follow_the_softmax():
 def test_filters_keep_what_they_promise(filters, kept):
     logits = np.tile(np.log(np.array([[0.02, 0.2, 0.1, 0.45, 0.13]])).astype(np.float32), (3000, 1))
     allowed = np.array([[True, True, False, True, True]]).repeat(3000, 0)
-    chosen = Choice(**filters).draw(logits, allowed, 0, np.arange(3000), np.zeros(3000, dtype=int))
+    chosen = TokenDraw(**filters).draw(logits, allowed, 0, np.arange(3000), np.zeros(3000, dtype=int))
     assert set(chosen.tolist()) == kept
 
 
@@ -295,4 +295,4 @@ CANDIDATES = [("ab", 2.0, True), ("ba", 1.0, True), ("c", 3.0, True), ("d", 0.5,
 def test_a_grammar_without_way_out_is_named():
     logits, nothing = np.zeros((1, 4), dtype=np.float32), np.zeros((1, 4), dtype=bool)
     with pytest.raises(ValueError, match="sample 7: the grammar allows no token at step 3"):
-        Choice().draw(logits, nothing, 0, np.array([7]), np.array([3]))
+        TokenDraw().draw(logits, nothing, 0, np.array([7]), np.array([3]))

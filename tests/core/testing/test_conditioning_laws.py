@@ -10,6 +10,7 @@ from crystalfw.core.batch import Memory
 from crystalfw.core.interfaces import Conditioning
 from crystalfw.core.testing import laws_of
 from crystalfw.core.testing.laws import Subject
+from tests.core.testing.planted import other_config, unordered_version
 
 
 class Sound(Conditioning):
@@ -107,6 +108,8 @@ BUGS = {
     "causality": [LooksAhead],
     "gradients": [RootOfZero],
     "state_dict": [HiddenState],
+    "config": [other_config(Sound)],
+    "version": [unordered_version(Sound)],
 }
 
 

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from crystalfw.core.interfaces import SequenceDecoder
+from crystalfw.core.interfaces import DecodingCache, PropertyDecoder, SequenceDecoder
 from crystalfw.core.records import Loss
 from crystalfw.core.testing import laws_of
 from crystalfw.core.testing.laws import Subject
+from tests.core.testing.planted import other_config, unordered_version
 
 
-class Cache:
+class Cache(DecodingCache):
     """A running mean of embeddings per row."""
 
     def __init__(self, rows, dim):
@@ -38,6 +39,7 @@ class Sound(SequenceDecoder):
         super().__init__()
         self.embed = nn.Embedding(len(vocabulary), 8)
         self.head = nn.Sequential(nn.Linear(8, 8), nn.SiLU(), nn.Linear(8, len(vocabulary)))
+        self.blocks = (self.head,)
 
     def new_cache(self, batch_size, length, ports):
         return Cache(batch_size, 8)
@@ -90,6 +92,25 @@ class KeepsRows(Sound):
         return self.Broken(batch_size, 8)
 
 
+class DuckCache(Sound):
+    """Its cache has the methods, and is no DecodingCache."""
+
+    class Duck:
+        __init__, select, reset = Cache.__init__, Cache.select, Cache.reset
+
+    def new_cache(self, batch_size, length, ports):
+        return self.Duck(batch_size, 8)
+
+
+class ResetsAll(Sound):
+    class Broken(Cache):
+        def reset(self, rows):
+            super().reset(slice(None))
+
+    def new_cache(self, batch_size, length, ports):
+        return self.Broken(batch_size, 8)
+
+
 class BatchNorm(Sound):
     def running(self, h, cache):
         return super().running(h - h.mean(0, keepdim=True), cache)
@@ -102,6 +123,60 @@ class IgnoresLayer(Sound):
 
 class CountsWrong(Sound):
     n_layers = 2
+
+
+class ForeignBlock(Sound):
+    def __init__(self, config, **dimensions):
+        super().__init__(config, **dimensions)
+        self.blocks = (nn.Linear(8, 8),)
+
+
+class BypassedBlock(Sound):
+    """Its loss uses the weights of a block without calling the block."""
+
+    def __init__(self, config, **dimensions):
+        super().__init__(config, **dimensions)
+        self.scale = nn.Linear(8, 8)
+        self.blocks = [self.head, self.scale]
+
+    def running(self, h, cache):
+        return super().running(nn.functional.linear(h, self.scale.weight), cache)
+
+
+class SoundPrediction(PropertyDecoder):
+    """Two columns by one linear layer."""
+
+    dim = 24
+
+    def __init__(self, config, *, encoder_dim, vocabulary):
+        super().__init__()
+        self.targets = ("gap", "density")
+        self.layer = nn.Linear(encoder_dim, 2)
+
+    def predict(self, memory):
+        return dict(zip(self.targets, self.layer(memory.pooled).unbind(1), strict=True))
+
+    def loss(self, batch, memory, ports):
+        return Loss(self.layer(memory.pooled).sum(), memory.pooled.new_tensor(len(memory.pooled)))
+
+
+class ForgetsTarget(SoundPrediction):
+    def predict(self, memory):
+        return {"gap": super().predict(memory)["gap"]}
+
+
+class KeepsColumn(SoundPrediction):
+    """Values (B, 1) instead of (B,)."""
+
+    def predict(self, memory):
+        return {name: values[:, None] for name, values in super().predict(memory).items()}
+
+
+class DividesBySpread(SoundPrediction):
+    """Not finite for a single crystal."""
+
+    def predict(self, memory):
+        return {name: values / values.std(correction=0) for name, values in super().predict(memory).items()}
 
 
 class MeanLoss(Sound):
@@ -142,18 +217,24 @@ BUGS = {
     "causality": [LooksAhead],
     "cache": [ForgetsCount, Uncached],
     "cache_rows": [KeepsRows],
+    "cache_positions": [DuckCache, ResetsAll],
     "batch_independence": [BatchNorm],
     "conditioning_used": [IgnoresLayer, CountsWrong],
+    "blocks": [ForeignBlock, BypassedBlock],
+    "prediction": [ForgetsTarget, KeepsColumn, DividesBySpread],
     "additive_loss": [MeanLoss, CountsPadding],
     "gradients": [RootOfZero],
     "state_dict": [HiddenState],
     "determinism": [Noisy],
+    "config": [other_config(Sound)],
+    "version": [unordered_version(Sound)],
 }
 
 
 @pytest.mark.parametrize("law", laws_of("decoder"), ids=lambda law: law.name)
 def test_a_sound_decoder_passes(law):
-    assert law.violation(Subject("decoder", Sound)) is None
+    sound = SoundPrediction if law.name == "prediction" else Sound
+    assert law.violation(Subject("decoder", sound)) is None
 
 
 @pytest.mark.parametrize("law", laws_of("decoder"), ids=lambda law: law.name)

@@ -13,6 +13,7 @@ from crystalfw.core.batch import CrystalBatch, Memory, masked_mean
 from crystalfw.core.interfaces import Encoder
 from crystalfw.core.testing import laws_of
 from crystalfw.core.testing.laws import NotApplicable, Subject
+from tests.core.testing.planted import other_config, unordered_version
 
 
 class Sound(Encoder):
@@ -140,6 +141,8 @@ BUGS = {
     "state_dict": HiddenState,
     "determinism": Noisy,
     "smooth_cutoff": HardCutoff,
+    "config": other_config(Sound),
+    "version": unordered_version(Sound),
 }
 
 

@@ -10,16 +10,19 @@ import pytest
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError, DecodeError
 from crystalfw.core.interfaces import GrammarState, Metric, Representation, Source, Transform
+from crystalfw.core.presentation import Figure
 from crystalfw.core.records import Decoded, Encoded, Rejected, Vocabulary
 from crystalfw.core.testing import laws_of
 from crystalfw.core.testing.crystals import small_crystals
 from crystalfw.core.testing.laws import NotApplicable, Subject
+from tests.core.testing.planted import other_config, unordered_version
 
 # --- transforms ----------------------------------------------------------------------------------------------------
 
 
 class Shift(Transform):
     commutes_with_rotation = True
+    keeps_edges = True
 
     def __init__(self, config):
         self.calls = 0
@@ -62,6 +65,18 @@ class InPlace(Shift):
 class AlongX(Shift):
     def __call__(self, crystal, rng):
         return dataclasses.replace(crystal, lattice=crystal.lattice * [1.1, 1, 1])
+
+
+class Stretches(Shift):
+    def __call__(self, crystal, rng):
+        return dataclasses.replace(crystal, lattice=1.2 * crystal.lattice)
+
+
+class Wrapped(Shift):
+    """Distances stay, the cells that neighbours stand in do not."""
+
+    def __call__(self, crystal, rng):
+        return dataclasses.replace(crystal, frac_coords=crystal.frac_coords % 1.0)
 
 
 class Lambda(Shift):
@@ -210,6 +225,11 @@ class OneKey(Letters):
         return "the same"
 
 
+class InOrder(Letters):
+    def key(self, crystal):
+        return str(crystal.numbers.tolist())
+
+
 # --- sources -------------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +323,12 @@ class DropsFailures(Oxygen):
         return super().compute([s for s in samples if s.crystal is not None], reference, context)
 
 
+class Boasts(Oxygen):
+    @classmethod
+    def headline(cls, result):
+        return [Figure("share", "crystals with oxygen", 1.0)]
+
+
 class Wraps(Oxygen):
     def compute(self, samples, reference, context):
         for crystal in reference:
@@ -318,6 +344,7 @@ BUGS = {
         "no_memory": [Remembers],
         "input_untouched": [InPlace],
         "rotation": [AlongX],
+        "edges": [Stretches, Wrapped],
         "pickling": [Lambda],
     },
     "representation": {
@@ -331,6 +358,7 @@ BUGS = {
         "grammar_rows": [SelectsNothing],
         "augmentation": [AugmentsAway],
         "canonical_keys": [OneKey],
+        "keys": [InOrder],
     },
     "source": {
         "parts": [WrongPart],
@@ -345,9 +373,12 @@ BUGS = {
         "determinism": [Dice, WantsLists],
         "failures_counted": [DropsFailures],
         "inputs_untouched": [Wraps],
+        "presentation": [Boasts],
     },
 }
 SOUND = {"transform": Shift, "representation": Letters, "source": Few, "metric": Oxygen}
+for name, sound in SOUND.items():
+    BUGS[name] |= {"config": [other_config(sound)], "version": [unordered_version(sound)]}
 CASES = [(kind, law) for kind in BUGS for law in laws_of(kind)]
 
 

@@ -45,7 +45,7 @@ def test_declared_exceptions():
     assert statuses(Nowhere)["stage"] == "failed"
     assert statuses(Nowhere, {"stage": "planted"})["stage"] == "expected"
     assert statuses(Keep, {"stage": "it holds"})["stage"] == "failed"
-    with pytest.raises(CrystalfwError, match=r"names no law: stag\. Laws: determinism"):
+    with pytest.raises(CrystalfwError, match=r"names no law: stag\. Laws: config, determinism"):
         statuses(Keep, {"stag": "x"})
 
 

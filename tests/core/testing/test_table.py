@@ -1,4 +1,4 @@
-"""docs/planted_bugs.md lists every law with the bugs that its test plants, and nothing else."""
+"""docs/project/planted_bugs.md lists every law with the bugs that its test plants, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crystalfw.core.registry import KINDS
 from crystalfw.core.testing import laws_of
 
 HERE = Path(__file__).parent
-PAGE = HERE.parents[2] / "docs" / "planted_bugs.md"
+PAGE = HERE.parents[2] / "docs" / "project" / "planted_bugs.md"
 
 
 def planted() -> set[tuple[str, str, str]]:

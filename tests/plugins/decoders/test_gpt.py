@@ -74,7 +74,7 @@ def test_cache_rows_leave_enter_and_double(any_cache, strategy):
     expected = decoder(IDS, ports)
     cache = decoder.new_cache(4, 12, ports)
     decoder(IDS[:, :6], ports, cache)
-    # row 1 begins anew while the others go on, each at its own length
+    # row 1 begins again while the others go on, each at its own length
     cache.reset(torch.tensor([1]))
     now = torch.tensor([6, 0, 6, 6])
     for _ in range(3):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from crystalfw.core.evaluate.workbench import Workbench
+from crystalfw.core.interfaces import MetricContext
 
 
 @pytest.fixture
-def context() -> Iterator[dict[str, Any]]:
+def context() -> Iterator[MetricContext]:
     with Workbench(quiet=True) as bench:
-        yield {"bench": bench, "train": [], "key": None, "run_dir": None}
+        yield MetricContext(bench=bench)

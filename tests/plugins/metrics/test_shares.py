@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def chain(samples, reference, context, **options):
 
 
 def test_every_stage_counts_what_passed_all_before(context):
-    context["train"] = [moved(perovskite(4.0), seed=3)]
+    context = replace(context, train=[moved(perovskite(4.0), seed=3)])
     result, counts = chain(SAMPLES, [], context)
     assert tuple(counts) == STAGES
     assert list(counts.values()) == [9, 8, 6, 5, 4, 3, 2]
@@ -52,7 +53,7 @@ def test_every_stage_counts_what_passed_all_before(context):
 
 
 def test_every_loss_has_its_reason(context):
-    context["train"] = [perovskite()]
+    context = replace(context, train=[perovskite()])
     result, counts = chain(SAMPLES, [], context)
     lost = sum(count for reasons in result["failures"].values() for count in reasons.values())
     assert lost == len(SAMPLES) - counts["novel"]
@@ -72,9 +73,9 @@ def test_novelty_names_what_it_is_judged_against(context):
 
 def test_a_key_decides_equality_but_not_inequality(context):
     different = [sample("a", rock_salt()), sample("b", caesium_chloride(numbers=(11, 17)))]
-    context["key"] = lambda crystal: "same for all"
+    context = replace(context, key=lambda crystal: "same for all")
     assert chain(different, [], context)[1]["unique"] == 1
-    context["key"] = lambda crystal: str(crystal.lattice.tolist())
+    context = replace(context, key=lambda crystal: str(crystal.lattice.tolist()))
     equal = [sample("a", rock_salt()), sample("b", moved(rock_salt()))]
     result, counts = chain(equal, [], context)
     assert counts["unique"] == 1

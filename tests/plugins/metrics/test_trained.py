@@ -54,7 +54,7 @@ def test_the_samples_own_string_is_exact(folder, context):
 
     trained = Trained.load(folder / "smoke")
     prepared = trained.conditions(None, SALTS[:3])
-    strings = [encoded.string for encoded in trained.parts.representation.encode(prepared)]
+    strings = [encoded.string for encoded in trained.components.representation.encode(prepared)]
     samples = [
         replace(sample(str(k), crystal, reference_id=crystal.id), string=string)
         for k, (crystal, string) in enumerate(zip(SALTS, [*strings[:2], "Na"], strict=False))

@@ -1,4 +1,4 @@
-"""Mutated files: each is a crystal or a reason, never a crash, never a hang; what comes through is sound or set aside."""
+"""Mutated files: each is a crystal or a reason, never a crash, never a hang; what comes through is sound or rejected."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def survive(kind: str, text: str) -> None:
         try:
             crystal = parse_text(kind, piece, "x")
             assert isinstance(crystal, Crystal)
-            check_sound(crystal, most_atoms=1000)
+            check_sound(crystal, max_atoms=1000)
         except (DataError, Reject):
             continue
 

@@ -211,3 +211,17 @@ def test_code_in_embedding_files_is_not_run(write_table, rows, tmp_path):
     for name in ("evil.pt", "evil.npy"):
         with pytest.raises(DataError, match="not a"):
             read(path, arrays={"e": name})
+
+
+def test_where_reads_the_rows_that_hold_these_texts(tmp_path, crystals):
+    path = tmp_path / "t.csv"
+    path.write_text("id,part,cif\n" + "".join(f'{k},{"val" if k else "train"},"{crystals[0].cif()}"\n' for k in range(3)))
+    chosen = Table(Table.Config(where={"part": "train"}), path=str(path))
+    assert [item.id for item in chosen.read("train")] == ["0"]
+    assert chosen.size("train") == 1
+    whole = Table(Table.Config(), path=str(path))
+    assert whole.size("train") == 3
+    assert whole.fingerprint() != chosen.fingerprint()
+    assert "where" not in repr(whole.config)  # it would change the fingerprint of data prepared before the option was there
+    with pytest.raises(DataError, match=r"no column 'split' \(option where\)"):
+        list(Table(Table.Config(where={"split": "train"}), path=str(path)).read("train"))

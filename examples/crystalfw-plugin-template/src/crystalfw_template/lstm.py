@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from crystalfw.core import Ports, SequenceDecoder, Vocabulary
+from crystalfw.core import DecodingCache, Ports, SequenceDecoder, Vocabulary
 
 
-class State:
-    """Hidden and cell state of every layer, row by row; what SequenceDecoder.new_cache promises."""
+class State(DecodingCache):
+    """Hidden and cell state of every layer, row by row."""
 
     def __init__(self, n_layers: int, rows: int, dim: int, like: Tensor) -> None:
         self.positions = torch.zeros(rows, dtype=torch.int64)
@@ -26,7 +26,7 @@ class State:
         self.layers = [(h[index.to(h.device)], c[index.to(c.device)]) for h, c in self.layers]
 
     def reset(self, rows: Tensor) -> None:
-        """Start these rows anew."""
+        """Empty these rows."""
         self.positions[rows.cpu()] = 0
         for h, c in self.layers:
             h[rows.to(h.device)], c[rows.to(c.device)] = 0.0, 0.0

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalfw.core.geometry.compiled_reduction import determinant, inverse
 from crystalfw.core.system.compiled import njit
-from crystalfw.plugins.representations.slices.graph.reduction import determinant, inverse
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

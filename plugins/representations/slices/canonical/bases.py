@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalfw.core.geometry.compiled_reduction import reduce_cell
 from crystalfw.core.system.compiled import njit
-from crystalfw.plugins.representations.slices.graph.reduction import reduce_cell
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

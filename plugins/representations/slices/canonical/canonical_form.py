@@ -14,11 +14,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalfw.core.geometry.compiled_reduction import inverse
 from crystalfw.core.system.compiled import njit
 from crystalfw.plugins.representations.slices.canonical.barycentre import realise
 from crystalfw.plugins.representations.slices.canonical.bases import equal_bases
 from crystalfw.plugins.representations.slices.canonical.ties import best_order, edge_keys, mix
-from crystalfw.plugins.representations.slices.graph.reduction import inverse
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

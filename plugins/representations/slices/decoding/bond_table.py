@@ -68,7 +68,7 @@ class BondTable:
         """Read what `write` wrote; DataError where the file is of another format."""
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.get("format") != FORMAT:
-            raise DataError(f"{path}: bond table of format {content.get('format')}, expected {FORMAT}; fit it anew")
+            raise DataError(f"{path}: bond table of format {content.get('format')}, expected {FORMAT}; fit it again")
         number = {symbol: z for z, symbol in enumerate(ELEMENTS, start=1)}
         element = torch.zeros(N_ELEMENTS, dtype=torch.float64)
         for symbol, value in content["element"].items():

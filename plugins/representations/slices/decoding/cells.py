@@ -19,7 +19,8 @@ _NEAR = torch.cartesian_prod(torch.arange(-1, 3), torch.arange(-1, 3))
 def minkowski(lattice_B33: Tensor) -> tuple[Tensor, Tensor]:
     """Reduced right-handed rows and the unimodular matrix (float64) with reduced = matrix @ lattice.
 
-    Stops after a fixed number of passes: a cell so skew that it is not reduced by then is returned as it stands.
+    Stops after a fixed number of passes: a cell so skew that it is not reduced by then is returned as it stands. The other
+    reductions (core/geometry) raise or loop per cell; here all cells of a batch take their passes together, on any device.
     """
     cell = lattice_B33.double().clone()
     basis = torch.eye(3, dtype=torch.float64, device=cell.device).expand_as(cell).clone()

@@ -18,7 +18,7 @@ from crystalfw.plugins.representations.slices.decoding.least_squares import Targ
 from crystalfw.plugins.representations.slices.decoding.pairs import candidates, edges_of, joined, near, without_edges
 
 REFRESHES, STEPS = 2, 6
-"""The list of non-bonded pairs is made anew this often, with this many steps each time."""
+"""The list of non-bonded pairs is made again this often, with this many steps each time."""
 APART, LOOK = 1.2, 1.5
 """Non-bonded atoms stay beyond APART mean bonds; pairs up to LOOK times that are watched."""
 COLLISION, JITTER = 0.1, 0.02

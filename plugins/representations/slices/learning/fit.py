@@ -40,7 +40,7 @@ def fit_codec(
     data: Sequence[Mapping[str, Any]] = (),
     say: Say = print,
 ) -> dict[str, Any]:
-    """Fit table and net, write them and their record to `folder`; an interrupted fit goes on where it was saved.
+    """Fit table and net, write them and their record to `folder`; an interrupted fit continues where it was saved.
 
     `data` describes the data sets (name, rows, licence) for the record, which is also returned. DataError where no
     crystal can be used.

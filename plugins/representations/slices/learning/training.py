@@ -160,7 +160,7 @@ class Trainer:
         state = torch.load(path, weights_only=True)
         if state["schedule"] != asdict(self.schedule):
             raise CheckpointError(
-                f"{path}: begun with {state['schedule']}, not {asdict(self.schedule)}; delete it to start anew"
+                f"{path}: begun with {state['schedule']}, not {asdict(self.schedule)}; delete it to start again"
             )
         self.net.load_state_dict(state["net"])
         self.average.load_state_dict(state["average"])

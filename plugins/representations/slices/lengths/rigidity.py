@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalfw.core.geometry.compiled_reduction import determinant
 from crystalfw.core.system.compiled import njit
 from crystalfw.plugins.representations.slices.encoding import BondedCrystal
 from crystalfw.plugins.representations.slices.graph.bonds import half_pairs
 from crystalfw.plugins.representations.slices.graph.graph import NO_LENGTH, QuotientGraph
-from crystalfw.plugins.representations.slices.graph.reduction import determinant
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

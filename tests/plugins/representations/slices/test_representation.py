@@ -121,7 +121,7 @@ def test_strings_of_the_published_tool_are_decoded(name: str) -> None:
 
 
 def test_examples_in_the_documentation() -> None:
-    page = Path(__file__).parents[4] / "docs" / "slices.md"
+    page = Path(__file__).parents[4] / "docs" / "guides" / "slices.md"
     strings = [line.strip() for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("    C C")]
     assert len(strings) == 3
     strings = [string.removesuffix("plain").removesuffix("rigid").strip() for string in strings]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crystalfw.core.errors import ConditionError
-from crystalfw.core.sample.draw import Choice
+from crystalfw.core.sample.draw import TokenDraw
 from crystalfw.plugins.representations.slices.grammar.charge_balance import balanced
 from crystalfw.plugins.representations.slices.graph.graph import QuotientGraph
 from crystalfw.plugins.representations.slices.slices import Slices, read_net
@@ -32,7 +32,7 @@ def write(max_length, constraints=None, *, rows=20, seed=0, spread=0.0, **option
         allowed = state.mask()
         assert allowed.any(axis=1).all(), f"a string that cannot go on: {written}"
         assert (allowed[ended].sum(axis=1) == 1).all()
-        ids = Choice().draw(logits, allowed, seed, index, np.full(rows, step))
+        ids = TokenDraw().draw(logits, allowed, seed, index, np.full(rows, step))
         state.advance(ids)
         for row in np.flatnonzero(~ended):
             written[row].append(int(ids[row]))

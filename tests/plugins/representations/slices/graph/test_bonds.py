@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.geometry.compiled_reduction import reduce_cell
 from crystalfw.plugins.representations.slices.encoding import EncodeError, bonded, is_periodic
 from crystalfw.plugins.representations.slices.graph.bonds import econ_bonds, half_pairs
 from crystalfw.plugins.representations.slices.graph.cycles import index, n_components, net_of
 from crystalfw.plugins.representations.slices.graph.graph import normalised
-from crystalfw.plugins.representations.slices.graph.reduction import reduce_cell
 from crystalfw.plugins.representations.slices.lengths.rigidity import stiffened, stiffening
 
 

@@ -1,0 +1,108 @@
+"""`crystalfw predict` and `crystalfw library` as a user types them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from crystalfw.core.commands.cli import main
+from crystalfw.core.errors import ConditionError
+from crystalfw.core.predict.question import question_of
+from crystalfw.core.testing.crystals import small_crystals
+
+
+@pytest.fixture
+def library(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "cifs").mkdir()
+    for crystal in small_crystals()[:3]:
+        (tmp_path / "cifs" / f"{crystal.id}.cif").write_text(crystal.cif())
+    assert main(["library", "build", str(tmp_path / "cifs"), "-o", str(tmp_path / "my.library"), "--workers", "1"]) == 0
+    return tmp_path / "my.library"
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_formulas_on_the_screen(library, capsys):
+    assert main(["predict", "KBr", "CaTiO3", "-n", "3", "--library", str(library)]) == 0
+    out = capsys.readouterr().out
+    assert "KBr: 1 candidates" in out or "KBr: 1 candidate" in out
+    assert "space group 225" in out
+    assert "template SrTiO3" in out
+
+
+def test_a_table_of_questions(library, tmp_path, capsys):
+    table = tmp_path / "asked.csv"
+    table.write_text("id,composition\na,KBr\nb,SrTiQ3\nc,Al2O3\nd,Na4Cl4\n")
+    command = ["predict", str(table), "-n", "2", "--library", str(library), "-o", str(tmp_path / "out")]
+    assert main(command) == 0
+    rows = rows_of(tmp_path / "out" / "samples.csv")
+    assert [(row["reference_id"], row["status"]) for row in rows] == [
+        ("a", "ok"), ("b", "question"), ("c", "unknown"), ("d", "ok"),
+    ]  # fmt: skip
+    assert rows[0]["rank"] == "1"
+    assert "NaCl" in rows[0]["origin"]
+    assert rows[1]["reason"]
+    assert len(list((tmp_path / "out" / "cifs").glob("*.cif"))) == 2
+    before = (tmp_path / "out" / "samples.csv").read_bytes()
+    assert main(command) == 0
+    assert (tmp_path / "out" / "samples.csv").read_bytes() == before
+    assert main(["evaluate", str(tmp_path / "out" / "samples.csv"), "--metrics", "shares", "-o", str(tmp_path / "ev")]) == 0
+
+
+def test_an_interrupted_table_continues(library, tmp_path):
+    table = tmp_path / "asked.csv"
+    table.write_text("id,composition\n" + "".join(f"{k},KBr\n" for k in range(5)))
+    command = ["predict", str(table), "--library", str(library), "-o", str(tmp_path / "out")]
+    assert main(command) == 0
+    path = tmp_path / "out" / "samples.csv"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert main(command) == 0
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("text", ["SrTiQ3", "", "Na0.5Cl", "Xx2", "O2000"])
+def test_what_is_no_composition_is_a_sentence(text):
+    with pytest.raises(ConditionError):
+        question_of(text)
+
+
+def test_atoms_that_do_not_fit_are_a_sentence():
+    with pytest.raises(ConditionError, match="no whole number of formula units"):
+        question_of("SrTiO3", atoms=7)
+
+
+def test_a_typo_is_refused_before_anything_is_built(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["predict", "SrTiQ3"]) == 2
+    assert "not a chemical formula" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_library_info_and_search(library, capsys):
+    assert main(["library", "info", str(library)]) == 0
+    assert "3 entries" in capsys.readouterr().out
+    assert main(["library", "search", str(library), "SrTiO3"]) == 0
+    assert "space group 221" in capsys.readouterr().out
+    assert main(["library", "search", str(library), "LiF"]) == 1
+
+
+def test_no_such_library(capsys, tmp_path):
+    assert main(["predict", "NaCl", "--library", str(tmp_path / "none")]) == 2
+    assert "no such library" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_embedded_prototypes_know_rock_salt_and_rutile(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert main(["predict", "NaCl", "TiO2", "-n", "3"]) == 0
+    out = capsys.readouterr().out
+    assert "1  " in out
+    assert "AB_cF8_225_a_b-NaCl" in out
+    assert "A2B_tP6_136_f_a-TiO2" in out
