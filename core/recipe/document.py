@@ -20,7 +20,7 @@ from crystalfw.core.errors import RecipeError
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000
-LONGEST_NUMBER = 300
+MAX_NUMBER = 300
 """Digits of a whole number: more than a float can hold, and Python refuses to read thousands of them."""
 _TAG = "tag:yaml.org,2002:"
 
@@ -188,7 +188,7 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode) and kind == "seq":
             return [self.node(item, self.place(item)) for item in node.value]
         if isinstance(node, yaml.ScalarNode) and kind in _SCALARS:
-            if kind == "int" and len(node.value) > LONGEST_NUMBER:
+            if kind == "int" and len(node.value) > MAX_NUMBER:
                 self.mistakes.append((self.place(node), f"a whole number of {len(node.value):,} digits"))
                 return None
             return _SCALARS[kind](node.value)

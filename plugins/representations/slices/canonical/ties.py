@@ -17,7 +17,7 @@ from crystalfw.core.system.compiled import njit
 
 IntArray = NDArray[np.int64]
 
-MOST_REFINEMENTS = 5000
+MAX_REFINEMENTS = 5000
 """Work spent on one frame; beyond it the form of a net with ties that are no symmetries may depend on its description."""
 _SPAN, _HALF = 128, 64  # labels are within +-63 in any reduced frame
 _KINDS = 1024
@@ -75,7 +75,7 @@ def best_order(
     if len(_first_tie(root)) == 0:  # refinement alone has told all atoms apart
         return order, keys
     stack = [root]
-    while len(stack) > 0 and spent < MOST_REFINEMENTS:
+    while len(stack) > 0 and spent < MAX_REFINEMENTS:
         cells = stack.pop()
         tied = _first_tie(cells)
         siblings = np.zeros(len(tied) + 1, dtype=np.int64)

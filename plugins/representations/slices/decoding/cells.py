@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch, rows_times
 
-MOST_PASSES = 40
+MAX_PASSES = 40
 _NEAR = torch.cartesian_prod(torch.arange(-1, 3), torch.arange(-1, 3))
 
 
@@ -24,7 +24,7 @@ def minkowski(lattice_B33: Tensor) -> tuple[Tensor, Tensor]:
     """
     cell = lattice_B33.double().clone()
     basis = torch.eye(3, dtype=torch.float64, device=cell.device).expand_as(cell).clone()
-    for _ in range(MOST_PASSES):
+    for _ in range(MAX_PASSES):
         order = (cell * cell).sum(2).argsort(dim=1, stable=True)[:, :, None].expand(-1, -1, 3)
         cell, basis = cell.gather(1, order), basis.gather(1, order)
         second = _project_once(cell)

@@ -22,9 +22,9 @@ from crystalfw.plugins.representations.slices.decoding.net import LengthNet
 from crystalfw.plugins.representations.slices.decoding.quality import (
     CLOSEST,
     DECODER_REASONS,
-    LARGEST_RESIDUAL,
-    MOST_ATOMS,
-    MOST_EDGES,
+    MAX_ATOMS,
+    MAX_EDGES,
+    MAX_RESIDUAL,
     Quality,
     encodes_again,
     measure,
@@ -91,7 +91,7 @@ def decode_graphs(
 
 def _impossible(graph: QuotientGraph) -> str:
     """The reason why a graph is not tried at all, or nothing."""
-    if graph.n_atoms > MOST_ATOMS or graph.n_edges > MOST_EDGES * graph.n_atoms:
+    if graph.n_atoms > MAX_ATOMS or graph.n_edges > MAX_EDGES * graph.n_atoms:
         return "size"
     # a connected net of three independent periods has at least this many edges
     return "embedding" if graph.n_edges < graph.n_atoms + 2 else ""
@@ -175,7 +175,7 @@ def _outcomes(
         residual, shortest, contradiction = figures[index]
         if not (usable[index] and np.isfinite(lattice).all() and np.isfinite(positions).all()):
             outcomes.append(_failed("embedding"))
-        elif not (residual < LARGEST_RESIDUAL and shortest > CLOSEST):
+        elif not (residual < MAX_RESIDUAL and shortest > CLOSEST):
             outcomes.append(_failed("geometry"))
         else:
             crystal = Crystal(lattice=lattice, frac_coords=positions, numbers=graph.numbers)

@@ -16,7 +16,7 @@ from torch import Tensor
 from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch, rows_times
 from crystalfw.plugins.representations.slices.decoding.pairs import Pairs
 
-LARGEST_STRAIN, LARGEST_MOVE = 0.2, 0.6
+MAX_STRAIN, MAX_MOVE = 0.2, 0.6
 """Bounds of one step: strain, and displacement in angstrom; longer steps are scaled down."""
 FIRST_DAMPING = 1e-2
 _VOIGT = torch.tensor([0, 5, 4, 5, 1, 3, 4, 3, 2])
@@ -125,7 +125,7 @@ def _moved(batch: GraphBatch, geometry: Geometry, step_BD: Tensor) -> Geometry:
     """The geometry after a step, scaled down to its bounds."""
     strain, move = step_BD[:, :6], step_BD[:, 6:].reshape(batch.size, -1, 3)
     shrink = torch.minimum(
-        LARGEST_STRAIN / strain.abs().amax(1).clamp_min(1e-9), LARGEST_MOVE / move.abs().amax((1, 2)).clamp_min(1e-9)
+        MAX_STRAIN / strain.abs().amax(1).clamp_min(1e-9), MAX_MOVE / move.abs().amax((1, 2)).clamp_min(1e-9)
     ).clamp_max(1.0)
     tensor = (strain * shrink[:, None])[:, _VOIGT.to(strain.device)].reshape(-1, 3, 3)
     lattice = geometry.lattice + geometry.lattice @ tensor

@@ -20,14 +20,14 @@ from crystalfw.plugins.representations.slices.graph.graph import QuotientGraph, 
 
 CLOSEST = 0.5
 """Angstrom. Atoms closer than this are no crystal."""
-LARGEST_RESIDUAL = 0.5
+MAX_RESIDUAL = 0.5
 """Mean relative error of the bond lengths beyond which nothing of the string is met."""
 
-MOST_ATOMS, MOST_EDGES = 256, 60
+MAX_ATOMS, MAX_EDGES = 256, 60
 """Larger cells, and more edges per atom than this, are not tried."""
 
 DECODER_REASONS: dict[str, str] = {
-    "size": f"more than {MOST_ATOMS} atoms, or more than {MOST_EDGES} edges an atom",
+    "size": f"more than {MAX_ATOMS} atoms, or more than {MAX_EDGES} edges an atom",
     "embedding": "the net of bonds has no sound three-dimensional realisation: positions or cell are degenerate",
     "geometry": f"atoms come closer than {CLOSEST} angstrom, or the bonds miss their expected lengths by half on average",
 }

@@ -27,7 +27,7 @@ from crystalfw.plugins.representations.slices.decoding.start import Expectation
 
 NEAR = 1.55
 """Non-bonded pairs up to this many mean bonds are shown to the net."""
-MOST_EDGES_AT_CENTRE = 6
+MAX_EDGES_AT_CENTRE = 6
 """Second neighbours over atoms of more edges are not shown: they are near anyway."""
 STEPS = 5
 BOND_LIMIT = 1.175
@@ -47,7 +47,7 @@ def pair_inputs(batch: GraphBatch, geometry: Geometry, expectation: Expectation,
     edges = edges_of(batch, geometry)
     key_edges = keys(edges, n_atoms)
     key_near = keys(near(batch, geometry, candidates(batch), NEAR * expectation.atom), n_atoms)
-    key_second = second_neighbours(batch, geometry, MOST_EDGES_AT_CENTRE)
+    key_second = second_neighbours(batch, geometry, MAX_EDGES_AT_CENTRE)
     key_other = torch.unique(torch.cat([key_near, key_second]))
     key_other = key_other[~torch.isin(key_other, key_edges)]
     pairs = joined(edges, from_keys(key_other, n_atoms))

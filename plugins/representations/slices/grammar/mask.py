@@ -129,7 +129,7 @@ class SlicesMask(GrammarState):
                 f"{item.text or 'no condition'}: at least {fewest} atoms are needed; "
                 f"at most {most} can be written within {self._max_length} tokens"
             )
-        self._rows[r, k.LEFT], self._rows[r, k.LEAST], self._rows[r, k.MOST] = left, item.least, most
+        self._rows[r, k.LEFT], self._rows[r, k.MIN_ATOMS], self._rows[r, k.MAX_ATOMS] = left, item.least, most
         self._rows[r, k.OWED] = item.lower.sum()
         self._lower[r], self._upper[r] = item.lower, item.upper
         self._n_forced[r] = len(item.prefix)
@@ -147,7 +147,7 @@ class SlicesMask(GrammarState):
         assert rule is not None
         left, n = int(self._rows[r, k.LEFT]), int(self._rows[r, k.N_ATOMS])
         affordable = n + (left - self._edge_cost * (n + 2)) // (1 + self._edge_cost)
-        most = min(int(self._rows[r, k.MOST]), affordable)
+        most = min(int(self._rows[r, k.MAX_ATOMS]), affordable)
         first = int(self._first_of[d.ELEMENT])
         elements_E = allowed_V[first : first + k.N_NUMBERS - 1]
         if elements_E.any():

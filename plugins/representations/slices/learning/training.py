@@ -28,7 +28,7 @@ from crystalfw.plugins.representations.slices.decoding.rounds import graph_lever
 from crystalfw.plugins.representations.slices.decoding.start import expect, first_geometry, jitter
 from crystalfw.plugins.representations.slices.learning.examples import Example, random_style, written
 
-LARGEST_LN_RATIO = 1.2
+MAX_LN_RATIO = 1.2
 OTHER_WEIGHT, VOLUME_WEIGHT = 0.3, 0.3
 
 
@@ -62,7 +62,7 @@ def true_lengths(
 def loss(net: LengthNet, inputs: PairInputs, true_P: Tensor, ln_volume_B: Tensor) -> tuple[Tensor, Tensor]:
     """The loss, and the mean absolute error of ln d over edges."""
     prediction = net(inputs)
-    wanted = (true_P / inputs.reference).log().clamp(-LARGEST_LN_RATIO, LARGEST_LN_RATIO)
+    wanted = (true_P / inputs.reference).log().clamp(-MAX_LN_RATIO, MAX_LN_RATIO)
     error = (prediction.ln_ratio - wanted).abs()
     likelihood = error * torch.exp(-prediction.ln_error) + prediction.ln_error
     crystal = inputs.crystal[inputs.source]
@@ -201,7 +201,7 @@ class Trainer:
         self.steps += 1
         if not bool(norm.isfinite()):  # a state that fell apart; one such step would spoil the net for good
             self.skipped += 1
-            return LARGEST_LN_RATIO, LARGEST_LN_RATIO
+            return MAX_LN_RATIO, MAX_LN_RATIO
         self.optimiser.step()
         # the average follows faster at the beginning
         keep = min(0.998, (self.steps + 1) / (self.steps + 10))

@@ -27,7 +27,7 @@ IntArray = NDArray[np.int64]
 
 REACH = 2.3
 """Contacts are sought up to this many median bond lengths (plus half an angstrom), then twice and four times as far."""
-MOST_PER_ATOM, MOST_AT_LEAST = 5, 24
+MAX_PER_ATOM, MAX_AT_LEAST = 5, 24
 """No further group is added beyond so many contacts per atom, or beyond so many in all where that is more."""
 _EQUAL = 2e-3  # relative width of a group of equal lengths; 1e-3 angstrom besides
 _INDEPENDENT = 1e-2  # a unit row with a smaller remainder adds no rank worth having
@@ -118,7 +118,7 @@ def _stiffen(
     distances = np.empty(len(pairs))
     gains = np.zeros(len(pairs), dtype=np.int64)
     count = n_groups = begin = 0
-    while begin < len(order) and rank < full_rank and count <= max(MOST_PER_ATOM * n_atoms, MOST_AT_LEAST):
+    while begin < len(order) and rank < full_rank and count <= max(MAX_PER_ATOM * n_atoms, MAX_AT_LEAST):
         end = begin
         while end < len(order) and lengths[order[end]] < lengths[order[begin]] * (1 + _EQUAL) + 1e-3:
             end += 1
