@@ -1,4 +1,4 @@
-"""The sentences under a dataclass's fields, read from its source: documentation and `describe` are made from them."""
+"""The sentences under a dataclass's fields, read from its source, for the documentation and `describe`."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ MAX_EXTENDS = 8
 
 
 def read_with_bases(path: Path, shown: str, seen: tuple[Path, ...] = ()) -> Node:
-    """The tree of a recipe laid over the recipe that it extends; found beside it, otherwise among those installed."""
+    """The tree of a recipe merged over the recipe that it extends, which lies beside it or is installed."""
     node = read_document(path, shown)
     if node.value is None:
         raise Mistakes((node.where, "the recipe is empty"))
