@@ -19,7 +19,7 @@ _NEAR = torch.cartesian_prod(torch.arange(-1, 3), torch.arange(-1, 3))
 def minkowski(lattice_B33: Tensor) -> tuple[Tensor, Tensor]:
     """Reduced right-handed rows and the unimodular matrix (float64) with reduced = matrix @ lattice.
 
-    Stops after a fixed number of passes: a cell so skew that it is not reduced by then is returned as it stands. The other
+    Stops after a fixed number of passes: a cell too skewed to be reduced by then is returned as it is. The other
     reductions (core/geometry) raise or loop per cell; here all cells of a batch take their passes together, on any device.
     """
     cell = lattice_B33.double().clone()
@@ -42,7 +42,7 @@ def minkowski(lattice_B33: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _project_once(cell_B33: Tensor) -> Tensor:
-    """(B,) multiple of the first row to subtract from the second; 0 where it is short enough."""
+    """(B,) multiple of the first row to subtract from the second; 0 if it is short enough."""
     first, second = cell_B33[:, 0], cell_B33[:, 1]
     ratio = (first * second).sum(1) / (first * first).sum(1).clamp_min(1e-12)
     return torch.where(ratio.abs() > 0.5 + 1e-6, ratio.round(), torch.zeros_like(ratio))

@@ -1,7 +1,7 @@
-"""Batched Levenberg-Marquardt: cells and atoms moved until pair lengths and volumes are as wanted.
+"""Batched Levenberg-Marquardt: moves cells and atoms until pair lengths and volumes meet their targets.
 
 Unknowns of a crystal: the symmetric strain (6, Voigt order with tensor shears) and a displacement per atom (3 S). Every
-crystal has its own damping and accepts or refuses its own steps. Normal matrices are dense and come from one bmm.
+crystal has its own damping and accepts or rejects its own steps. Normal matrices are dense and come from one bmm.
 
 Shapes: B crystals, N atoms, P pairs, S atoms of the largest crystal, R pairs of the crystal with most, D = 6 + 3 S.
 """
@@ -24,7 +24,7 @@ _VOIGT = torch.tensor([0, 5, 4, 5, 1, 3, 4, 3, 2])
 
 @dataclass(frozen=True)
 class Targets:
-    """What the pairs should be: residual = weight (|v| - length), for a floor only where negative."""
+    """Targets of the pairs: residual = weight (|v| - length), for a lower bound only if negative."""
 
     pairs: Pairs
     length: Tensor

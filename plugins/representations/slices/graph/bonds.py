@@ -19,11 +19,11 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 TOLERANCE = 0.2
-"""Least weight of a bond."""
+"""Minimum weight of a bond."""
 MAX_LENGTH = 10.0
 """No bond is longer, in angstrom."""
 COINCIDENT = 1e-2
-"""Atoms closer than this, in angstrom, are the same place."""
+"""Atoms closer than this, in angstrom, coincide."""
 _REACH = 1.7  # beyond this many mean distances a neighbour weighs less than 1e-10
 
 

@@ -1,7 +1,7 @@
 """Strings to quotient graphs and back: the reader takes every published spelling, the printer writes ours.
 
 The reader runs the grammar's state machine (`dialects.grammar`), so it accepts exactly what the decoding mask may write,
-after `spellings` has brought the older strategies to today's.
+after `spellings` has converted older strategies.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _EXPECTED = {
 def _machine() -> tuple[dict[str, int], list[list[int]], list[int], list[int], list[bool]]:
     """Ids, transitions, classes, values and accepting states of the reading grammar, as plain lists for speed."""
     grammar = d.grammar("any", max_atoms=MAX_ATOMS)
-    # the special tokens are not part of a string: like unknown ones they read as padding, which may come nowhere
+    # special tokens are not part of a string: like unknown ones they read as padding, which is allowed nowhere
     ids = {token: number for number, token in enumerate(d.vocabulary(MAX_ATOMS).tokens) if number > d.END}
     tables = grammar.next_state, grammar.token_class, grammar.token_value, grammar.accept
     next_state, token_class, token_value, accept = (table.tolist() for table in tables)
@@ -44,7 +44,7 @@ def _machine() -> tuple[dict[str, int], list[list[int]], list[int], list[int], l
 
 
 def parse(string: str) -> QuotientGraph:
-    """The graph that a string says; of repeated bonds the first counts.
+    """The graph of a string; of repeated bonds the first counts.
 
     Raises DecodeError with reason `parse`, naming the token and its place.
     """
@@ -126,5 +126,5 @@ def print_graph(graph: QuotientGraph) -> str:
 
 
 def dialect_of(string: str) -> d.Dialect:
-    """`metric` where any bond carries a length, else `rigid` where any contact does, else `plain`."""
+    """`metric` if any bond has a length, otherwise `rigid` if any contact has one, otherwise `plain`."""
     return "metric" if " =" in string else "rigid" if " ~" in string else "plain"
