@@ -149,7 +149,7 @@ def save_block(block: Block, path: Path) -> None:
 
 
 def load_block(path: Path) -> Block | None:
-    """Read a block; None where the file is missing, truncated or damaged."""
+    """Read a block; None if the file is missing, truncated or damaged."""
     try:
         # opened here, because np.load does not close a file that is no complete zip
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:

@@ -57,7 +57,7 @@ def cores() -> int:
 
 
 def worker_count(workers: int) -> int:
-    """`workers`, or all cores where it is 0; raises CrystalfwError for a negative number."""
+    """`workers`, or all cores if it is 0; raises CrystalfwError for a negative number."""
     if workers < 0:
         raise CrystalfwError(f"workers must be 0 (all cores) or more; got {workers}")
     return workers or cores()
@@ -124,7 +124,7 @@ def _expect_workers(preload: Sequence[str]) -> None:
 
 @contextmanager
 def _supplied(name: str, workers: int) -> Iterator[Executor]:
-    """The executor of a plugin; raises PluginError where no plugin knows the name."""
+    """The executor of a plugin; raises PluginError if no plugin knows the name."""
     from crystalfw.core.discovery import plugins
 
     plain, _, address = name.partition(":")
@@ -190,7 +190,7 @@ def map_ordered(
             yield pending.popleft().result()
     except BrokenExecutor as error:
         raise CrystalfwError(
-            "a worker process died: most likely the machine ran out of memory. What is finished is kept; "
+            "a worker process died: most likely the machine ran out of memory. Finished work is kept; "
             "run the same command again, with fewer workers (data.workers)"
         ) from error
     finally:

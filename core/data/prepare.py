@@ -38,7 +38,7 @@ MAX_COLUMNS = 10_000
 """Property columns of a data set: every crystal has a place in each, so that files of many names would fill the disk."""
 
 ReportProgress = Callable[[int, str, int | None], None]
-"""Called with the number of source items done, a note, and the number of all items (None where it is not known)."""
+"""Called with the number of source items done, a note, and the number of all items (None if it is not known)."""
 
 
 def prepare(

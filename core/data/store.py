@@ -44,7 +44,7 @@ class Split(LazySequence[Crystal]):
 
     @property
     def has_tokens(self) -> bool:
-        """True where the crystals were encoded as strings."""
+        """True if the crystals were encoded as strings."""
         return self.vocabulary_size > 0
 
     @property

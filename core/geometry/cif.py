@@ -67,7 +67,7 @@ def crystal_from_cif(text: str, *, id: str = "", properties: Mapping[str, float]
 
 
 def _plain(text: str, id: str, properties: Mapping[str, float]) -> Crystal | None:
-    """The crystal of a plain P1 text, or None where pymatgen has to decide."""
+    """The crystal of a plain P1 text, or None if pymatgen has to decide."""
     head = _HEAD.match(text)
     if head is None or _SITES.fullmatch(text, head.end()) is None:
         return None

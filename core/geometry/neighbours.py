@@ -38,7 +38,7 @@ def new_list(cutoff: float) -> NeighborList:
     """A cell list for `search_pairs`; raises DataError unless the cutoff is a positive number of angstrom."""
     if not (math.isfinite(cutoff) and cutoff > 0):
         raise DataError(f"a neighbour cutoff must be a positive number of angstrom, not {cutoff}")
-    from vesin import NeighborList  # imports ASE where it is installed; plugin authors import this file with the contracts
+    from vesin import NeighborList  # imports ASE if it is installed; plugin authors import this file with the contracts
 
     return NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
 

@@ -96,7 +96,7 @@ def _payload(path: Path, body: bytes) -> dict[str, Any]:
 
 
 def is_whole(path: Path) -> bool:
-    """True where the file's checksum holds."""
+    """True if the file's checksum holds."""
     header, _, body = path.read_bytes().partition(b"\n")
     fields = header.split()
     return len(fields) == 3 and digest(body).encode() == fields[2]

@@ -61,7 +61,7 @@ def document_of(payload: Mapping[str, Any]) -> dict[str, Any]:
 def to_installed_versions(payload: dict[str, Any], path: Path) -> dict[str, Any]:
     """The payload with options and weights of older component versions upgraded by the components themselves.
 
-    Raises CheckpointError where a component of the checkpoint is newer than the installed one. A component that is not
+    Raises CheckpointError if a component of the checkpoint is newer than the installed one. A component that is not
     installed is left as it is; assembling the recipe reports it.
     """
     document = document_of(payload)
@@ -82,7 +82,7 @@ def to_installed_versions(payload: dict[str, Any], path: Path) -> dict[str, Any]
 
 
 def require_installed_versions(payload: Mapping[str, Any], path: Path) -> None:
-    """Raise CheckpointError where a component has another version than when the training began: its optimiser state and
+    """Raise CheckpointError if a component has another version than when the training began: its optimiser state and
     the run's recipe.yaml belong to that version."""
     for _, kind, section, component, version in _outdated(payload, document_of(payload), path):
         raise CheckpointError(

@@ -224,7 +224,7 @@ class Fit:
         return replace(added, loss=sums[0], weight=sums[1], grad_norm=whole(norm))
 
     def _gradients(self) -> StepTotals | None:
-        """Gradients and totals of this rank's micro-batches; None where memory ran out."""
+        """Gradients and totals of this rank's micro-batches; None if memory ran out."""
         fabric, micro_batches = self.fabric, self.train_loader.accumulate
         # Drop-out noise depends on (seed, step, rank), so that no random state has to be saved.
         torch.manual_seed(_mix(self.seed, self.state.step, fabric.global_rank))
@@ -296,7 +296,7 @@ class Fit:
         return {n: float(table[k, 0] / max(float(table[k, 1]), 1.0)) for k, n in enumerate(names)}
 
     def _validation_sums(self, limit: int | None) -> Sums | None:
-        """This rank's sums and weights by name; None where memory ran out."""
+        """This rank's sums and weights by name; None if memory ran out."""
         assert self.val_loader is not None
         zero = torch.zeros((), device=self.fabric.device)
         sums: Sums = {"val_loss": (zero, zero)}

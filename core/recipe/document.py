@@ -172,7 +172,7 @@ class _Builder:
     def node(self, node: yaml.Node, where: Where) -> Node:
         self.count += 1
         if self.count > MAX_NODES:
-            raise Mistakes((where, f"more than {MAX_NODES:,} values, aliases expanded: this is no recipe"))
+            raise Mistakes((where, f"more than {MAX_NODES:,} values, aliases expanded, are too many for a recipe"))
         if id(node) in self.open:
             raise Mistakes((where, "an alias that contains itself"))
         self.open.add(id(node))

@@ -100,7 +100,7 @@ def _numbers(symbols: Sequence[str]) -> set[int]:
 
     for symbol in symbols:
         if not Element.is_valid_symbol(symbol):
-            raise PluginError(f"filter: {symbol!r} is no element; write symbols such as Na or O")
+            raise PluginError(f"filter: {symbol!r} is not an element; write symbols such as Na or O")
     return {int(Element(symbol).Z) for symbol in symbols}
 
 

@@ -49,7 +49,7 @@ def _project_once(cell_B33: Tensor) -> Tensor:
 
 
 def _closest(cell_B33: Tensor) -> tuple[Tensor, Tensor]:
-    """(B,), (B,) multiples of the first two rows whose subtraction makes the third shortest; 0, 0 where it is already."""
+    """(B,), (B,) multiples of the first two rows whose subtraction makes the third shortest; 0, 0 if it is already."""
     plane = cell_B33[:, :2]
     gram = plane @ plane.transpose(1, 2) + 1e-12 * torch.eye(2, dtype=cell_B33.dtype, device=cell_B33.device)
     third = cell_B33[:, 2:]

@@ -130,7 +130,7 @@ def _add_shifted(target_W: Words, source_W: Words, shift: int) -> None:
 
 @njit(cache=True)
 def _meet(cations_W: Words, anions_W: Words, extra: int) -> bool:
-    """True where some positive charge plus `extra` is the size of some negative one."""
+    """True if some positive charge plus `extra` is the size of some negative one."""
     ahead, behind = (cations_W, anions_W) if extra >= 0 else (anions_W, cations_W)
     jump, bits = abs(extra) // 64, np.uint64(abs(extra) % 64)
     for w in range(jump, len(behind)):
@@ -156,7 +156,7 @@ def _reach(counts_Z: Ints, numbers: Ints, sign: int, states_ZS: Ints, most: int)
 
 @njit(cache=True)
 def _is_cut(numbers: Ints, cut: int, electronegativity_Z: NDArray[np.float64]) -> bool:
-    """True where the elements before the cut can be the cations: no cut between equal electronegativities."""
+    """True if the elements before the cut can be the cations: no cut between equal electronegativities."""
     if cut == 0 or cut == len(numbers):
         return True
     return electronegativity_Z[numbers[cut - 1]] < electronegativity_Z[numbers[cut]]
@@ -185,7 +185,7 @@ def _closes(
     states_ZS: Ints,
     electronegativity_Z: NDArray[np.float64],
 ) -> bool:
-    """True where `fewest` to `most` atoms of one more element make the others neutral."""
+    """True if `fewest` to `most` atoms of one more element make the others neutral."""
     own = electronegativity_Z[number]
     for cut in range(len(numbers) + 1):
         if not _is_cut(numbers, cut, electronegativity_Z):

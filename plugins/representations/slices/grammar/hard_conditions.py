@@ -101,7 +101,7 @@ def read_conditions(asked: Mapping[str, Any], ids: Mapping[str, int], max_atoms:
     if int(np.minimum(upper_Z, UNBOUNDED).astype(np.int64).sum()) < least:
         raise ConditionError(f"{text}: these allow fewer than {least} atoms")
     if int(lower_Z.sum()) > most:
-        raise ConditionError(f"{text}: {int(lower_Z.sum())} atoms are asked for where at most {most} are allowed")
+        raise ConditionError(f"{text}: {int(lower_Z.sum())} atoms are required, but at most {most} are allowed")
     for name in ("composition", "formula"):
         # Charges scale with the number of formula units, so a fixed composition is neutral for every number or for none.
         if neutral and name in asked and not is_neutral(_counts(asked[name], text)):

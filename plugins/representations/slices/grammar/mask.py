@@ -71,7 +71,7 @@ class SlicesMask(GrammarState):
             raise ValueError(f"row {row}: token {int(ids[row])} may not come here")
 
     def select(self, rows: NDArray[np.int64]) -> None:
-        """Keep these rows, in this order; a row may be asked for twice."""
+        """Keep these rows, in this order; a row may occur twice."""
         rows = np.asarray(rows)
         moved = np.flatnonzero(rows != np.arange(len(rows)))
         if (rows[moved] >= len(rows)).all():

@@ -98,7 +98,7 @@ class Grammar:
 
     dialect: Dialect | Literal["any"]
     prefix: bool
-    """True where a string may begin with a space-group prefix."""
+    """True if a string may begin with a space-group prefix."""
     token_class: NDArray[np.int8]
     """(V,) class of each token: PAD ... INDEX."""
     token_value: NDArray[np.int16]
