@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable, Mapping
 from collections.abc import Generator as Iterating
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -111,13 +111,16 @@ class Fit:
 
     def __init__(
         self, fabric: Fabric, generator: Generator, splits: Mapping[str, Split], section: FitSection, options: LoaderOptions,
-        *, run_dir: Path, payload: Mapping[str, Any],
+        *, run_dir: Path, payload: Mapping[str, Any], first_checkpoint: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        """`options` are those of one process that trains; the loaders of this rank and of validation follow from them."""
+        """`options` are those of one process that trains; the loaders of this rank and of validation follow from them.
+
+        `first_checkpoint` is called once, on rank 0, when the run folder has its first checkpoint.
+        """
         self.fabric, self.section, self.seed, self.run_dir = fabric, section, options.seed, run_dir
         self.state = State(accumulate=section.accumulate)
         self.generator = generator
-        self._payload = dict(payload)
+        self._payload, self._first_checkpoint = dict(payload), first_checkpoint
         self._batches: Iterating[TrainBatch, None, None]
         inner: Any = torch.compile(generator, dynamic=True) if section.compile else generator
         self.model = fabric.setup_module(_Step(inner))
@@ -372,7 +375,10 @@ class Fit:
         if self.fabric.is_global_zero:
             payload = {**self._payload, "model": model, "optimizer": optimizer, "state": asdict(self.state)}
             folder = self.run_dir / "checkpoints"
+            first = not any(folder.glob("*.pt"))
             checkpoint.save(folder / f"{name}.pt", payload, keep=folder / "previous.pt" if name == "last" else None)
+            if first:
+                self._first_checkpoint()
         self.fabric.barrier()
 
     def load(self, path: Path) -> None:
