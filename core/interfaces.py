@@ -23,6 +23,9 @@ dimensions that the assembly tells it as keywords. A complete encoder:
             mask_B1 = torch.ones(batch.size, 1, dtype=torch.bool)
             return Memory(tokens_B1C, mask_B1, tokens_B1C[:, 0])
 
+What core hands to a component is imported from here too: batches, `Memory` and `Ports` (batch.py), through which a decoder
+reaches the conditioning of one batch; records and `MetricContext` (records.py), what an evaluation gives to every metric.
+
 Shapes: B crystals, N atoms, E edges, M memory tokens, T string tokens, V vocabulary, C encoder width, D decoder width.
 Units: angstrom, degrees, eV.
 """
@@ -33,13 +36,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from crystalfw.core.batch import CrystalBatch, Memory, TrainBatch
+from crystalfw.core.batch import Ports as Ports
 from crystalfw.core.batch import masked_mean as masked_mean
 from crystalfw.core.batch import select_rows as select_rows
 from crystalfw.core.crystal import Crystal
@@ -50,15 +54,13 @@ from crystalfw.core.presentation import numbers
 from crystalfw.core.records import Decoded as Decoded
 from crystalfw.core.records import Encoded as Encoded
 from crystalfw.core.records import Loss as Loss
+from crystalfw.core.records import MetricContext as MetricContext
 from crystalfw.core.records import Proposal as Proposal
 from crystalfw.core.records import Question as Question
 from crystalfw.core.records import Record as Record
 from crystalfw.core.records import Rejected as Rejected
 from crystalfw.core.records import Sample as Sample
 from crystalfw.core.records import Vocabulary as Vocabulary
-
-if TYPE_CHECKING:
-    from crystalfw.core.evaluate.workbench import Workbench
 
 Weights = dict[str, Tensor]
 
@@ -136,46 +138,6 @@ class Conditioning(nn.Module, Component, ABC):
     def prefix_mask(self, memory: Any) -> Tensor | None:
         """(B, P) bool, True where a prefix token is real; None where all are. Only asked of a `prefix` strategy."""
         return None
-
-
-class Ports:
-    """A conditioning bound to one batch's memory, as decoders see it: identity where no strategy fills the port."""
-
-    def __init__(self, conditioning: Conditioning | None, prepared: Any) -> None:
-        self.conditioning, self.prepared = conditioning, prepared
-        self._port = conditioning.port if conditioning is not None else "none"
-
-    @property
-    def has_prefix(self) -> bool:
-        """True where the strategy puts tokens in front of the string."""
-        return self._port == "prefix"
-
-    @classmethod
-    def bind(cls, conditioning: Conditioning | None, memory: Memory) -> Ports:
-        """Prepare the memory once and bind it."""
-        return cls(conditioning, None if conditioning is None else conditioning.prepare(memory))
-
-    def select(self, index: Tensor) -> Ports:
-        """The same ports for the rows `index` (R,) of the batch."""
-        return Ports(self.conditioning, select_rows(self.prepared, index))
-
-    def input(self, h_BTD: Tensor) -> Tensor:
-        """The embedded tokens, conditioned where the strategy fills `input`."""
-        return self.conditioning(h_BTD, self.prepared) if self.conditioning and self._port == "input" else h_BTD
-
-    def prefix(self, h_BTD: Tensor) -> Tensor | None:
-        """(B, P, D) tokens to put in front, or None."""
-        return self.conditioning(h_BTD, self.prepared) if self.conditioning and self._port == "prefix" else None
-
-    def prefix_mask(self) -> Tensor | None:
-        """(B, P) bool, True where a prefix token is real; None where all are."""
-        return self.conditioning.prefix_mask(self.prepared) if self.conditioning and self._port == "prefix" else None
-
-    def layer(self, h_BTD: Tensor, layer: int) -> Tensor:
-        """h plus the residual of block `layer` where the strategy fills `layer`."""
-        if self.conditioning and self._port == "layer":
-            return h_BTD + self.conditioning(h_BTD, self.prepared, layer)
-        return h_BTD
 
 
 class Decoder(nn.Module, Component, ABC):
@@ -420,35 +382,6 @@ class Retriever(nn.Module, Component, ABC):
     @abstractmethod
     def propose(self, question: Question, n: int) -> list[Proposal]:
         """At most n crystals, the likeliest first; the same question gives the same answer."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetricContext:
-    """What an evaluation gives to every metric besides samples and reference.
-
-    `context["train"]` and `context.get("train")` read the same as `context.train`: metrics written for the mapping that
-    this class replaces keep working.
-    """
-
-    bench: Workbench
-    """Parallel, resumable `map` with progress; `once` keeps what several metrics need (core/evaluate/workbench.py)."""
-    train: Sequence[Crystal] = ()
-    """The training crystals that novelty is judged against; empty where none are known."""
-    key: Callable[[Crystal], str] | None = None
-    """The representation's canonical key of a crystal, '' where it cannot be written; None without a representation.
-    Picklable, so that it can go to worker processes."""
-    run_dir: Path | None = None
-    """The folder that the samples lie in; None for samples given in Python."""
-
-    def __getitem__(self, name: str) -> Any:
-        """`context["bench"]`: the field of that name; raises KeyError for another name."""
-        if name not in self.__dataclass_fields__:
-            raise KeyError(f"a metric's context has no '{name}'; it has {', '.join(self.__dataclass_fields__)}")
-        return getattr(self, name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The field of that name, or `default`."""
-        return getattr(self, name) if name in self.__dataclass_fields__ else default
 
 
 class Metric(Component, ABC):

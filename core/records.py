@@ -1,14 +1,18 @@
-"""What is passed between rooms and is no tensor: vocabularies, strings, records of sources, samples, losses."""
+"""What is passed between rooms and is no tensor: vocabularies, strings, records, samples, losses, a metric's context."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from crystalfw.core.crystal import Crystal
+
+if TYPE_CHECKING:
+    from crystalfw.core.evaluate.workbench import Workbench
 
 
 @dataclass(frozen=True)
@@ -130,3 +134,32 @@ class Proposal:
     """Space-group number."""
     units: int
     """Formula units in the primitive cell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricContext:
+    """What an evaluation gives to every metric besides samples and reference.
+
+    `context["train"]` and `context.get("train")` read the same as `context.train`: metrics written for the mapping that
+    this class replaces keep working.
+    """
+
+    bench: Workbench
+    """Parallel, resumable `map` with progress; `once` keeps what several metrics need (core/evaluate/workbench.py)."""
+    train: Sequence[Crystal] = ()
+    """The training crystals that novelty is judged against; empty where none are known."""
+    key: Callable[[Crystal], str] | None = None
+    """The representation's canonical key of a crystal, '' where it cannot be written; None without a representation.
+    Picklable, so that it can go to worker processes."""
+    run_dir: Path | None = None
+    """The folder that the samples lie in; None for samples given in Python."""
+
+    def __getitem__(self, name: str) -> Any:
+        """`context["bench"]`: the field of that name; raises KeyError for another name."""
+        if name not in self.__dataclass_fields__:
+            raise KeyError(f"a metric's context has no '{name}'; it has {', '.join(self.__dataclass_fields__)}")
+        return getattr(self, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field of that name, or `default`."""
+        return getattr(self, name) if name in self.__dataclass_fields__ else default

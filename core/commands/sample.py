@@ -6,8 +6,9 @@
   crystalfw sample runs/unconditional --n 1000 --temperature 0.8
   crystalfw sample runs/composition --like test.csv --composition-exact --candidates 40 --keep 20
 
-Writes samples.csv (one row per crystal requested, failures with their reason) and cifs/ beside it. The same command
-continues where an interrupted one stopped; sample k depends on the seed and k only, not on the batch size.
+Writes samples.csv (one row per crystal requested, failures with their reason) and cifs/ beside it; a table of another name,
+STEM.csv, has its CIF files in STEM_cifs/. The same command continues where an interrupted one stopped; sample k depends on
+the seed and k only, not on the batch size.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Block: some prepared crystals as flat arrays, and its file. What workers write and the store is put together from.
+"""Block: some prepared crystals as flat arrays, and its file. Workers write blocks; the store is assembled from them.
 
 Shapes: n crystals, A atoms of all of them, T tokens, E edges, C bytes of ids.
 """
@@ -82,7 +82,7 @@ def make_block(
     crystals: Sequence[Crystal], parts: Sequence[int], rows: Sequence[int], tokens: Sequence[Sequence[int]],
     neighbours: Sequence[Neighbours], rejected: Sequence[Rejected], records: int,
 ) -> Block:  # fmt: skip
-    """Put crystals and what was computed from them into flat arrays; `tokens` and `neighbours` may be empty."""
+    """Collect crystals and what was computed from them in flat arrays; `tokens` and `neighbours` may be empty."""
     ids = [crystal.id.encode() for crystal in crystals]
     edges = neighbours or [Neighbours(*(np.zeros((0, *shape), dtype=np.int64) for shape in ((), (), (3,))))] * len(crystals)
     strings = tokens or [()] * len(crystals)
@@ -149,9 +149,9 @@ def save_block(block: Block, path: Path) -> None:
 
 
 def load_block(path: Path) -> Block | None:
-    """Read a block; None where the file is missing, truncated or damaged."""
+    """Read a block; None if the file is missing, truncated or damaged."""
     try:
-        # opened here: np.load leaves a file open that is not a whole zip
+        # opened here, because np.load does not close a file that is no complete zip
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             content = {name: stored[name] for name in stored.files}
         meta = json.loads(content["meta"].tobytes())
@@ -165,7 +165,7 @@ def load_block(path: Path) -> Block | None:
             records=meta["records"],
         )
     except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile):
-        # RuntimeError: a flipped bit can say "encrypted", or a way of packing that there is not
+        # RuntimeError: a flipped bit can mark a member as encrypted or as packed by an unknown method
         return None
 
 

@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 PROCESSES = "processes"
 """The executor that needs no plugin."""
 ALONE = 3.0
-"""Seconds that this process works alone: starting others takes as long."""
+"""Seconds that this process works alone, because starting workers takes about as long."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -35,7 +35,7 @@ class SerialExecutor(Executor):
     """Runs every call at once in this process: for small work, debugging, and machines without processes."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run the call now; its result or exception stands in the future."""
+        """Run the call now; the future holds its result or exception."""
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
@@ -57,14 +57,14 @@ def cores() -> int:
 
 
 def worker_count(workers: int) -> int:
-    """`workers`, or all cores where it is 0; raises CrystalfwError for a negative number."""
+    """`workers`, or all cores if it is 0; raises CrystalfwError for a negative number."""
     if workers < 0:
         raise CrystalfwError(f"workers must be 0 (all cores) or more; got {workers}")
     return workers or cores()
 
 
 def spreads(workers: int, executor: str = PROCESSES) -> bool:
-    """True where work goes to others than this process."""
+    """True if the work goes to other processes."""
     return executor != PROCESSES or worker_count(workers) > 1
 
 
@@ -78,11 +78,11 @@ def window(executor: Executor, workers: int) -> int:
 def open_executor(workers: int = 0, preload: Sequence[str] = (), name: str = PROCESSES) -> Iterator[Executor]:
     """An executor with `workers` processes (0: all cores; 1: this process), closed at the end; or the one called `name`.
 
-    `name`: `processes`, or the name under which a plugin supplies one, with an address behind a colon where it needs one.
+    `name`: `processes`, or the name under which a plugin supplies one, followed by a colon and an address if it needs one.
 
     Fresh processes (forkserver or spawn), because a fork of a process with threads can hang. Each runs one thread per
     library. `preload`: modules that the work needs, imported once for all workers where the system allows it. On an error
-    or Ctrl-C what has not started is cancelled.
+    or Ctrl-C, calls that have not started are cancelled.
     """
     count = worker_count(workers)
     if name != PROCESSES:
@@ -114,7 +114,7 @@ def _context(preload: Sequence[str]) -> Any:
 
 
 def _expect_workers(preload: Sequence[str]) -> None:
-    """Let another process import what workers will need, while this one works on."""
+    """Start a process that imports what workers will need, while this one continues."""
     if _context(preload).get_start_method() == "forkserver":
         from multiprocessing import forkserver
 
@@ -124,7 +124,7 @@ def _expect_workers(preload: Sequence[str]) -> None:
 
 @contextmanager
 def _supplied(name: str, workers: int) -> Iterator[Executor]:
-    """The executor of a plugin; raises PluginError where no plugin knows the name."""
+    """The executor of a plugin; raises PluginError if no plugin knows the name."""
     from crystalfw.core.discovery import plugins
 
     plain, _, address = name.partition(":")
@@ -178,7 +178,7 @@ def map_ordered(
 ) -> Iterator[Result]:
     """Results of function(*call) in the order of the calls, at most `window` calls under way: memory stays constant.
 
-    Raises CrystalfwError where a worker process died (usually for lack of memory).
+    Raises CrystalfwError if a worker process died (usually because memory ran out).
     """
     pending: deque[Future[Result]] = deque()
     try:
@@ -190,7 +190,7 @@ def map_ordered(
             yield pending.popleft().result()
     except BrokenExecutor as error:
         raise CrystalfwError(
-            "a worker process died: most likely the machine ran out of memory. What is finished is kept; "
+            "a worker process died: most likely the machine ran out of memory. Finished work is kept; "
             "run the same command again, with fewer workers (data.workers)"
         ) from error
     finally:
@@ -199,7 +199,7 @@ def map_ordered(
 
 
 def _start_worker() -> None:
-    """Ctrl-C reaches every process of the terminal: only the parent answers it. A worker ends when its parent is gone."""
+    """Ctrl-C reaches every process of the terminal; only the parent handles it. A worker ends when its parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -207,7 +207,7 @@ def _start_worker() -> None:
 
 
 def _end_with(sentinel: int) -> None:
-    # a parent killed with -9 closes nothing in order: without this its workers would wait for work for ever
+    # a parent killed with -9 cannot stop its workers: without this they would wait for work for ever
     multiprocessing.connection.wait([sentinel])
     os._exit(1)
 

@@ -1,6 +1,6 @@
 """Batches for training and validation: bucketed by length, the same for every number of devices, seekable.
 
-The global batch of step s is a function of the seed and s alone. Shapes: B crystals of a micro-batch, T tokens, n crystals
+The global batch of step s depends on the seed and s only. Shapes: B crystals of a micro-batch, T tokens, n crystals
 of the split.
 """
 
@@ -47,16 +47,16 @@ class LoaderOptions:
     representation: Representation | None = None
     """Needed for augmentation and for the id of padding."""
     augment: bool = False
-    """Draw random equivalents of the strings (training only)."""
+    """Replace strings by random equivalents (training only)."""
     train_transforms: tuple[Transform, ...] = ()
     cutoff: float | None = None
     """Add neighbour pairs up to this distance, angstrom."""
     dtype: torch.dtype | None = None
-    """Of real numbers; default: torch's default."""
+    """Type of real numbers; default: torch's default."""
     max_length: int | None = None
-    """Most tokens that the decoder has room for."""
+    """Tokens that the decoder has room for."""
     prefetch: int = 2
-    """Micro-batches that a thread makes ahead, 0 for none."""
+    """Micro-batches that a thread prepares ahead; 0 for none."""
 
     def check(self) -> None:
         """Raise DataError for options that contradict each other."""
@@ -73,9 +73,9 @@ class Loader:
     """Micro-batches of one rank.
 
     `batches(start)` yields `accumulate` micro-batches per step, from step `start` on, without end. The crystals of all
-    ranks and micro-batches of a step are the global batch; training runs through shuffled epochs laid end to end, cuts
-    the stream into pools of POOL global batches, and sorts within each pool, so that no crystal is left out and padding
-    stays small. `validation_batches` covers every crystal once over all ranks.
+    ranks and micro-batches of a step are the global batch; training joins shuffled epochs to one stream, cuts it into pools
+    of POOL global batches, and sorts each pool by length, so that it uses every crystal and needs little padding.
+    `validation_batches` covers every crystal once over all ranks.
     """
 
     def __init__(self, split: Split, options: LoaderOptions) -> None:
@@ -120,7 +120,7 @@ class Loader:
         for epoch in np.unique(epochs):
             chosen = epochs == epoch
             index[chosen] = self._permutation(int(epoch))[within[chosen]]
-        # strings of one length in random order, so that a batch is not always the same company
+        # strings of equal length in random order, so that batches differ from epoch to epoch
         order = np.lexsort((np.random.default_rng([self.seed, _POOL, number]).random(len(index)), self.lengths[index]))
         batches = [(index[chosen], epochs[chosen]) for chosen in np.split(order, self.pool)]
         shuffle = np.random.default_rng([self.seed, _POOL, number, 1]).permutation(self.pool)
@@ -132,7 +132,8 @@ class Loader:
         return self._cut_pool(pool)[within]
 
     def micro_batches(self, step: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """This rank's share of a step, in `accumulate` pieces. Dealt out by length, so that ranks have equal work."""
+        """This rank's share of a step, in `accumulate` pieces. Crystals are dealt out by length, so that all ranks have
+        equal work."""
         index, epochs = self.global_batch(step)
         index, epochs = index[self.rank :: self.world_size], epochs[self.rank :: self.world_size]
         return list(zip(np.array_split(index, self.accumulate), np.array_split(epochs, self.accumulate), strict=True))
@@ -140,8 +141,8 @@ class Loader:
     def validation_indices(self, limit: int | None = None) -> list[NDArray[np.int64]]:
         """This rank's crystals of each validation batch; over all ranks every crystal once (up to `limit` batches).
 
-        As many batches on every rank; a rank has an empty one where a batch holds fewer crystals than there are ranks.
-        With a limit, batches of all lengths are taken, always the same ones.
+        Every rank has the same number of batches; some are empty if a batch holds fewer crystals than there are ranks.
+        With a limit, the same batches are always taken, from all lengths.
         """
         order = np.argsort(self.lengths, kind="stable")
         batches = np.array_split(order, -(-len(order) // self.batch_size))
@@ -165,8 +166,7 @@ class Loader:
     def validation_batches(self, limit: int | None = None) -> Iterator[tuple[TrainBatch, bool]]:
         """This rank's validation batches, without augmentation, each with whether it counts.
 
-        Models that are spread over ranks take their steps together: in place of an empty batch stands one crystal that
-        does not count.
+        Ranks that share a model must step together, so a batch of one crystal that does not count replaces an empty one.
         """
         stand_in = np.zeros(1, dtype=np.int64)
         filled = ((index if len(index) else stand_in, len(index) > 0) for index in self.validation_indices(limit))
@@ -232,7 +232,7 @@ class Loader:
         text = self.representation.augment(self.representation.detokenize(stored.tolist()), rng)
         vocabulary = self.representation.vocabulary
         drawn = np.array([vocabulary.begin, *self.representation.tokenize(text), vocabulary.end], dtype=np.int64)
-        # an equivalent that the decoder has no room for: the canonical string, which fits, stands in
+        # if the equivalent is too long for the decoder, take the canonical string, which fits
         return stored if self.max_length is not None and len(drawn) > self.max_length else drawn
 
 
@@ -249,7 +249,7 @@ def _with_stored_edges(split: Split, batch: CrystalBatch, index: NDArray[np.int6
 
 
 def _prefetched(items: Iterator[Item], depth: int) -> Generator[Item, None, None]:
-    """The same items, made by a thread up to `depth` ahead; its exception is raised here, and it ends with the reader."""
+    """The same items, prepared by a thread up to `depth` ahead. Its exceptions are raised here; it ends with the reader."""
     if depth <= 0:
         yield from items
         return

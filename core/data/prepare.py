@@ -1,7 +1,7 @@
 """Prepare once: source -> transforms -> strings -> neighbours, in parallel, resumable, cached by content.
 
-The source is cut into shards of SHARD items; each becomes one block file, written atomically by a worker and never done
-again. When all are there they are put together into the memory-mapped store and the folder is renamed into place.
+The source is cut into shards of SHARD items; a worker writes each as one block file, atomically and only once. When all
+blocks exist, they are assembled into the memory-mapped store and the folder is renamed into place.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ MAX_COLUMNS = 10_000
 """Property columns of a data set: every crystal has a place in each, so that files of many names would fill the disk."""
 
 ReportProgress = Callable[[int, str, int | None], None]
-"""Called with the number of source items done, a note, and the number of all items (None where it is not known)."""
+"""Called with the number of source items done, a note, and the number of all items (None if it is not known)."""
 
 
 def prepare(
     data: DataSection, source: Source, transforms: Sequence[Transform], representation: Representation | None, *,
     key: str, seed: int, cutoff: float | None = None, progress: ReportProgress | None = None,
 ) -> Dataset:  # fmt: skip
-    """The prepared data set, from the cache where it is whole, else made now.
+    """The prepared data set: from the cache if it is complete, otherwise prepared now.
 
-    `key` stands for the options of transforms and representation. Killed at any moment, the same call continues where it
-    stopped and gives the same bytes. Two processes that ask for the same data at once do the work once. Raises DataError
-    where no crystal is left or a column of `data.columns` is missing.
+    `key` stands for the options of transforms and representation. After a kill at any moment, the same call continues where
+    it stopped and gives the same bytes. If two processes ask for the same data at once, one prepares it. Raises DataError
+    if no crystal is left or a column of `data.columns` is missing.
     """
     if data.max_atoms < 1 or data.max_atoms > 65535:
         raise DataError(f"data.max_atoms must lie in 1-65535; got {data.max_atoms}")
@@ -70,8 +70,8 @@ def prepare(
                 _build(folder, data, job, progress)
             except OSError as error:
                 raise DataError(
-                    f"preparation stopped at {error.filename or folder}: {error.strerror}. What is finished is kept; "
-                    "make room or set data.cache to another folder, and run the same command again"
+                    f"preparation stopped at {error.filename or folder}: {error.strerror}. Finished work is kept; "
+                    "free disk space or set data.cache to another folder, and run the same command again"
                 ) from error
             found = open_dataset(folder)
             assert isinstance(found, Dataset), found
@@ -100,7 +100,7 @@ def _class_name(component: object) -> str:
 
 
 def _cut(data: DataSection, source: Source) -> tuple[tuple[str, float], ...]:
-    """Which parts have to be cut out of train, because the source does not have them, and their shares."""
+    """Parts that the source lacks, with the share of train that each takes."""
     parts = source.parts()
     unknown = set(parts) - set(PARTS)
     if unknown or not parts:
@@ -128,7 +128,7 @@ def _build(folder: Path, data: DataSection, job: Job, progress: ReportProgress |
 
 
 def _do_shards(shards: Path, data: DataSection, job: Job, told: _Told) -> dict[str, int]:
-    """Make the shards that are not there yet; for each part the number of shards that count."""
+    """Make the missing shards; for each part the number of shards to use."""
     full = set[str]()
 
     def calls() -> Iterator[tuple[Any, ...]]:
@@ -145,7 +145,7 @@ def _do_shards(shards: Path, data: DataSection, job: Job, told: _Told) -> dict[s
     )  # fmt: skip
     with closing(results):
         for part, size, done in results:
-            if part in full:  # was under way when the part became full
+            if part in full:  # was in progress when the part became full
                 continue
             counts[part] += 1
             kept[part] += done.by_part[PARTS.index(part)]
@@ -173,7 +173,7 @@ class _Told:
 
 
 def _work_once(job: Job | bytes, part: str, first_row: int, records: list[Record], path: str) -> tuple[str, int, Done]:
-    """Do a shard unless its file is there and whole."""
+    """Make a shard unless its file exists and is intact."""
     block = load_block(Path(path)) if os.path.exists(path) else None
     if block is not None and block.records == len(records):
         return part, len(records), summary(block)
@@ -199,7 +199,7 @@ class _Quota:
 
 
 def _assemble(final: Path, paths: list[Path], data: DataSection, job: Job) -> None:
-    """Put the shards together: one round to learn sizes and columns, one to copy; one block in memory at a time."""
+    """Assemble the shards in two passes: sizes and columns, then copying; one block is in memory at a time."""
     writers: dict[str, SplitWriter] = {}
     columns: set[str] = set()
     arrays: dict[str, tuple[int, ...]] = {}
@@ -245,14 +245,14 @@ def _blocks(paths: list[Path], limit: int | None) -> Iterator[tuple[Block, dict[
 
 
 def _agree(arrays: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
-    """Named arrays must have one shape in the whole data set."""
+    """Raise DataError unless each named array has one shape in the whole data set."""
     if arrays and arrays != found:
         raise DataError(f"embeddings differ in shape within the data: {arrays} and {found or 'none'}")
     arrays.update(found)
 
 
 def reason_class(reason: str) -> str:
-    """The part of a reason that is counted: what stands before the first colon, bracket or line break."""
+    """The part of a reason that is counted: the text before the first colon, bracket or line break."""
     return reason.split("\n", 1)[0].split(":", 1)[0].split(" (", 1)[0].split(" on site ", 1)[0].strip()[:80]
 
 
@@ -285,7 +285,7 @@ def _make_folder(folder: Path) -> None:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """One process prepares, others wait; the system frees the lock when its holder dies, however it dies."""
+    """One process prepares, others wait; the system frees the lock whenever its holder ends."""
     try:
         import fcntl
     except ImportError:  # Windows: two runs at once may do the work twice, each in its own process-named files

@@ -1,4 +1,4 @@
-"""The one reader of strangers' crystals: streamed, bounded in time, size and length, every refusal with its reason."""
+"""The one reader of crystals from outside: it streams, bounds time, size and length, and gives a reason for every rejection."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from crystalfw.core.system.time_limit import time_limit
 MAX_ATOMS = 2_000
 """Crystals with more atoms are rejected: comparing two of them takes minutes."""
 MAX_LENGTH = 10_000.0
-"""Lattice vectors above this, in angstrom, are a mistake in the file."""
+"""A lattice vector longer than this, in angstrom, is a mistake in the file."""
 MAX_COORDINATE = 1e6
-"""Fractional coordinates above this are a mistake in the file."""
+"""A fractional coordinate above this is a mistake in the file."""
 MAX_ID = 1_000
 """Characters of an identifier, or of a property's name, above which the file is a mistake."""
 MAX_PROPERTIES = 1_000
 """Named numbers of one crystal above which the file is a mistake."""
 PARSE_SECONDS = 120.0
-"""Seconds that one item may take to be read; what the bounds of the parsers let through is rejected then."""
+"""Seconds that reading one item may take; slower items are rejected even if they pass the bounds of the parsers."""
 
 
 def open_source(path: str | Path) -> Source:
@@ -41,9 +41,9 @@ def open_source(path: str | Path) -> Source:
 def read_crystals(
     origin: str | Path | Source, *, part: str | None = None, max_atoms: int = MAX_ATOMS
 ) -> Iterator[Crystal | Rejected]:
-    """Crystals of a path or source in its order, read one by one as they are asked for; and why an item is none.
+    """Crystals of a path or source, in order and one at a time; a Rejected for each item that gives no crystal.
 
-    Of a source that has the part `part` only this one, otherwise all its parts. Raises DataError for a file that cannot
+    If the source has the part `part`, only that part is read, otherwise all parts. Raises DataError for a file that cannot
     be read at all.
     """
     source = open_source(origin) if isinstance(origin, (str, Path)) else origin
@@ -55,9 +55,8 @@ def read_crystals(
 
 
 def read_like(path: str | Path) -> Iterator[Crystal]:
-    """Crystals of a file or folder given by --like, named after it where they have no id.
-
-    Raises ConditionError for one that cannot be read.
+    """Crystals of a file or folder given by --like, named after the file if they have no id. Raises ConditionError for
+    one that cannot be read.
     """
     for item in read_crystals(path):
         if isinstance(item, Rejected):
@@ -67,17 +66,17 @@ def read_like(path: str | Path) -> Iterator[Crystal]:
 
 
 def parsed(source: Source, record: Record) -> Crystal | Rejected:
-    """What the source makes of a record; a parser that fails or takes too long costs the record, not the work."""
+    """The source's parse of a record. If the parser fails or takes too long, this record is rejected and reading continues."""
     try:
         with time_limit(PARSE_SECONDS):
             return source.parse(record)
     except Exception as error:
-        # `parse` promises not to raise; one that does must not end the preparation of a million others
+        # `parse` must not raise; if it does, the other records are still prepared
         return Rejected(record.file, record.row, "", f"parser failed: {type(error).__name__}: {error}")
 
 
 def read_sound(source: Source, record: Record, *, max_atoms: int) -> Crystal | Rejected:
-    """The crystal of a record, or why there is none that can be worked with."""
+    """The crystal of a record, or why it is rejected."""
     item = parsed(source, record)
     if isinstance(item, Rejected):
         return item
@@ -89,12 +88,12 @@ def read_sound(source: Source, record: Record, *, max_atoms: int) -> Crystal | R
 
 
 def listed(item: Rejected) -> Rejected:
-    """The item as it can be listed: ids and reasons quote files from strangers."""
+    """The item made safe for a table: ids and reasons quote files from outside."""
     return Rejected(printable(item.file, 4096), item.row, printable(item.id), printable(item.reason))
 
 
 def check_sound(crystal: Crystal, *, max_atoms: int) -> None:
-    """Raise Reject for what no later step should have to meet: no atoms, NaN, a flat or absurd cell."""
+    """Raise Reject for a crystal that later steps cannot handle: no atoms, NaN, a flat or absurd cell."""
     lattice, frac, numbers = crystal.lattice, crystal.frac_coords, crystal.numbers
     if crystal.n_atoms == 0:
         raise Reject("no atoms")

@@ -1,4 +1,4 @@
-"""Round trip: which share of crystals comes back from its string, and why the others do not.
+"""Round trip: the share of crystals that are recovered from their strings, and why the others are not.
 
 Equality is pymatgen's StructureMatcher at the two tolerances of the field (core/geometry/matcher.py).
 """

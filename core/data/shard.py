@@ -1,6 +1,6 @@
 """What a worker does with a chunk of source items: parse, check, transform, encode, find neighbours, write a block.
 
-A pure function of the chunk and the job: doing it twice gives the same file, wherever it runs.
+This is a pure function of chunk and job: repeated anywhere, it writes the same file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from crystalfw.core.records import Record, Rejected
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Everything that decides what becomes of a source item."""
+    """Everything that the result for a source item depends on."""
 
     source: Source
     transforms: tuple[Transform, ...]
@@ -47,7 +47,7 @@ class Done:
 
 
 def pack(job: Job) -> bytes:
-    """The job as bytes for other processes; raises PluginError where a component cannot be sent."""
+    """The job as bytes for other processes; raises PluginError if a component cannot be pickled."""
     try:
         return pickle.dumps(job)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -73,7 +73,7 @@ def _unpack(payload: bytes) -> Job:
 def work(job: Job | bytes, part: str, first_row: int, records: Sequence[Record], path: str) -> Done:
     """Process items first_row, first_row + 1, ... of a source part and write the block to `path`.
 
-    `job` is packed (see `pack`) where another process does the work.
+    `job` is packed (see `pack`) if another process does the work.
     """
     block = process(_unpack(job) if isinstance(job, bytes) else job, part, first_row, records)
     save_block(block, Path(path))
@@ -91,7 +91,7 @@ Kept = tuple[int, Record, Crystal]
 
 
 def process(job: Job, part: str, first_row: int, records: Sequence[Record]) -> Block:
-    """The block that a chunk becomes; every item is either a crystal in it or in its rejected list."""
+    """The block of a chunk; every item is either one of its crystals or in its rejected list."""
     rejected: list[Rejected] = []
     kept: list[Kept] = []
     for row, record in enumerate(records, start=first_row):
@@ -124,7 +124,7 @@ def _transformed(job: Job, part: str, row: int, crystal: Crystal) -> Crystal:
 
 
 def _equal_arrays(kept: list[Kept], rejected: list[Rejected]) -> list[Kept]:
-    """Reject crystals whose named arrays are not those of most others: batches need equal shapes."""
+    """Reject crystals whose named arrays differ from the majority's, because batches need equal shapes."""
     shapes = [tuple(sorted((name, np.shape(array)) for name, array in c.arrays.items())) for _, _, c in kept]
     if len(set(shapes)) <= 1:
         return kept
@@ -157,7 +157,7 @@ def _encoded(job: Job, kept: list[Kept], rejected: list[Rejected]) -> tuple[list
 def _connected(
     job: Job, tokens: list[list[int]], kept: list[Kept], rejected: list[Rejected]
 ) -> tuple[list[Neighbours], list[list[int]], list[Kept]]:
-    """Neighbour pairs of each crystal, where a cutoff asks for them; one with absurdly many is rejected."""
+    """Neighbour pairs of each crystal if the job has a cutoff; a crystal with too many pairs is rejected."""
     if job.cutoff is None:
         return [], tokens, kept
     from crystalfw.core.geometry.neighbours import neighbour_arrays

@@ -44,7 +44,7 @@ class Split(LazySequence[Crystal]):
 
     @property
     def has_tokens(self) -> bool:
-        """True where the crystals were encoded as strings."""
+        """True if the crystals were encoded as strings."""
         return self.vocabulary_size > 0
 
     @property
@@ -63,7 +63,7 @@ class Split(LazySequence[Crystal]):
         return {name: self.column(name) for name in self.column_names}
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """(n,) one property; KeyError where there is none of that name."""
+        """(n,) one property; raises KeyError for an unknown name."""
         if name not in self.column_names:
             raise KeyError(f"no column '{name}'; there are {', '.join(self.column_names) or 'none'}")
         column: NDArray[np.float64] = self.files["columns"][self.column_names.index(name)]
@@ -84,7 +84,7 @@ class Split(LazySequence[Crystal]):
         return self.ragged("tokens", "tokens", index).astype(np.int64)
 
     def id(self, index: int) -> str:
-        """Identifier of one crystal in its source; empty where it had none."""
+        """Identifier of one crystal in its source; empty if it had none."""
         return self.ragged("id_bytes", "ids", index).tobytes().decode()
 
     def _item(self, index: int) -> Crystal:
@@ -100,7 +100,7 @@ class Split(LazySequence[Crystal]):
 
     @property
     def unigram_counts(self) -> NDArray[np.int64]:
-        """(V,) how often each token occurs after the first position: what a model without context could learn."""
+        """(V,) how often each token occurs after the first position: the unigram model."""
         tokens = self.files["tokens"]
         counts = np.zeros(self.vocabulary_size, dtype=np.int64)
         for start in range(0, len(tokens), _CHUNK):
@@ -153,7 +153,7 @@ def _open_files(folder: Path, split: str, files: Mapping[str, Any]) -> dict[str,
 
 
 class SplitWriter:
-    """Puts blocks together into one split's files, in two rounds: sizes first (`plan`), then the data (`add`)."""
+    """Assembles blocks into the files of one split, in two passes: sizes first (`plan`), then the data (`add`)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -230,7 +230,8 @@ class SplitWriter:
 
 
 def _reserve(path: Path) -> None:
-    """Take the file's space on disk now: a full disk is an OSError here, but kills the process when pages are written."""
+    """Allocate the file on disk now: a full disk raises OSError here, but would kill the process when mapped pages are
+    written."""
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)

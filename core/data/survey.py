@@ -1,4 +1,4 @@
-"""What `crystalfw data` sees of a source: counts, columns, reasons, random crystals; and the tables it writes."""
+"""What `crystalfw data` reports of a source (counts, columns, reasons, random crystals) and the tables it writes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Survey:
-    """Sound crystals of a source, part by part; counts and lists the others."""
+    """Valid crystals of a source, part by part; counts and lists the rejected ones."""
 
     def __init__(self, source: Source, max_atoms: int, rejected: str | None, stack: ExitStack) -> None:
         self.source, self.max_atoms = source, max_atoms
@@ -35,7 +35,7 @@ class Survey:
             self._table.writerow(["file", "row", "id", "reason"])
 
     def crystals(self) -> Iterator[tuple[str, Crystal]]:
-        """(part, crystal); raises DataError where there is none at all."""
+        """(part, crystal); raises DataError if every item is rejected."""
         from crystalfw.core.data.reading import read_crystals
         from crystalfw.core.records import Rejected
         from crystalfw.core.system.progress import Progress

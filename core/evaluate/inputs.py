@@ -17,6 +17,9 @@ from crystalfw.core.sample.table import is_sample_table, read_samples
 from crystalfw.core.system.progress import track
 from crystalfw.core.system.sequences import Picked, Spool
 
+UNREADABLE = "read"
+"""Status of a sample that somebody's file has and no source can read."""
+
 Crystals = str | Path | Sequence[Crystal] | None
 
 
@@ -32,6 +35,8 @@ def load_samples(
         path, found = Path("samples"), samples
     if not len(found):
         raise DataError(f"{path}: no samples there")
+    if all(sample.status == UNREADABLE for sample in found):
+        raise DataError(f"{path}: nothing in it can be read as a crystal; the first of {len(found)}: {found[0].reason}")
     return Picked(found, np.arange(len(found)), _with_reference) if match_by_id else found
 
 
@@ -90,7 +95,7 @@ def foreign_samples(path: Path) -> Iterator[Sample]:
             id=item.id or f"row-{number}",
             seed=0,
             string="",
-            status="read" if isinstance(item, Rejected) else "ok",
+            status=UNREADABLE if isinstance(item, Rejected) else "ok",
             reason=item.reason if isinstance(item, Rejected) else "",
             crystal=None if rejected else item,  # type: ignore[arg-type]
         )

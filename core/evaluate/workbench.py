@@ -24,7 +24,7 @@ from crystalfw.core.system.progress import Progress, track
 Value = TypeVar("Value")
 Question = tuple[str, Any]
 """The key that identifies it, and the item that the function gets."""
-_LARGEST_CHUNK = 32
+_MAX_CHUNK = 32
 """Items that a worker takes at once: few enough that a kill costs little."""
 _LOOKED_UP = 1_000
 """Questions whose answers are looked for at once."""
@@ -135,7 +135,7 @@ class Workbench:
         if self._executor is None:
             self._executor = self._stack.enter_context(open_executor(self.workers, [function.__module__], self._name))
         width = window(self._executor, self.workers)
-        size = _LARGEST_CHUNK if total is None else max(1, min(_LARGEST_CHUNK, total // width))
+        size = _MAX_CHUNK if total is None else max(1, min(_MAX_CHUNK, total // width))
         waiting: deque[tuple[list[_Slot], list[_Slot]]] = deque()
 
         def calls() -> Iterator[tuple[Any, ...]]:

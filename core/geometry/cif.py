@@ -1,8 +1,8 @@
 """CIF text to Crystal, fast: pymatgen's own P1 output is read directly, everything else goes through pymatgen.
 
 Both ways give the same crystal to the last digit, atom order included (tests compare them): lattice, 1/3 and 2/3 restored
-from rounded coordinates, coordinates wrapped, atoms sorted by electronegativity. What the fast way does not know for
-certain it leaves to pymatgen: symmetry operations, occupancies, charges, uncertainties, unknown tags, coinciding sites.
+from rounded coordinates, coordinates wrapped, atoms sorted by electronegativity. pymatgen reads whatever the fast way does
+not know for certain: symmetry operations, occupancies, charges, uncertainties, unknown tags, coinciding sites.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 
 MAX_CHARACTERS = 1_000_000
-"""Characters above which a CIF is refused unread: some 15,000 sites, with which pymatgen is busy for half a minute."""
+"""Characters above which a CIF is refused unread: about 15,000 sites, which take pymatgen half a minute."""
 MAX_QUOTES = 1_000
 """Quotation marks in one line: the time of pymatgen's tokenizer grows with their number times the line's length."""
 
@@ -52,7 +52,7 @@ _SITE = rf" *([A-Z][a-z]?) +[A-Z][a-z]?\d+ +1 +{_NUMBER} +{_NUMBER} +{_NUMBER} +
 _SITES = re.compile(rf"(?:{_SITE}(?:\n|$))+\s*")
 _ONE_SITE = re.compile(_SITE)
 _COINCIDE = 2e-4
-"""Pymatgen merges sites within 1e-4 in every fractional coordinate; anything near that is left to it."""
+"""pymatgen merges sites within 1e-4 in every fractional coordinate; it reads any file with sites that close."""
 
 
 def crystal_from_cif(text: str, *, id: str = "", properties: Mapping[str, float] | None = None) -> Crystal:
@@ -67,7 +67,7 @@ def crystal_from_cif(text: str, *, id: str = "", properties: Mapping[str, float]
 
 
 def _plain(text: str, id: str, properties: Mapping[str, float]) -> Crystal | None:
-    """The crystal of a plain P1 text, or None where pymatgen has to decide."""
+    """The crystal of a plain P1 text, or None if pymatgen has to decide."""
     head = _HEAD.match(text)
     if head is None or _SITES.fullmatch(text, head.end()) is None:
         return None

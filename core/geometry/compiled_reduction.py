@@ -2,7 +2,7 @@
 
 Greedy algorithm in three dimensions (Semaev, CaLC 2001, LNCS 2146, 181; Nguyen & Stehle, ACM TALG 5 (2009) 46). Where
 several bases are equally short, `lattice.minkowski_reduce` may choose another one. Canonical strings and prepared data
-depend on the respective choice, so that neither can stand in for the other.
+depend on the respective choice, so that neither can replace the other.
 """
 
 from __future__ import annotations

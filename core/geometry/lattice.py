@@ -24,7 +24,7 @@ _BLOCK = 1_000_000
 
 
 def is_degenerate(lattice: FloatArray) -> bool:
-    """True where rows are not finite, or span no volume worth the name (below 1e-6 of a rectangular cell)."""
+    """True if rows are not finite or span almost no volume (below 1e-6 of a rectangular cell's)."""
     if not np.all(np.isfinite(lattice)):
         return True
     box = float(np.prod(np.linalg.norm(lattice, axis=-1)))
@@ -86,7 +86,7 @@ def _closest(plane: FloatArray, point: FloatArray) -> IntArray:
 def reduce_pairs(lattice: FloatArray) -> FloatArray:
     """Unimodular (3, 3) such that transform @ lattice is reduced in pairs (Lagrange-Gauss, repeated).
 
-    Weaker than `minkowski_reduce`, several times faster, and never an error: a neighbour search needs no more.
+    Weaker than `minkowski_reduce`, several times faster, and without errors; it suffices for a neighbour search.
     """
     transform = np.eye(3)
     while True:
@@ -137,7 +137,7 @@ def feasible_share(angles: FloatArray, margin: float = 1.0) -> FloatArray:
     """
     excess = np.asarray(angles, dtype=np.float64) - 90.0
     total = excess.sum(-1)
-    # at 90, 90, 90 the sums are 270 and -90: how far the way to the bound is, and how far these angles want to go
+    # at 90, 90, 90 the sums are 270 and -90: the distance to the bound, and how much of it these angles take
     wanted = np.stack([total, *(2 * excess[..., k] - total for k in range(3))], axis=-1)
     return np.asarray(np.min((90.0 - margin) / np.maximum(wanted, 90.0 - margin), axis=-1))
 

@@ -1,6 +1,6 @@
 """Periodic neighbour pairs within a cutoff: all images, self-images included, each pair listed both ways.
 
-The search is vesin's cell list (https://github.com/Luthaf/vesin); here stand what it needs to be exact and safe for any
+The search is vesin's cell list (https://github.com/Luthaf/vesin); this file adds what makes it exact and safe for any
 crystal: positions wrapped, skewed bases reduced first, and a bound on memory. Shapes: N atoms, E edges.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vesin import NeighborList
 
 MAX_EDGES = 10_000_000
-"""Most edges of one batch; about 400 MB of indices, and several times that in an encoder."""
+"""Bound on the edges of one batch; about 400 MB of indices, and several times that in an encoder."""
 
 
 def neighbour_arrays(crystal: Crystal, cutoff: float) -> tuple[IntArray, IntArray, IntArray]:
@@ -35,10 +35,10 @@ def neighbour_arrays(crystal: Crystal, cutoff: float) -> tuple[IntArray, IntArra
 
 
 def new_list(cutoff: float) -> NeighborList:
-    """A cell list for `search_pairs`; raises DataError for a cutoff that is no positive number of angstrom."""
+    """A cell list for `search_pairs`; raises DataError unless the cutoff is a positive number of angstrom."""
     if not (math.isfinite(cutoff) and cutoff > 0):
         raise DataError(f"a neighbour cutoff must be a positive number of angstrom, not {cutoff}")
-    from vesin import NeighborList  # imports ASE where it is installed; plugin authors import this file with the contracts
+    from vesin import NeighborList  # imports ASE if it is installed; plugin authors import this file with the contracts
 
     return NeighborList(cutoff=cutoff, full_list=True, sorted=True, n_threads=1)
 
@@ -48,7 +48,7 @@ def search_pairs(
 ) -> tuple[IntArray, IntArray, IntArray]:
     """Source (E,), target (E,) and shift (E, 3) of one crystal; `name` is what a DataError calls it."""
     _check(lattice, frac_coords, cutoff, name)
-    # vesin walks over the images of the given basis: a skewed basis has many, the reduced one few
+    # vesin visits the images of the given basis: many for a skewed basis, few for the reduced one
     transform_33 = reduce_pairs(lattice)
     reduced_33 = transform_33 @ lattice
     frac_N3 = frac_coords @ np.linalg.inv(transform_33)

@@ -8,7 +8,7 @@ from crystalfw.core.crystal import Crystal
 
 
 def space_group_number(crystal: Crystal, symprec: float = 0.1) -> int | None:
-    """Space-group number by spglib at `symprec` angstrom; None where spglib finds none."""
+    """Space-group number by spglib at `symprec` angstrom; None if spglib finds none."""
     import spglib
 
     cell = (crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist())

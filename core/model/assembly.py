@@ -1,4 +1,4 @@
-"""Recipe -> components -> Generator; says which two lines disagree before any data is read."""
+"""Recipe -> components -> Generator; a mismatch names both recipe lines before any data is read."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def build_generator(recipe: Recipe, representation: Representation) -> Generator
 
 
 def check_ports(c_spec: ComponentSpec, conditioning: Conditioning, d_spec: ComponentSpec, decoder: Decoder) -> None:
-    """Raise RecipeError where the decoder does not offer the port that the conditioning needs."""
+    """Raise RecipeError if the decoder does not offer the port that the conditioning needs."""
     if conditioning.port == "none" or conditioning.port in decoder.ports:
         return
     offered = " and ".join(sorted(decoder.ports - {"none"})) or "no port"
@@ -88,7 +88,7 @@ def check_ports(c_spec: ComponentSpec, conditioning: Conditioning, d_spec: Compo
 
 
 def check_atoms(e_spec: ComponentSpec, encoder: Encoder, d_spec: ComponentSpec, decoder: Decoder) -> None:
-    """Raise RecipeError where the decoder needs one token per atom and the encoder has others."""
+    """Raise RecipeError if the decoder needs one token per atom and the encoder's tokens are not atoms."""
     if decoder.reads_atoms and not encoder.atom_tokens:
         where = f"{e_spec.where}: " if e_spec.where else ""
         line = f" ({d_spec.where})" if d_spec.where else ""
@@ -109,7 +109,7 @@ def _ports(entry: Any, attribute: str) -> frozenset[str]:
 
 
 def needed_columns(recipe: Recipe, generator: Generator) -> tuple[str, ...]:
-    """Property columns that the data must hold: asked for, read by the encoder, predicted by the decoder."""
+    """Property columns that the data must hold: named in the recipe, read by the encoder or predicted by the decoder."""
     prefix = "properties."
     encoder = [name[len(prefix) :] for name in sorted(generator.encoder.requires) if name.startswith(prefix)]
     targets = generator.decoder.targets if isinstance(generator.decoder, PropertyDecoder) else ()

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention in the implementation that is fastest where it runs.
+"""Scaled dot-product attention, in the fastest implementation for the device.
 
 Measured (docs/guides/decoding.md): fused kernels win on GPUs; on CPUs in bfloat16, two plain batched products are several times
 faster than torch's fused kernel.
@@ -50,9 +50,9 @@ def attend_causal(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, implementation
 def softmax_where(scores_BHTS: Tensor, allowed: Tensor | None) -> Tensor:
     """Softmax over the last dimension, zero where not allowed; the result keeps the dtype of the scores."""
     if allowed is not None:
-        # Added, not filled in: the sum needs no pass of its own in the backward direction.
+        # Adding the mask costs nothing in the backward pass; masked_fill would.
         bias = torch.zeros(allowed.shape, dtype=scores_BHTS.dtype, device=allowed.device)
         scores_BHTS = scores_BHTS + bias.masked_fill_(~allowed, float("-inf"))
-    # Under autocast torch would compute this in float32 and hand the weights on in float32.
+    # Under autocast torch would return the weights in float32.
     with torch.autocast(scores_BHTS.device.type, enabled=False):
         return scores_BHTS.softmax(-1)

@@ -24,7 +24,7 @@ MAGIC = b"crystalfw-checkpoint"
 
 
 def save(path: Path, payload: dict[str, Any], *, keep: Path | None = None) -> None:
-    """Write a checkpoint; the previous file of that name survives until the new one is whole, and after that as `keep`."""
+    """Write a checkpoint; the previous file of that name stays until the new one is complete, and is then kept as `keep`."""
     buffer = io.BytesIO()
     torch.save(payload, buffer)
     body = buffer.getvalue()
@@ -36,7 +36,7 @@ def save(path: Path, payload: dict[str, Any], *, keep: Path | None = None) -> No
 
 
 def _keep(path: Path, keep: Path) -> None:
-    """A second name for a file; at every moment there is a whole file under both names."""
+    """Give a file a second name; at every moment both names refer to a complete file."""
     temporary = temporary_name(keep)
     temporary.unlink(missing_ok=True)
     try:
@@ -48,7 +48,7 @@ def _keep(path: Path, keep: Path) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU; raises CheckpointError with the remedy where it cannot be trusted."""
+    """Read a checkpoint onto the CPU; raises CheckpointError with the remedy if it cannot be trusted."""
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
@@ -75,10 +75,10 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _payload(path: Path, body: bytes) -> dict[str, Any]:
-    """The mapping that `save` was given. A stranger's file can have a right checksum: its content is not trusted."""
+    """The mapping that `save` was given. The content is not trusted, because a stranger's file can have a valid checksum."""
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
-            # torch.save never packs; what unpacks to more than the file holds was made to fill the memory
+            # torch.save never compresses: a file that unpacks to more than its size was made to fill the memory
             if sum(member.file_size for member in archive.infolist()) > len(body):
                 raise CheckpointError(f"{path}: unpacks to more than it holds; refused")
         payload = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
@@ -87,7 +87,7 @@ def _payload(path: Path, body: bytes) -> dict[str, Any]:
     except CheckpointError:
         raise
     except Exception as error:
-        # torch raises whatever its reading of a foreign file runs into
+        # torch raises many kinds of errors for a foreign file
         first = (str(error).splitlines() or [""])[0]
         raise CheckpointError(f"{path}: not written by crystalfw ({type(error).__name__}: {first})") from error
     if not isinstance(payload, dict):
@@ -96,7 +96,7 @@ def _payload(path: Path, body: bytes) -> dict[str, Any]:
 
 
 def is_whole(path: Path) -> bool:
-    """True where the file's checksum holds."""
+    """True if the file's checksum holds."""
     header, _, body = path.read_bytes().partition(b"\n")
     fields = header.split()
     return len(fields) == 3 and digest(body).encode() == fields[2]

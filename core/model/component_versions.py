@@ -1,4 +1,4 @@
-"""Which version of each component a checkpoint was made with, and how it is brought up to the installed ones.
+"""The version of each component in a checkpoint, and the upgrade to the installed versions.
 
 A checkpoint of format 2 holds `components`: the place in the recipe (`model.encoder`, `transforms.0`) -> name and version.
 """
@@ -26,7 +26,7 @@ PLACES = {
 }  # fmt: skip
 """Where components stand in a recipe, and their kinds."""
 OWN_KEYS = ("name", "override")
-"""Keys of a component's section that are no options."""
+"""Keys of a component's section that are not options."""
 
 
 def sections(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -40,7 +40,7 @@ def sections(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, An
 
 
 def component_versions(recipe: Recipe) -> dict[str, dict[str, str]]:
-    """What a checkpoint says of the components of its recipe: place -> name and version."""
+    """What a checkpoint stores about the components of its recipe: place -> name and version."""
     return {
         place: {"name": section["name"], "version": _entry(kind, section).load().version}  # type: ignore[attr-defined]
         for place, kind, section in sections(recipe_to_dict(recipe))
@@ -49,7 +49,8 @@ def component_versions(recipe: Recipe) -> dict[str, dict[str, str]]:
 
 
 def document_of(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe of a checkpoint as a mapping; empty where its text is none (reading it as a recipe then says why)."""
+    """The recipe of a checkpoint as a mapping; empty if the text cannot be parsed (reading it as a recipe later gives
+    the reason)."""
     try:
         plain = parse(str(payload.get("recipe", "")), "recipe").plain()
     except Mistakes:
@@ -60,8 +61,8 @@ def document_of(payload: Mapping[str, Any]) -> dict[str, Any]:
 def to_installed_versions(payload: dict[str, Any], path: Path) -> dict[str, Any]:
     """The payload with options and weights of older component versions upgraded by the components themselves.
 
-    Raises CheckpointError where a component of the checkpoint is newer than the installed one. A component that is not
-    installed is left as it is: assembling the recipe names it.
+    Raises CheckpointError if a component of the checkpoint is newer than the installed one. A component that is not
+    installed is left as it is; assembling the recipe reports it.
     """
     document = document_of(payload)
     outdated = list(_outdated(payload, document, path))
@@ -81,7 +82,7 @@ def to_installed_versions(payload: dict[str, Any], path: Path) -> dict[str, Any]
 
 
 def require_installed_versions(payload: Mapping[str, Any], path: Path) -> None:
-    """Raise CheckpointError where a component has another version than when the training began: its optimiser state and
+    """Raise CheckpointError if a component has another version than when the training began: its optimiser state and
     the run's recipe.yaml belong to that version."""
     for _, kind, section, component, version in _outdated(payload, document_of(payload), path):
         raise CheckpointError(

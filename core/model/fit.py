@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable, Mapping
 from collections.abc import Generator as Iterating
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -41,13 +41,13 @@ from crystalfw.core.system.progress import Progress
 from crystalfw.core.system.signals import StopRequest
 
 _CODES = {"SIGUSR1": 1e8, "SIGTERM": 1e4, "SIGINT": 1.0}
-"""Signals by weight: from the sum over ranks follows the strongest that any of them got."""
+"""Signals by weight: the sum over ranks tells the strongest signal that any rank received."""
 Sums = dict[str, tuple[Tensor, Tensor]]
 
 
 @dataclass
 class State:
-    """Where a fit stands: what a checkpoint holds besides weights and optimiser."""
+    """The progress of a fit: what a checkpoint holds besides weights and optimiser."""
 
     step: int = 0
     best_loss: float = math.inf
@@ -60,7 +60,7 @@ class State:
     history: list[float] = field(default_factory=list)
     """Validation losses in order."""
     accumulate: int = 1
-    """Micro-batches per step: the recipe's, doubled whenever memory ran out."""
+    """Micro-batches per step: the recipe's number, doubled each time memory ran out."""
     pending: list[list[float]] = field(default_factory=list)
     """The totals of the steps since the last logged row, as numbers (step_totals.py)."""
 
@@ -88,7 +88,7 @@ def parameter_groups(generator: Generator, weight_decay: float) -> list[dict[str
 
 
 class _Opaque:
-    """Carries a batch through Fabric's wrappers, which would take frozen dataclasses apart."""
+    """Carries a batch through Fabric's wrappers, which cannot handle frozen dataclasses."""
 
     def __init__(self, value: tuple[TrainBatch, Tensor | None]) -> None:
         self.value = value
@@ -111,13 +111,16 @@ class Fit:
 
     def __init__(
         self, fabric: Fabric, generator: Generator, splits: Mapping[str, Split], section: FitSection, options: LoaderOptions,
-        *, run_dir: Path, payload: Mapping[str, Any],
+        *, run_dir: Path, payload: Mapping[str, Any], first_checkpoint: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        """`options` are those of one process that trains; the loaders of this rank and of validation follow from them."""
+        """`options` are those of one process that trains; the loaders of this rank and of validation follow from them.
+
+        `first_checkpoint` is called once, on rank 0, when the run folder has its first checkpoint.
+        """
         self.fabric, self.section, self.seed, self.run_dir = fabric, section, options.seed, run_dir
         self.state = State(accumulate=section.accumulate)
         self.generator = generator
-        self._payload = dict(payload)
+        self._payload, self._first_checkpoint = dict(payload), first_checkpoint
         self._batches: Iterating[TrainBatch, None, None]
         inner: Any = torch.compile(generator, dynamic=True) if section.compile else generator
         self.model = fabric.setup_module(_Step(inner))
@@ -138,7 +141,7 @@ class Fit:
             self.load(resume)
         if self.state.finished:
             return self.state
-        # A mistake in validation shows now, not after the first epoch; it also names the columns of the log.
+        # Validating first reveals mistakes at once, not after an epoch; it also gives the columns of the log.
         columns = tuple(self.validate(limit=2)) if self.val_loader is not None else ()
         log = None
         if self.fabric.is_global_zero:
@@ -196,7 +199,7 @@ class Fit:
             progress.close(f"loss {window.last_loss:.4f}, best validation {state.best_loss:.4f} at step {state.best_step}")
 
     def _peak_flops(self) -> float:
-        """Operations per second that this device could do, printed once; 0 if the decoder does not count its own."""
+        """Peak operations per second of this device, printed once; 0 if the decoder does not count its own."""
         if not self.generator.decoder.training_flops(torch.tensor([2])):
             return 0.0
         peak = measured_peak(self.fabric.device, self.fabric._precision.precision)
@@ -224,9 +227,9 @@ class Fit:
         return replace(added, loss=sums[0], weight=sums[1], grad_norm=whole(norm))
 
     def _gradients(self) -> StepTotals | None:
-        """Gradients and totals of this rank's micro-batches; None where memory ran out."""
+        """Gradients and totals of this rank's micro-batches; None if memory ran out."""
         fabric, micro_batches = self.fabric, self.train_loader.accumulate
-        # Drop-out noise from (seed, step, rank): nothing random has to be saved.
+        # Drop-out noise depends on (seed, step, rank), so that no random state has to be saved.
         torch.manual_seed(_mix(self.seed, self.state.step, fabric.global_rank))
         self.model.train()
         zero = torch.zeros((), device=fabric.device)
@@ -296,7 +299,7 @@ class Fit:
         return {n: float(table[k, 0] / max(float(table[k, 1]), 1.0)) for k, n in enumerate(names)}
 
     def _validation_sums(self, limit: int | None) -> Sums | None:
-        """This rank's sums and weights by name; None where memory ran out."""
+        """This rank's sums and weights by name; None if memory ran out."""
         assert self.val_loader is not None
         zero = torch.zeros((), device=self.fabric.device)
         sums: Sums = {"val_loss": (zero, zero)}
@@ -339,14 +342,14 @@ class Fit:
     _agreed_elapsed = 0.0
 
     def _agree(self) -> None:
-        """Time as rank 0 has it: clocks differ, decisions must not."""
+        """The time of rank 0: clocks differ between ranks, but decisions must agree."""
         several = self.fabric.world_size > 1
         self._agreed_elapsed = float(self.fabric.broadcast(self.state.elapsed_s)) if several else self.state.elapsed_s
 
     def _stopping(self, stop: StopRequest) -> str:
         if self.fabric.world_size == 1:
             return stop.requested or ""
-        if self.state.step % self.section.log_every:  # ranks agree now and then: asking at every step would make them wait
+        if self.state.step % self.section.log_every:  # ranks agree now and then only: at every step they would wait
             return ""
         code = _CODES.get(stop.requested or "", 0.0)
         asked = float(all_sum(self.fabric, torch.tensor(code, device=self.fabric.device)))
@@ -372,7 +375,10 @@ class Fit:
         if self.fabric.is_global_zero:
             payload = {**self._payload, "model": model, "optimizer": optimizer, "state": asdict(self.state)}
             folder = self.run_dir / "checkpoints"
+            first = not any(folder.glob("*.pt"))
             checkpoint.save(folder / f"{name}.pt", payload, keep=folder / "previous.pt" if name == "last" else None)
+            if first:
+                self._first_checkpoint()
         self.fabric.barrier()
 
     def load(self, path: Path) -> None:

@@ -14,7 +14,7 @@ from crystalfw.core.records import Loss
 
 
 class Generator(nn.Module):
-    """The trainable whole. `forward` is the loss, so that every Fabric strategy wraps the module as it is."""
+    """All trainable parts. `forward` is the loss, so that every Fabric strategy can wrap the module unchanged."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Generator(nn.Module):
 
 
 def parameter_counts(generator: Generator) -> dict[str, int]:
-    """Trainable parameters of each part and in all."""
+    """Trainable parameters of each part and in total."""
     parts = {"encoder": generator.encoder, "conditioning": generator.conditioning, "decoder": generator.decoder}
     counts = {name: sum(p.numel() for p in part.parameters() if p.requires_grad) for name, part in parts.items()}
     counts["total"] = sum(p.numel() for p in generator.parameters() if p.requires_grad)

@@ -1,4 +1,4 @@
-"""metrics.csv: one row per logged step, always; TensorBoard beside it where it is installed."""
+"""metrics.csv: one row per logged step, always; TensorBoard as well if it is installed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 class Logbook:
-    """Appends rows; on resume it first drops those after the checkpoint, so that a step stands there once."""
+    """Appends rows; on resume it first removes those after the checkpoint, so that each step appears once."""
 
     def __init__(self, path: Path, *, keep_until: int | None = None, extra: tuple[str, ...] = ()) -> None:
         self.path = path
@@ -50,7 +50,7 @@ class Logbook:
 
 
 def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
-    """Whole rows up to `step`; a kill can leave the last line half written."""
+    """Complete rows up to `step`; a kill can leave a torn last line."""
     if not path.exists():
         return []
     whole = path.read_text()

@@ -1,6 +1,6 @@
 """The precision that a run computes in: what `fabric.precision: auto` stands for, measured when the run begins.
 
-bfloat16 saves time where the hardware multiplies it. A CPU without such units imitates it, hundreds of times slower than
+bfloat16 saves time where the hardware multiplies it. A CPU without such units emulates it, hundreds of times slower than
 float32. The measurement is a product of two square matrices in both types, a few hundredths of a second.
 """
 
@@ -17,12 +17,12 @@ from crystalfw.core.recipe.schema import AUTO_PRECISION
 FLOAT32 = "32-true"
 BFLOAT16 = "bf16-mixed"
 MARGIN = 2.0
-"""How much faster a bfloat16 product must be before `auto` takes it: casts cost time too, and a machine must decide alike
-every time."""
+"""How much faster a bfloat16 product must be before `auto` takes it: casts cost time too, and a machine must reach the
+same decision every time."""
 SLOW = 2.0
 """How much slower than float32 a precision may be before a run that asks for it warns."""
 _SIZES = {"cpu": (128, 512), "cuda": (512, 2048)}
-"""Rows of the matrices: a small product first, because a large one may take seconds in a type that is imitated."""
+"""Rows of the matrices: a small product first, because a large one can take seconds in an emulated type."""
 _HOPELESS = 4.0
 _GROUPS, _ROUNDS = 4, 5
 
@@ -77,7 +77,7 @@ def relative_speed(device: torch.device, dtype: torch.dtype) -> tuple[float, flo
 
 
 def _speed(matrices: Sequence[torch.Tensor], clock: Callable[[], float]) -> float:
-    """The ratio of the fastest products; the types take turns, so that a busy moment meets both."""
+    """The ratio of the fastest products; the types alternate, so that other load affects both."""
     rounds = [[product_seconds(matrix, clock) for matrix in matrices] for _ in range(_ROUNDS)]
     ours, float32 = (min(times) for times in zip(*rounds, strict=True))
     return float32 / ours

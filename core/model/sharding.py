@@ -1,4 +1,4 @@
-"""FSDP: weights, gradients and optimiser state cut over the devices, whole again in every checkpoint.
+"""FSDP: weights, gradients and optimiser state are sharded over the devices, and gathered for every checkpoint.
 
 torch's second FSDP (`fully_shard`) through Fabric's ModelParallelStrategy: unlike the first it runs on CPUs as well, so
 it is tested everywhere. A checkpoint always holds full tensors under the names of the unsharded model, so that a run may
@@ -55,7 +55,7 @@ def _shard(module: nn.Module, mesh: Any) -> nn.Module:
 
 
 def is_sharded(fabric: Fabric) -> bool:
-    """True where the strategy cuts parameters."""
+    """True if the strategy shards parameters."""
     return isinstance(fabric.strategy, ModelParallelStrategy)
 
 
@@ -65,12 +65,12 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """A sharded scalar made whole; other tensors as they are."""
+    """A sharded scalar, gathered; other tensors as they are."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def full_state(fabric: Fabric, generator: Generator, model: Any, optimizer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Weights and optimiser state, whole, on the CPU, in the form of an unsharded model; all ranks call it."""
+    """Complete weights and optimiser state on the CPU, as of an unsharded model; all ranks call it."""
     if not is_sharded(fabric):
         weights = {key: value.detach().cpu() for key, value in generator.state_dict().items()}
         return weights, optimizer.state_dict()

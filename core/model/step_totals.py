@@ -1,4 +1,4 @@
-"""What training steps add up to, and the row of the log that they give."""
+"""The sums over training steps, and the row of the log made from them."""
 
 from __future__ import annotations
 
@@ -46,13 +46,14 @@ class Window:
     """The steps between two rows of the log."""
 
     def __init__(self, fabric: Fabric, pending: Sequence[Sequence[float]], peak_flops: float) -> None:
-        """`pending`: steps of before an interruption; `peak_flops`: operations per second of one device, 0 if unknown."""
+        """`pending`: totals of the steps before an interruption; `peak_flops`: operations per second of one device, 0
+        if unknown."""
         self.fabric, self.last_loss, self.peak_flops = fabric, math.nan, peak_flops
         self.steps = [StepTotals(*step) for step in pending]
         self.began = time.monotonic()
 
     def add(self, step: StepTotals) -> None:
-        """Take in a step."""
+        """Add a step."""
         self.steps.append(step)
 
     def pending(self) -> list[list[float]]:

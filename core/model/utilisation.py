@@ -1,8 +1,8 @@
 """Model FLOP utilisation: the share of the device's matrix throughput that a training step turns into model operations.
 
 mfu = operations the model needs for the real tokens of a step / (seconds of the step x peak operations per second), after
-Chowdhery et al. 2022 (PaLM, arXiv:2204.02311, appendix B). Padding, recomputed activations and whatever else a step does
-are not among the operations, so they lower the figure. The peak is not a data sheet's: it is what a large matrix product
+Chowdhery et al. 2022 (PaLM, arXiv:2204.02311, appendix B). Padding, recomputed activations and all other work of a step are
+not counted as operations, so they lower the figure. The peak is not a data sheet's: it is what a large matrix product
 reaches on this device, with these threads, in this precision, measured once when a fit begins.
 """
 
@@ -16,7 +16,7 @@ import torch
 
 _TYPES = {"64": torch.float64, "32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16}
 _SECONDS = 0.3
-"""How long the peak is looked for."""
+"""Seconds for which the peak is measured."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def matrix_type(precision: str) -> torch.dtype:
 
 
 def measured_peak(device: torch.device, precision: str) -> Peak:
-    """The fastest of several large products: whatever else the machine does only slows one down."""
+    """The fastest of several large products, since other load can only slow a product down."""
     dtype = matrix_type(precision)
     size = 8192 if device.type != "cpu" else 1024
     matrix = torch.ones(size, size, device=device, dtype=dtype)
@@ -54,7 +54,7 @@ def measured_peak(device: torch.device, precision: str) -> Peak:
 
 
 def product_seconds(matrix: torch.Tensor, clock: Callable[[], float]) -> float:
-    """What the product of a square matrix with itself takes by a clock."""
+    """Time that the product of a square matrix with itself takes by a clock."""
     _wait(matrix.device)
     began = clock()
     torch.mm(matrix, matrix)

@@ -21,7 +21,7 @@ from crystalfw.core.recipe.schema import Bounds, ComponentSpec, Kind, Named, Rec
 from crystalfw.core.registry import Registry
 
 INVALID: Any = object()
-"""Stands for a value about which a mistake has been recorded."""
+"""Marks a value whose mistake has been recorded."""
 DEFAULT = Where("(default)")
 _WORDS: dict[Any, str] = {
     int: "an integer", float: "a number", str: "text", bool: "true or false", type(None): "null", Any: "any value",
@@ -295,7 +295,7 @@ def _default(item: dataclasses.Field[Any]) -> Any:
 
 
 def _over_default(default: Any, node: Node) -> Node:
-    """Options given for a section or component are laid over its defaults."""
+    """The defaults of a section or component, replaced by the options that are given."""
     if dataclasses.is_dataclass(default) and isinstance(node.value, dict):
         return Node(overlay(_default_node(default), node).value, node.where)
     return node

@@ -20,8 +20,8 @@ from crystalfw.core.errors import RecipeError
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000
-LONGEST_NUMBER = 300
-"""Digits of a whole number: more than a float can hold, and Python refuses to read thousands of them."""
+MAX_NUMBER = 300
+"""Digits of a whole number: beyond a float's range, and below the thousands that Python refuses to read."""
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -65,7 +65,7 @@ def wrap(value: Any, where: Where) -> Node:
     return Node(value, where)
 
 
-class Mistakes(Exception):  # noqa: N818 - carries several, is turned into a RecipeError
+class Mistakes(Exception):  # noqa: N818 - holds several mistakes, becomes a RecipeError
     """Mistakes found while parsing, each with its place."""
 
     def __init__(self, *found: tuple[Where, str]) -> None:
@@ -97,10 +97,10 @@ _add_resolvers(_Loader)
 
 
 class Dumper(yaml.SafeDumper):
-    """SafeDumper that also quotes text which only YAML 1.2 takes for a number, such as '1e-3'."""
+    """SafeDumper that also quotes text that only YAML 1.2 reads as a number, such as '1e-3'."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write equal lists out instead of referring to the first."""
+        """Write equal lists in full instead of as references to the first."""
         return True
 
 
@@ -172,7 +172,7 @@ class _Builder:
     def node(self, node: yaml.Node, where: Where) -> Node:
         self.count += 1
         if self.count > MAX_NODES:
-            raise Mistakes((where, f"more than {MAX_NODES:,} values, aliases expanded: this is no recipe"))
+            raise Mistakes((where, f"more than {MAX_NODES:,} values, aliases expanded, are too many for a recipe"))
         if id(node) in self.open:
             raise Mistakes((where, "an alias that contains itself"))
         self.open.add(id(node))
@@ -188,7 +188,7 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode) and kind == "seq":
             return [self.node(item, self.place(item)) for item in node.value]
         if isinstance(node, yaml.ScalarNode) and kind in _SCALARS:
-            if kind == "int" and len(node.value) > LONGEST_NUMBER:
+            if kind == "int" and len(node.value) > MAX_NUMBER:
                 self.mistakes.append((self.place(node), f"a whole number of {len(node.value):,} digits"))
                 return None
             return _SCALARS[kind](node.value)

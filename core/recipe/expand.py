@@ -1,4 +1,4 @@
-"""Recipe -> plain mapping -> YAML with every key written out: what a run folder keeps, and alone reproduces the run."""
+"""Recipe -> plain mapping -> YAML with every key written out: the run folder keeps it, and it suffices to reproduce the run."""
 
 from __future__ import annotations
 

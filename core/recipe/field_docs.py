@@ -1,4 +1,4 @@
-"""The sentences under a dataclass's fields, read from its source: documentation and `describe` are made from them."""
+"""The sentences under a dataclass's fields, read from its source, for the documentation and `describe`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crystalfw.core.recipe.expand import to_plain
 
 @dataclass(frozen=True)
 class FieldDoc:
-    """One option: name, type in words, default (None where required is True), sentence."""
+    """One option: name, type in words, default (None if required is True), sentence."""
 
     name: str
     type: str
@@ -25,7 +25,7 @@ class FieldDoc:
 
 
 def field_docs(cls: type) -> list[FieldDoc]:
-    """Every field of a dataclass, in order, with the sentence under it; empty where the source is not available."""
+    """Every field of a dataclass, in order, with the sentence under it; empty if the source is not available."""
     sentences = field_sentences(cls)
     hints = type_hints(cls)
     found = []

@@ -27,7 +27,7 @@ def find_recipe(path: str | Path) -> Path:
 
 
 def installed_recipes() -> dict[str, Path]:
-    """Name -> file of the recipes that come with crystalfw; those in sub-folders as `folder/name`. Grids are no recipes."""
+    """Name -> file of the recipes that come with crystalfw; those in sub-folders as `folder/name`. Grids are not recipes."""
     return {name: file for name, file in _installed().items() if file.parent.name != GRIDS}
 
 
@@ -50,7 +50,7 @@ def find_base(name: str, beside: Path) -> Path | None:
     """The recipe that the file `beside` names as its base: a file in the same folder, otherwise an installed recipe.
 
     The ending .yaml may be left out. A file is never its own base, so that a user's `smoke.yaml` can build on the
-    installed one. OSError and ValueError where `name` cannot be a file's name.
+    installed one. Raises OSError or ValueError if `name` cannot be a file's name.
     """
     own = beside.resolve()
     for candidate in (beside.parent / name, beside.parent / f"{name}{SUFFIX}"):

@@ -20,7 +20,7 @@ from crystalfw.core.registry import Registry
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> Recipe:
-    """Read a recipe, lay it over what it `extends`, apply overrides `a.b=c`, check every key and every option.
+    """Read a recipe, merge it over the one that it `extends`, apply overrides `a.b=c`, check every key and option.
 
     `path` is a file, or the bare name of an installed recipe such as `xattn`. Component options come back complete,
     defaults included. Raises RecipeError with all mistakes at once, each with file and line.
@@ -61,7 +61,7 @@ def read_sections(names: Sequence[str], overrides: Sequence[str]) -> list[Any]:
 
 
 def _override(root: Node, overrides: Sequence[str]) -> tuple[Node, list[tuple[Where, str]]]:
-    """The tree with the overrides laid over it, and what is wrong with them."""
+    """The tree with the overrides applied, and the overrides' mistakes."""
     found: list[tuple[Where, str]] = []
     for override in overrides:
         try:
@@ -78,7 +78,7 @@ def _process_registry() -> Registry:
 
 
 def _run_name(file: Path) -> str:
-    """The run is called after the recipe's file unless it says otherwise."""
+    """The run is named after the recipe's file unless the recipe sets a name."""
     return re.sub(r"[^\w.-]+", "_", file.stem) or "run"
 
 

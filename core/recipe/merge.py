@@ -12,7 +12,7 @@ MAX_EXTENDS = 8
 
 
 def read_with_bases(path: Path, shown: str, seen: tuple[Path, ...] = ()) -> Node:
-    """The tree of a recipe laid over the recipe that it extends; found beside it, otherwise among those installed."""
+    """The tree of a recipe merged over the recipe that it extends, which lies beside it or is installed."""
     node = read_document(path, shown)
     if node.value is None:
         raise Mistakes((node.where, "the recipe is empty"))
@@ -37,7 +37,7 @@ def _base(path: Path, extends: Node, chain: tuple[Path, ...]) -> Path:
         base = find_base(name, path)
         back = (path.parent / name).is_file() if base is None else base.resolve() in chain
     except (OSError, ValueError, RuntimeError) as error:  # a name of 300 characters, of a zero byte, a circle of links
-        raise Mistakes((extends.where, f"extends: '{name[:100]}' is no file name: {type(error).__name__}")) from error
+        raise Mistakes((extends.where, f"extends: '{name[:100]}' is not a file name: {type(error).__name__}")) from error
     if back or len(chain) > MAX_EXTENDS:
         raise Mistakes((extends.where, f"extends: '{name}' leads back to this recipe, or too far"))
     if base is None:
@@ -79,7 +79,7 @@ def _set(node: Node, keys: Sequence[str], value: Node, where: Where, path: str) 
     key, *rest = keys
     if isinstance(node.value, list):
         if not key.isdecimal() or int(key) >= len(node.value):
-            raise Mistakes((where, f"{path}: '{key}' is no item of the list there; it has items 0 to {len(node.value) - 1}"))
+            raise Mistakes((where, f"{path}: '{key}' is not an item of the list; it has items 0 to {len(node.value) - 1}"))
         items = list(node.value)
         items[int(key)] = _set(items[int(key)], rest, value, where, path)
         return Node(items, node.where)

@@ -45,7 +45,7 @@ def create(
 
 
 def construct(component: type, config: Any, **dimensions: Any) -> Any:
-    """An instance whose `config` is the one given, also where its constructor does not keep it."""
+    """An instance whose `config` is the given one, also if its constructor does not keep it."""
     made = component(config, **dimensions)
     if isinstance(made, Component) and made.config is Component.config:
         made.config = config
@@ -53,7 +53,7 @@ def construct(component: type, config: Any, **dimensions: Any) -> Any:
 
 
 def checked(kind: str, spec: ComponentSpec) -> ComponentSpec:
-    """The spec with its Config, as it comes from a recipe; raises PluginError, with the spec's place where it has one."""
+    """The spec with its Config, as it comes from a recipe; raises PluginError, with the spec's place if it has one."""
     if spec.config is not None:
         return spec
     try:

@@ -69,7 +69,7 @@ class ComponentSpec:
     config: Any = field(default=None, compare=False, repr=False)
     """The component's checked Config; None until a recipe has been read."""
     label: str = ""
-    """Its name in a mapping of components (`Named`), where that is not the component's own name."""
+    """Its name in a mapping of components (`Named`), if it differs from the component's own name."""
 
 
 EncoderSpec = Annotated[ComponentSpec, Kind("encoder")]
@@ -99,7 +99,7 @@ class DataSection:
     max_atoms: Count = 20
     """Crystals with more atoms are rejected; rejected.csv lists them."""
     max_crystals: Count | None = None
-    """Only the first so many crystals of each part; default: all."""
+    """Read at most so many crystals of each part; default: all."""
     validation: Share = 0.05
     """Share of crystals, split by formula, for validation if the source has no split of its own."""
     test: Share = 0.05
@@ -257,7 +257,7 @@ class FabricSection:
     strategy: str = "auto"
     """`auto`, `ddp`, `fsdp`, ..."""
     precision: str = AUTO_PRECISION
-    """`auto`: bf16-mixed where a product is measured to be clearly faster in bfloat16 than in float32 on this device,
+    """`auto`: bf16-mixed if a product is measured to be clearly faster in bfloat16 than in float32 on this device,
     otherwise 32-true; the choice is kept in the run's recipe. Or one of `32-true`, `bf16-mixed`, `16-mixed`, `64-true`."""
     threads: Count | None = None
     """CPU threads per process; default: torch's choice."""

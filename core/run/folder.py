@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,7 +15,7 @@ from crystalfw.core.system.files import link_atomically
 
 
 def new_run_dir(recipe: Recipe) -> Path:
-    """runs/NAME-DATE, and runs/NAME as a link to the newest."""
+    """runs/NAME-DATE; runs/NAME, the link to the newest, is made where it shows no run and is otherwise left as it is."""
     base = Path(recipe.run_dir)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     count, run_dir = 1, base / f"{recipe.name}-{stamp}"
@@ -27,9 +29,35 @@ def new_run_dir(recipe: Recipe) -> Path:
         except OSError as error:
             raise DataError(f"{base}: cannot make a run folder there ({error.strerror}); set run_dir=FOLDER") from error
     link = base / recipe.name
-    if link.is_symlink() or not link.exists():
+    if not link.exists() or (link.is_symlink() and not (link / "recipe.yaml").is_file()):
         link_atomically(link, run_dir.name)
     return run_dir
+
+
+def link_newest(run_dir: Path, name: str) -> None:
+    """Point runs/NAME to a run that has its first checkpoint, unless a newer one with a checkpoint is there already."""
+    run_dir = run_dir.resolve()
+    link = run_dir.parent / name
+    if not run_dir.name.startswith(f"{name}-") or (link.exists() and not link.is_symlink()):
+        return
+    if not (link.exists() and _has_checkpoint(link) and os.readlink(link) > run_dir.name):
+        link_atomically(link, run_dir.name)
+
+
+def discard_unbegun(run_dir: Path, name: str) -> bool:
+    """Remove the folder of a run that failed before its first logged step; False where there is something to keep."""
+    log = run_dir / "metrics.csv"
+    if _has_checkpoint(run_dir) or (log.is_file() and log.read_bytes().count(b"\n") > 1):
+        return False
+    link = run_dir.parent / name
+    if link.is_symlink() and os.readlink(link) == run_dir.name:
+        link.unlink()  # it was made for this run: no other was there
+    shutil.rmtree(run_dir, ignore_errors=True)
+    return True
+
+
+def _has_checkpoint(run_dir: Path) -> bool:
+    return any((run_dir / "checkpoints").glob("*.pt"))
 
 
 @contextmanager

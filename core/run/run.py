@@ -20,9 +20,9 @@ from crystalfw.core.model.fit import Fit
 from crystalfw.core.recipe import expand, load_recipe
 from crystalfw.core.recipe.schema import Recipe
 from crystalfw.core.run import after_fit as outcome
-from crystalfw.core.run.folder import clear_temporaries, exclusive, new_run_dir
+from crystalfw.core.run.folder import clear_temporaries, discard_unbegun, exclusive, link_newest, new_run_dir
 from crystalfw.core.run.setup import Setup, assemble, facts, initialise, launch
-from crystalfw.core.run.slurm import REQUEUED_BY, earlier, remember, requeue
+from crystalfw.core.run.slurm import REQUEUED_BY, earlier, forget, remember, requeue
 from crystalfw.core.system.files import write_atomically, write_text_atomically
 from crystalfw.core.system.progress import Say
 from crystalfw.core.system.ranks import watched_peers
@@ -51,7 +51,7 @@ def run_recipe(
         return None
     run_dir, resumed = _folder(fabric, asked, resume, say)
     with watched_peers(fabric, run_dir), exclusive(run_dir) if fabric.is_global_zero else nullcontext():
-        status = "failed"
+        status, unbegun = "failed", False
         try:
             with stopping_at_once():
                 if fabric.is_global_zero:
@@ -66,9 +66,15 @@ def run_recipe(
                 raise
             name = error.signal if isinstance(error, Stopped) else "Ctrl-C"
             raise Interrupted(f"stopped by {name}; continue with: crystalfw run --resume {run_dir}") from None
+        except Exception as error:
+            # with several processes a RuntimeError may only say that another one is gone: then the run can be resumed
+            unbegun = not resumed and (fabric.world_size == 1 or not isinstance(error, RuntimeError))
+            raise
         finally:
             if fabric.is_global_zero:
                 plugins().notify("run_end", run_dir=run_dir, status=status)
+                if unbegun and discard_unbegun(run_dir, recipe.name):
+                    forget(asked)
     return run_dir
 
 
@@ -151,7 +157,7 @@ def fit_setup(fabric: Fabric, setup: Setup, run_dir: Path) -> Fit:
     }  # fmt: skip
     return Fit(
         fabric, setup.generator, setup.dataset.splits, setup.recipe.fit, setup.loader_options,
-        run_dir=run_dir, payload=payload,
+        run_dir=run_dir, payload=payload, first_checkpoint=lambda: link_newest(run_dir, setup.recipe.name),
     )  # fmt: skip
 
 

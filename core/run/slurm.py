@@ -27,6 +27,13 @@ def remember(recipe: Recipe, run_dir: Path) -> None:
         link_atomically(note, run_dir.name)
 
 
+def forget(recipe: Recipe) -> None:
+    """Take the note back, of a run whose folder is gone."""
+    note = _note(recipe)
+    if note is not None:
+        note.unlink(missing_ok=True)
+
+
 def earlier(recipe: Recipe) -> Path | None:
     """The folder that this job made for the recipe before it was queued again; None in a first start or outside of SLURM."""
     note = _note(recipe)

@@ -89,9 +89,14 @@ def _rows_of(tables: Sequence[Path], place: dict[str, int]) -> Iterator[dict[str
                 yield row
 
 
+def cif_folder(table: Path) -> Path:
+    """cifs/ beside samples.csv, STEM_cifs/ beside a table of another name."""
+    return table.with_name("cifs" if table.name == "samples.csv" else f"{table.stem}_cifs")
+
+
 def finish_samples(path: Path, say: Say) -> None:
-    """CIF files beside the table, and the hook."""
-    folder = path.parent / "cifs"
+    """CIF files beside the table, in a folder that no other table writes to, and the hook."""
+    folder = cif_folder(path)
     count = write_cifs(path, folder)
     say(f"samples: {path}, {count} CIF files in {folder}")
     plugins().notify("samples_ready", samples_path=path, count=count)

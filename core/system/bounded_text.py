@@ -1,4 +1,4 @@
-"""Lines of text from strangers: bounded, so that a file without line breaks cannot fill the memory; and short reasons."""
+"""Bounded lines of text from outside, so that a file without line breaks cannot fill the memory; and short reasons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_REASON = 400
 
 
 def open_text(path: Path, *, errors: str = "strict") -> IO[str]:
-    """A text file to read, unpacked where its name ends in .gz; line ends are kept, for the csv module."""
+    """A text file to read, unpacked if its name ends in .gz; line ends are kept, for the csv module."""
     # utf-8-sig: spreadsheets put a byte-order mark in front of the first column's name
     if path.name.lower().endswith(".gz"):
         return gzip.open(path, "rt", encoding="utf-8-sig", errors=errors, newline="")
@@ -33,7 +33,7 @@ def bounded_lines(stream: IO[AnyStr], path: Path, max_characters: int = MAX_LINE
 
 
 def csv_rows(lines: Iterable[str], path: Path) -> Iterator[list[str]]:
-    """The rows of a CSV; raises DataError where it is none (line breaks within a field without quotes, a huge field)."""
+    """The rows of a CSV; raises DataError if it is not a valid CSV (a line break in a field without quotes, a huge field)."""
     reader = csv.reader(lines)
     try:
         yield from reader

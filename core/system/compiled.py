@@ -1,9 +1,9 @@
 """numba's njit with a cache on disk that notices a change in any compiled function of the package, and that many
 processes can fill at once.
 
-numba stamps a cached function with its own source file. What it calls from other files is part of its machine code, so that
-an edit there, or an upgrade in place, would leave the old code running, with its mistakes. Here the stamp is of all
-sources that hold compiled functions.
+numba stamps a cached function with its own source file. Its machine code also contains functions that it calls from other
+files, so that after an edit of those, or an upgrade in place, the old code would still run. Here the stamp covers all
+sources with compiled functions.
 
 numba numbers its files of machine code, and enters the number in an index before it writes the file: of two processes that
 compile for different types at the same moment, one can find the other's code under its own number, or code of before an
@@ -24,7 +24,7 @@ import numba
 
 PACKAGE = Path(__file__).resolve().parents[2]
 _NEEDED = attrgetter("_version", "_data_name", "_save_data", "_save_index", "_load_index", "_index_name", "_cache_path")
-"""Raises AttributeError for a numba that is built otherwise."""
+"""Raises AttributeError for a numba with other internals."""
 
 
 def njit(**options: Any) -> Any:
@@ -38,7 +38,7 @@ def njit(**options: Any) -> Any:
                 file._source_stamp = (file._source_stamp, sources_digest(PACKAGE))
                 _NEEDED(file)
                 file.save = partial(_save, file)
-            except AttributeError:  # another numba: compiling every time is slow, a stale cache would be wrong
+            except AttributeError:  # a numba with other internals: compiling each time is slow, a stale cache wrong
                 dispatcher = numba.njit(**{**options, "cache": False})(function)
         return dispatcher
 
@@ -50,7 +50,7 @@ def _save(file: Any, key: Any, data: Any) -> None:
     content = repr((key, file._source_stamp, file._version)).encode()
     name = file._data_name(int.from_bytes(hashlib.sha256(content).digest()[:8], "big"))
     known = file._load_index()
-    if not known:  # the first, or the first after a change: the files of before are of no more use
+    if not known:  # the first entry, or the first after a change: older files are useless
         for stale in Path(file._cache_path).glob(escape(file._index_name.removesuffix("nbi")) + "*.nbc"):
             stale.unlink(missing_ok=True)
     file._save_data(name, data)

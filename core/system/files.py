@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and knowing them by their content; imports nothing heavy."""
+"""Writes files completely or not at all, and hashes their content; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from crystalfw.core.errors import DataError
 
 
 def temporary_name(path: Path) -> Path:
-    """A name beside the path for what is not whole yet, one for each process; run.folder.clear_temporaries removes it."""
+    """A temporary name beside the path, one for each process; run.folder.clear_temporaries removes it."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def link_atomically(link: Path, target: str) -> None:
-    """Point a symbolic link to a name in its own folder, so that it never is missing in between."""
+    """Point a symbolic link to a name in its own folder; the link exists at every moment."""
     temporary = temporary_name(link)
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
@@ -54,7 +54,7 @@ def file_digest(path: Path) -> str:
 
 @contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file to write bytes to that takes the path's place when the block ends without an error, and is gone otherwise."""
+    """A file for bytes that replaces the path if the block ends without an error, and is deleted otherwise."""
     temporary = temporary_name(path)
     try:
         with temporary.open("wb") as file:
@@ -68,9 +68,8 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def open_new_text(path: Path) -> Iterator[TextIO]:
-    """A text file to write, gzipped where its name ends in .gz, that gets its name when it is whole.
-
-    Raises DataError where the file exists already or cannot be written.
+    """A text file to write, gzipped if its name ends in .gz; it gets its name when it is complete. Raises DataError if
+    the file exists already or cannot be written.
     """
     if path.exists():
         raise DataError(f"{path} exists already; remove it or choose another name")
@@ -84,7 +83,7 @@ def open_new_text(path: Path) -> Iterator[TextIO]:
 
 @contextmanager
 def _text(raw: BinaryIO, compressed: bool) -> Iterator[TextIO]:
-    # no name and time in the gzip header: the same content gives the same bytes
+    # without name and time in the gzip header, the same content gives the same bytes
     inner = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) if compressed else nullcontext(raw)
     with inner as binary:
         stream = io.TextIOWrapper(binary, encoding="utf-8", newline="")

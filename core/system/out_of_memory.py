@@ -1,4 +1,4 @@
-"""Out of memory: telling it from other failures, and letting go of what it left behind."""
+"""Out of memory: distinguishes it from other failures, and frees the memory that it leaves occupied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SAID_BY_CPU_ALLOCATORS = ("can't allocate memory", "not enough memory", "cannot
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for what CUDA, torch's CPU allocator, numpy and Python raise where memory ends."""
+    """True for the errors that CUDA, torch's CPU allocator, numpy and Python raise when memory runs out."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()
@@ -18,7 +18,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free_memory() -> None:
-    """Give back what nobody refers to any more; call it outside of the `except` block, whose error holds tensors."""
+    """Free unreferenced memory; call it outside of the `except` block, because the exception refers to tensors."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

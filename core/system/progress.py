@@ -1,4 +1,4 @@
-"""Progress on the screen: one line that is rewritten on a terminal, a line every so often in a log file."""
+"""Progress on the screen: one line that is rewritten on a terminal, a line from time to time in a log file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TextIO, TypeVar
 Item = TypeVar("Item")
 _BRIEF = 1.0
 _SPACING = 64
-"""Marks of the pace lie at least this fraction of the elapsed time apart."""
+"""Two marks are at least this fraction of the elapsed time apart."""
 
 
 def duration(seconds: float) -> str:
@@ -24,7 +24,8 @@ def duration(seconds: float) -> str:
 
 
 class Pace:
-    """Items per second over the later half of the time so far: a slow start, or work found done, is forgotten."""
+    """Items per second over the later half of the time so far, so that a slow start or work that was done before has no
+    influence."""
 
     def __init__(self, start: int, now: float) -> None:
         self._marks = [(now, start)]
@@ -35,7 +36,7 @@ class Pace:
             self._marks.append((now, done))
 
     def rate(self, done: int, now: float) -> float:
-        """Items per second; 0 where nothing was done."""
+        """Items per second; 0 if nothing was done."""
         half = (self._marks[0][0] + now) / 2
         since, before = next((mark for mark in reversed(self._marks) if mark[0] <= half), self._marks[0])
         return (done - before) / (now - since) if now > since else 0.0
@@ -56,8 +57,8 @@ class Progress:
         self._width = 0
 
     def update(self, done: int, note: str = "", total: int | None = None, *, remaining: float | None = None) -> None:
-        """Say that `done` items are ready, of `total` where that was not known before; `remaining` seconds, where the
-        caller knows better."""
+        """Report that `done` items are ready. `total` sets a total that was unknown before; `remaining` overrides the
+        estimated seconds left."""
         self.done, self.total = done, self.total if total is None else total
         now = time.monotonic()
         self._pace.mark(done, now)
@@ -66,7 +67,7 @@ class Progress:
             self._print(self._line(now, note, remaining))
 
     def close(self, note: str = "", *, brief: bool = False) -> None:
-        """Print the final line; with `brief` nothing, where the work was done before there was anything to say."""
+        """Print the final line; with `brief`, print nothing if no progress was shown."""
         elapsed = time.monotonic() - self._began
         if brief and self._printed == self._began and elapsed < _BRIEF:
             return

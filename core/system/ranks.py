@@ -1,8 +1,8 @@
-"""Ranks that notice when another one is gone, whatever they wait for, and end with a sentence.
+"""Ranks notice when another rank has ended, whatever they wait for, and exit with a message.
 
-A collective operation waits for ever (or for hours) where a process of the group was killed. So every rank keeps a TCP
-connection to rank 0, watched by a thread: the system closes it when the process ends, however it ends, and keep-alive packets
-find a machine that is gone within 40 s. Who leaves in order says so first.
+A collective operation waits for ever (or for hours) if a process of the group was killed. So every rank keeps a TCP
+connection to rank 0, watched by a thread: the system closes it when the process ends, however it ends, and keep-alive
+packets detect a lost machine within 40 s. A rank that ends normally sends a goodbye first.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from crystalfw.core.errors import Interrupted
 
 _GOODBYE, _STOPPED = b".", b"s"
 _LEAVING_S = 30.0
-"""Time that ranks have to leave by themselves when one was stopped by a signal."""
+"""Time that ranks have to exit by themselves after one was stopped by a signal."""
 _PATIENCE_S = 60.0
 """Longest wait for the connections of a group that has just been launched."""
 _INTRODUCTION_S = 5.0
-"""Longest silence of one that has called."""
+"""Longest wait for the message of a process that has connected."""
 _GRACE_S = 3.0
-"""Time that a rank whose own collective failed leaves the watching thread to say why."""
+"""Time that a rank whose own collective failed gives the watching thread to print the reason."""
 
 
 @contextlib.contextmanager
 def watched_peers(fabric: Fabric, run_dir: Path) -> Iterator[None]:
-    """Inside the block the end of any rank ends this process with exit code 1 and a sentence; nothing for a single process."""
+    """If any rank ends inside the block, this process exits with code 1 and a message; a single process is not watched."""
     if fabric.world_size == 1:
         yield
         return
@@ -47,7 +47,7 @@ def watched_peers(fabric: Fabric, run_dir: Path) -> Iterator[None]:
     except RuntimeError as error:
         if not _of_a_collective(error):
             raise
-        time.sleep(_GRACE_S)  # another rank is gone, most likely: then the thread says so and ends the process
+        time.sleep(_GRACE_S)  # most likely another rank has ended: then the thread prints this and ends the process
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Interrupted(
             f"the other processes cannot be reached any more ({reason}); continue with: crystalfw run --resume {run_dir}"
@@ -70,7 +70,8 @@ def _say(peers: dict[int, socket.socket], word: bytes) -> None:
 
 
 def _connect(fabric: Fabric) -> dict[int, socket.socket]:
-    """Rank 0: a connection to every other rank; another rank: the one to rank 0. What cannot be reached is not watched."""
+    """Rank 0: a connection to every other rank; another rank: the one to rank 0. Ranks that cannot be reached are not
+    watched."""
     address = os.environ.get("MASTER_ADDR", "127.0.0.1")
     token = fabric.broadcast(secrets.token_hex(16))
     found: dict[int, socket.socket] = {}
@@ -79,7 +80,7 @@ def _connect(fabric: Fabric) -> dict[int, socket.socket]:
             _listen(fabric, address, token, found)
         else:
             found[0] = _call(fabric, address, token)
-    except OSError as error:  # connections that are there stay: to drop one would end its rank
+    except OSError as error:  # keep the existing connections, because closing one would end its rank
         print(
             f"process {fabric.global_rank} cannot reach all others to watch them ({error}): it continues, but if one of them "
             "dies, it may wait for hours",
@@ -104,14 +105,14 @@ def _listen(fabric: Fabric, address: str, token: str, found: dict[int, socket.so
         while len(found) < fabric.world_size - 1:
             connection, _ = listening.accept()
             rank = _introduced(connection, token)
-            if rank is None:  # a stranger who tried the port
+            if rank is None:  # a process outside of the run tried the port
                 connection.close()
             else:
                 found[rank] = _kept_alive(connection)
 
 
 def _introduced(connection: socket.socket, token: str) -> int | None:
-    """The rank that called, if it knows the word of this run."""
+    """The rank that connected, if it sends the run's token."""
     connection.settimeout(_INTRODUCTION_S)
     try:
         said = connection.recv(len(token) + 9, socket.MSG_WAITALL)
@@ -131,7 +132,7 @@ def _kept_alive(connection: socket.socket) -> socket.socket:
 
 
 def _watch(peers: dict[int, socket.socket], run_dir: Path) -> None:
-    """Ends when every other rank has said goodbye; ends the process when one is gone without."""
+    """Return when every other rank has sent its goodbye; end the process if one ends without it."""
     ranks = {connection: rank for rank, connection in peers.items()}
     while ranks:
         ready, _, _ = select.select(list(ranks), [], [])
@@ -140,7 +141,7 @@ def _watch(peers: dict[int, socket.socket], run_dir: Path) -> None:
                 said = connection.recv(1)
             except OSError:
                 said = b""
-            if said == _STOPPED:  # a stop that all agreed on; if not, this rank would wait for the other for ever
+            if said == _STOPPED:  # normally a stop of all ranks; otherwise this one would wait for ever
                 timer = threading.Timer(_LEAVING_S, _leave, (ranks[connection], run_dir))
                 timer.daemon = True
                 timer.start()

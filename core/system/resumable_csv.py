@@ -1,4 +1,4 @@
-"""CSV files that are written row by row and taken up again where a kill left them."""
+"""CSV files that are written row by row and continued after a kill."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def rows_with_ends(path: Path) -> Iterator[tuple[list[str], int, bool]]:
 
 
 class ResumableCsv:
-    """Context manager. Rows are handed to the operating system as they come: a kill loses at most the row being written.
+    """Context manager. Each row is handed to the operating system at once: a kill loses at most the row being written.
 
-    With `resume`, the whole rows that are there already are handed to `seen` and a torn last one is cut off; otherwise the
-    file is begun from its header. Raises DataError for a file with other columns.
+    With `resume`, the complete rows of the file are passed to `seen` and a torn last row is cut off; otherwise the file is
+    started with its header. Raises DataError for a file with other columns.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ResumableCsv:
         self._file: IO[str] = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115 - closed by close()
 
     def _begun(self) -> bool:
-        """False where there is no file, or a kill came before its first line was whole."""
+        """False if the file does not exist or has no complete first line."""
         if not self.path.exists():
             return False
         header = (",".join(self.columns) + "\n").encode()
@@ -96,7 +96,7 @@ class ResumableCsv:
 
 
 class RowFile(ResumableCsv):
-    """One row for every input, in order. `done` is the number of whole rows that were there already: skip so many inputs.
+    """One row for every input, in order. `done` is the number of complete rows found in the file: skip as many inputs.
 
     Where rows are made in blocks of `block` and might differ in the last bits if a block was cut differently, `skip` (a
     multiple of it) inputs can be left out; the rows made again up to `done` are not written twice.
@@ -135,7 +135,7 @@ class RowFile(ResumableCsv):
             )
 
     def append(self, rows: list[list[str]]) -> list[list[str]]:
-        """Write the rows without those that were there already; the rows written."""
+        """Write the rows that are not in the file yet; yields the rows written."""
         known = min(self._again, len(rows))
         self._again -= known
         self.write(rows[known:])

@@ -20,7 +20,7 @@ Source = TypeVar("Source")
 
 
 class LazySequence(Sequence[Item]):
-    """A sequence that makes its items when they are asked for; slices are lists."""
+    """A sequence that makes its items on access; slices are lists."""
 
     def _item(self, index: int) -> Item:
         raise NotImplementedError
@@ -42,16 +42,15 @@ class LazySequence(Sequence[Item]):
 
 
 class Spool(LazySequence[Item]):
-    """Items in a temporary file without a name, gone with the process; 8 bytes of memory for each.
-
-    `folder` is where the file lies: beside the results rather than in a /tmp that may be small, or memory.
+    """Items in a temporary file without a name, which ends with the process; each takes 8 bytes of memory. `folder`
+    holds the file: beside the results, since /tmp may be small or in memory.
     """
 
     def __init__(self, items: Iterable[Item], folder: Path | None = None) -> None:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         self._ends = array("q", [0])
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - a sequence has no end of its own: see the next line
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by the finalizer of the next line
         weakref.finalize(self, _discard, self._file)
         for item in items:
             self._ends.append(self._ends[-1] + self._file.write(pickle.dumps(item, pickle.HIGHEST_PROTOCOL)))
@@ -67,7 +66,7 @@ class Spool(LazySequence[Item]):
 
 
 def _discard(file: IO[bytes]) -> None:
-    # where the disk was full, closing tries once more to write; that was said already
+    # on a full disk closing tries to write again; the error was reported already
     with suppress(OSError):
         file.close()
 
@@ -80,7 +79,7 @@ def _read(descriptor: int, start: int, size: int) -> bytes:
 
 
 class Picked(LazySequence[Item]):
-    """The items at some positions of a sequence, each as `get` makes it: nothing is copied."""
+    """The items at some positions of a sequence, made by `get` on access; nothing is copied."""
 
     def __init__(self, source: Sequence[Source], positions: NDArray[np.integer[Any]], get: Callable[[Source], Item]) -> None:
         self.source: Sequence[Any] = source
@@ -93,7 +92,7 @@ class Picked(LazySequence[Item]):
         return self._get(self.source[int(self.positions[index])])
 
     def keep(self, mask: NDArray[np.bool_]) -> Picked[Item]:
-        """Those where `mask` (len(self),) is true."""
+        """The items whose `mask` (len(self),) is true."""
         return Picked(self.source, self.positions[mask], self._get)
 
 

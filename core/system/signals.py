@@ -1,7 +1,6 @@
-"""A clean stop: SIGTERM, SIGINT and SIGUSR1 ask the work to save and leave; a second Ctrl-C leaves at once.
-
-Work in a `StopRequest` is asked and decides when; around it, `stopping_at_once` lets the same signals end work whose finished
-pieces are safe at every moment.
+"""A clean stop: SIGTERM, SIGINT and SIGUSR1 ask the work to save and exit; a second Ctrl-C exits at once. Work in a
+`StopRequest` decides when to stop; `stopping_at_once` lets the same signals end work whose finished pieces are safe at
+every moment.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class StopRequest:
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal came; no `except Exception` on the way keeps it from leaving."""
+    """A signal came. No `except Exception` catches it, as for KeyboardInterrupt."""
 
     def __init__(self, signal_name: str) -> None:
         self.signal = signal_name

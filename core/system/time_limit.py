@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-class TimeLimitExceeded(Exception):  # noqa: N818 - an outcome that is counted, not a mistake
+class TimeLimitExceeded(Exception):  # noqa: N818 - an outcome that is counted, not an error
     """The block ran longer than its limit."""
 
 
@@ -17,7 +17,7 @@ class TimeLimitExceeded(Exception):  # noqa: N818 - an outcome that is counted, 
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeLimitExceeded in the block after `seconds`; 0 means no limit.
 
-    Uses the interval timer of the process, so it works in main threads on systems that have one; elsewhere no limit holds.
+    Uses the interval timer of the process, so it works in main threads on systems that have one; otherwise there is no limit.
     """
     available = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
     if not available or seconds <= 0:

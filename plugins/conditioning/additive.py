@@ -16,7 +16,7 @@ from crystalfw.core.interfaces import Conditioning
 class Additive(Conditioning):
     """token + position + projected embedding, once, at the input: how the plain GPT is conditioned.
 
-    Starts with zero influence, as cross-attention does: the encoder's vectors are many times larger than fresh token
+    It starts with zero influence, as cross-attention does: the encoder's vectors are many times larger than fresh token
     embeddings (standard deviation 0.02) and would drown them.
     """
 

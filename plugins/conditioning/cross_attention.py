@@ -17,7 +17,7 @@ from crystalfw.core.model.attention import IMPLEMENTATIONS, attend
 
 
 class CrossAttention(Conditioning):
-    """Self-attention, then this, then the MLP. Starts with zero influence: its output projections are zero.
+    """Self-attention, then this, then the MLP. It starts with zero influence, since its output projections are zero.
 
     Attention of Vaswani et al., arXiv:1706.03762, pre-normalised; zero start as in Flamingo, arXiv:2204.14198.
     """

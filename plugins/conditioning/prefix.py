@@ -1,4 +1,4 @@
-"""Prefix conditioning: the memory tokens, projected, stand in front of the string; self-attention does the rest.
+"""Prefix conditioning: the projected memory tokens are placed in front of the string; self-attention reads them.
 
 Shapes: B crystals, M memory tokens, T string tokens, D decoder width, C encoder width.
 """
@@ -14,7 +14,8 @@ from crystalfw.core.interfaces import Conditioning
 
 
 class Prefix(Conditioning):
-    """Memory tokens as a set in front of the string: they see each other, the string sees them, never the reverse."""
+    """Memory tokens as a set in front of the string: they attend to each other and the string attends to them, never
+    the reverse."""
 
     port = "prefix"
 

@@ -49,13 +49,13 @@ class BackboneConfig:
     attention: str = "auto"
     """`bmm`: two batched products; `sdpa`: torch's fused kernels; `auto`: the faster one on the device."""
     tied: bool = True
-    """True uses the token embedding as output layer too."""
+    """True uses the token embedding as the output layer as well."""
     checkpoint_activations: bool = False
     """True recomputes each block in the backward pass: memory for time."""
 
 
 class Backbone(SequenceDecoder):
-    """A causal transformer over tokens; which ports it offers is the subclass's one line."""
+    """A causal transformer over tokens; a subclass only declares the ports that it offers."""
 
     Config = BackboneConfig
 
@@ -117,7 +117,7 @@ class Backbone(SequenceDecoder):
     def training_flops(self, lengths_B: Tensor) -> float:
         """Matrix products of forward and backward: 6 for each weight and token (Kaplan et al. 2020, arXiv:2001.08361) and
         12 D T in each layer for a token's attention over T (Chowdhery et al. 2022, appendix B). Conditioning not included."""
-        steps_B = (lengths_B - 1).double()  # the last token is predicted, never read
+        steps_B = (lengths_B - 1).double()  # the last token is predicted but never read
         return float(6 * self._weights * steps_B.sum() + 12 * self.n_layers * self.dim * (steps_B**2).sum())
 
     def new_cache(self, batch_size: int, length: int, ports: Ports) -> KVCache:
@@ -147,7 +147,7 @@ class Backbone(SequenceDecoder):
         return self.logits(h_BTD)
 
     def _start_rows(self, ports: Ports, cache: KVCache) -> None:
-        """Run the prefix of rows that have not begun, and keep its real tokens in the cache."""
+        """Run the prefix of rows that have not started, and keep its real tokens in the cache."""
         fresh = (cache.filled == 0).nonzero()[:, 0]
         if not ports.has_prefix or not len(fresh):
             return

@@ -1,9 +1,9 @@
-"""Self-supervised pre-training of an encoder: restore what was hidden of a crystal, its elements and its distances.
+"""Self-supervised pre-training of an encoder: restore the hidden elements and distances of a crystal.
 
 Atoms are displaced by Gaussian noise and some lose their element. From the encoder's atom tokens the decoder names the lost
-elements, and for pairs of neighbours predicts by how much their distance was changed. Distances, not vectors: tokens are
-invariants, and so must be what is read off them (distance denoising, Liu, Guo and Tang, ICLR 2023; masked atoms, Hu et al.,
-ICLR 2020). No labels are needed: any crystals will do.
+elements, and for pairs of neighbours predicts by how much their distance was changed. It predicts distances, not vectors,
+because the tokens are invariant and so must be what is predicted from them (distance denoising, Liu, Guo and Tang, ICLR
+2023; masked atoms, Hu et al., ICLR 2020). It needs no labels; any crystals can serve.
 
 Shapes: B crystals, N atoms, P pairs, C encoder width, G radial functions, Z atomic numbers.
 """
@@ -52,7 +52,7 @@ class Denoiser(Decoder):
         """Width of the hidden layer."""
 
         def __post_init__(self) -> None:
-            """Raise PluginError where nothing is hidden."""
+            """Raise PluginError if nothing is hidden."""
             if not self.displacement and not self.masked:
                 raise PluginError("denoiser: displacement and masked are both 0: there is nothing to restore")
 
@@ -128,7 +128,7 @@ def _mlp(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
 
 
 def _sum_of_means(values: Tensor, crystal: Tensor, size: int) -> Tensor:
-    """The mean over each crystal's own values, summed over crystals; none counts as zero."""
+    """The mean over each crystal's own values, summed over crystals; a crystal without values adds zero."""
     zeros_B = values.new_zeros(size)
     count_B = zeros_B.index_add(0, crystal, torch.ones_like(values))
     return (zeros_B.index_add(0, crystal, values) / count_B.clamp_min(1)).sum()

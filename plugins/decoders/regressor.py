@@ -70,7 +70,7 @@ class Regressor(PropertyDecoder):
             if not len(values):
                 raise DataError(f"regressor: the column '{name}' has no value in the train part")
             self.mean_Y[y] = float(values.mean())
-            # A constant column is predicted by its mean; any scale serves.
+            # The mean predicts a constant column; any scale is right.
             self.std_Y[y] = float(values.std()) or 1.0
 
     def predict(self, memory: Memory) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ N_ELEMENTS = 119
 class CompositionEncoder(Encoder):
     """One token per element, from its embedding and its share; the pooled vector weighs tokens by share.
 
-    The set network of Zaheer et al., 'Deep Sets', NeurIPS 2017. Works where the lattice is NaN. A crystal without atoms
+    The set network of Zaheer et al., 'Deep Sets', NeurIPS 2017. The lattice may be NaN. A crystal without atoms
     gets the single token of the unknown composition.
     """
 
@@ -57,7 +57,7 @@ class CompositionEncoder(Encoder):
 
 
 def element_shares(batch: CrystalBatch) -> Tensor:
-    """(B, Z) share of each element, rows summing to one; all of it on element 0 where a crystal has no atoms."""
+    """(B, Z) share of each element, rows summing to one; element 0 has share one if a crystal has no atoms."""
     cell_N = batch.crystal_index * N_ELEMENTS + batch.numbers
     counts_BZ = torch.bincount(cell_N, minlength=batch.size * N_ELEMENTS).view(batch.size, N_ELEMENTS)
     counts_BZ[:, 0] += batch.n_atoms == 0

@@ -21,7 +21,7 @@ from crystalfw.core.recipe.schema import ComponentSpec, Count, EncoderSpec
 
 
 class Concat(Encoder):
-    """Tokens of all members in one set; the pooled vector is a projection of theirs side by side."""
+    """The tokens of all members in one set; the pooled vector projects the members' concatenated ones."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -33,7 +33,7 @@ class Concat(Encoder):
         """Width of tokens and pooled vector."""
 
         def __post_init__(self) -> None:
-            """Raise PluginError where no member is named."""
+            """Raise PluginError if no member is named."""
             object.__setattr__(self, "encoders", tuple(_spec(member) for member in self.encoders))
             if not self.encoders:
                 raise PluginError("encoders: name at least one member, e.g. [composition, space_group]")

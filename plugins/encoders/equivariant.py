@@ -49,7 +49,7 @@ class Equivariant(Encoder):
         multiplicities: tuple[Count, ...] = (32, 16, 8)
         """Channels of the features of degree 0, 1, ..., lmax."""
         layers: Count = 3
-        """Rounds of message passing; the last one makes scalars only, where there is more than one."""
+        """Rounds of message passing; if there are several, the last one makes scalars only."""
         cutoff: Annotated[float, Bounds(0.1, 100)] = 5.0
         """Neighbour radius in angstrom."""
         radial: Literal["bessel", "gaussian"] = "bessel"
@@ -65,7 +65,7 @@ class Equivariant(Encoder):
         """How the convolution is computed; the kernels give equal numbers."""
 
         def __post_init__(self) -> None:
-            """Raise PluginError where a degree has no multiplicity."""
+            """Raise PluginError if a degree has no multiplicity."""
             object.__setattr__(self, "multiplicities", tuple(self.multiplicities))
             if len(self.multiplicities) < self.lmax + 1:
                 raise PluginError(
@@ -106,8 +106,8 @@ class Equivariant(Encoder):
         )
 
     def forward(self, batch: CrystalBatch) -> Memory:
-        """Atom tokens (B, M, C) in the order of the atoms, mask (B, M), pooled (B, C). Raises DataError as
-        `neighbour_edges` does where a crystal has no geometry."""
+        """Atom tokens (B, M, C) in the order of the atoms, mask (B, M), pooled (B, C). Raises DataError, as
+        `neighbour_edges` does, for a crystal without geometry."""
         tokens_BMC, mask_BM = pad_atoms(self.project(self._atom_invariants(batch)), batch)
         return Memory(tokens_BMC, mask_BM, masked_mean(tokens_BMC, mask_BM))
 
@@ -127,7 +127,7 @@ class Equivariant(Encoder):
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def _edges(self, batch: CrystalBatch) -> Edges:
-        """Those of the batch where they reach far enough."""
+        """The edges of the batch if they reach far enough, otherwise searched here."""
         if batch.edges is None or batch.edges.cutoff < self.config.cutoff:
             return neighbour_edges(batch, self.config.cutoff)
         return batch.edges

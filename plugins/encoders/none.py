@@ -19,7 +19,7 @@ class NoEncoder(Encoder):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """Options of the encoder that says nothing."""
+        """Options of the encoder `none`."""
 
         dim: Count = 128
         """Width of the token."""

@@ -1,4 +1,4 @@
-"""The precomputed encoder: embeddings that were made elsewhere, projected to the memory's width.
+"""The precomputed encoder: embeddings from other programs, projected to the memory's width.
 
 Shapes: B crystals, M tokens, K width of the embeddings, C width of the memory.
 """
@@ -40,7 +40,7 @@ class Precomputed(Encoder):
         self.missing = nn.Parameter(torch.randn(config.dim))
 
     def forward(self, batch: CrystalBatch) -> Memory:
-        """Tokens (B, M, C), mask (B, M), pooled (B, C). Raises DataError where the array is absent or of another width."""
+        """Tokens (B, M, C), mask (B, M), pooled (B, C). Raises DataError if the array is absent or has another width."""
         if self.array not in batch.arrays:
             known = ", ".join(sorted(batch.arrays)) or "none"
             raise DataError(f"encoder 'precomputed': the data has no embedding called '{self.array}'; there are: {known}")

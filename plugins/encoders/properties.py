@@ -18,7 +18,7 @@ from crystalfw.core import CrystalBatch, DataError, Encoder, Memory, PluginError
 from crystalfw.core.recipe.schema import Bounds, Count
 
 CENTRES = 16
-"""Bells over -3 to 3 standard deviations that resolve a value; beyond them the value itself speaks."""
+"""Gaussians over -3 to 3 standard deviations that resolve a value; beyond them only the value itself tells."""
 
 
 class Properties(Encoder):
@@ -40,7 +40,7 @@ class Properties(Encoder):
         """Share of values replaced by the missing token in training, each column independently."""
 
         def __post_init__(self) -> None:
-            """Raise PluginError where no column is named, or one twice."""
+            """Raise PluginError if no column is named, or one twice."""
             object.__setattr__(self, "columns", tuple(self.columns))
             if not self.columns or len(set(self.columns)) < len(self.columns):
                 raise PluginError(f"columns: name the property columns, each once; got {list(self.columns)}")
@@ -74,7 +74,7 @@ class Properties(Encoder):
             if not len(values):
                 raise DataError(f"encoder 'properties': column '{name}' has no value in the training part")
             self.mean[index] = float(values.mean())
-            # a constant column has no spread: any value then lies at zero
+            # a constant column has no spread; its value becomes zero
             self.std[index] = float(values.std()) or 1.0
 
     def forward(self, batch: CrystalBatch) -> Memory:

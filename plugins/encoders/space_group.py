@@ -41,7 +41,7 @@ class SpaceGroup(Encoder):
         self.systems = nn.Embedding(len(FIRST_OF_SYSTEM) + 1, config.dim)
 
     def forward(self, batch: CrystalBatch) -> Memory:
-        """One token (B, 1, C), which is also the pooled vector. Raises DataError for a number that is no space group."""
+        """One token (B, 1, C), which is also the pooled vector. Raises DataError for a number outside of 1 to 230."""
         number_B = self._numbers(batch)
         first = torch.tensor(FIRST_OF_SYSTEM, device=number_B.device)
         system_B = torch.bucketize(number_B, first, right=True)

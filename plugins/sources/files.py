@@ -22,17 +22,17 @@ class Files(Source):
     """Every structure file below a path, in the order of names; properties from extxyz and ASE databases.
 
     Sub-folders train, val and test, where they exist, are the parts. A file that cannot be read is a Rejected with its
-    name; files of no known format are passed over, and it is an error when none is left.
+    name; files of unknown formats are ignored; if no file remains, this is an error.
     """
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """Options of `files`; the bounds protect from archives and files made to fill the memory."""
+        """Options of `files`; the bounds protect against archives and files made to fill the memory."""
 
         max_file_mb: float = 16.0
-        """Larger files (unpacked) are rejected, unread."""
+        """Files that are larger (unpacked) are rejected unread."""
         max_zip_gb: float = 20.0
-        """A zip that unpacks to more is refused."""
+        """A zip that unpacks to more bytes is refused."""
 
     def __init__(self, config: Config, *, path: str | None = None) -> None:
         if path is None:
@@ -41,7 +41,7 @@ class Files(Source):
         self._max_bytes = int(config.max_file_mb * 1e6)
 
     def parts(self) -> tuple[str, ...]:
-        """train, val, test where there are sub-folders of these names; else ("train",)."""
+        """train, val and test if sub-folders of these names exist, otherwise ("train",)."""
         self._check_path()
         if not self.path.is_dir():
             return ("train",)
@@ -62,7 +62,7 @@ class Files(Source):
             raise DataError(f"{self.path}: the file is empty")
 
     def _files(self, folder: Path) -> list[Path]:
-        # links are not followed: a link may climb out of the folder, or lead back into it without end
+        # links are not followed: a link may lead out of the folder, or back into it without end
         return sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and format_of(path.name))
 
     def read(self, part: str) -> Iterator[Crystal | Rejected]:
@@ -100,7 +100,7 @@ class Files(Source):
                 yield from self._of_text(shown(path), path.name, _content(path))
 
     def _of_database(self, path: Path) -> Iterator[Record]:
-        """Rows of an ASE database; one that cannot be read is rejected among others, and an error alone."""
+        """Rows of an ASE database. In a folder, a database that cannot be read is a Rejected; alone, it is an error."""
         try:
             yield from database_rows(path)
         except UnreadableDatabaseError as error:
@@ -130,14 +130,14 @@ class Files(Source):
                 yield Record(where, row, (kind, piece))
 
     def size(self, part: str) -> int | None:
-        """Counted by reading through; None where the data break off."""
+        """Counts the records by reading them; None if the data are truncated."""
         try:
             return sum(1 for _ in self.records(part))
         except DataError:
             return None
 
     def parse(self, record: Record) -> Crystal | Rejected:
-        """The crystal of one record, or why there is none."""
+        """The crystal of one record, or why it is rejected."""
         if isinstance(record.content, (Crystal, Rejected)):
             return record.content
         kind, text = record.content
@@ -150,7 +150,7 @@ class Files(Source):
 
 
 def shown(path: Path) -> str:
-    """The path as text that can be written down: a name may hold bytes that are no text."""
+    """The path as valid text, since a name may hold bytes that are not."""
     return printable(str(path), 4096)
 
 

@@ -1,7 +1,7 @@
 """The embedded default: crystals made from AFLOW prototypes by ionic substitution, offline, the same on every machine.
 
-They are plausible, not measured and not relaxed: good for learning the framework, for tests and for demonstrations; what a
-model learns from them says nothing about real materials.
+They are plausible, not measured and not relaxed: they serve for learning the framework, for tests and for demonstrations; a
+model trained on them tells nothing about real materials.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from crystalfw.core.system.files import digest
 from crystalfw.core.system.progress import Progress
 
 VERSION = 1
-"""Raised when the same options give other crystals."""
+"""Increased when the same options give other crystals."""
 CHUNK = 256
-"""Crystals per cache file: the first ones are there before the last ones are made."""
+"""Crystals per cache file, so that the first ones can be read before the last ones are made."""
 
 
 class Prototypes(Source):
@@ -44,8 +44,8 @@ class Prototypes(Source):
         max_atoms: Annotated[int, Bounds(2)] = 12
         """Largest prototype, atoms per cell."""
         per_prototype: Annotated[int, Bounds(0)] = 45
-        """Most decorations of one prototype; with 45 there are about 4,000 crystals. 0 gives the prototypes themselves, with the
-        elements of the real crystals that they are named after."""
+        """Maximum number of decorations of one prototype; 45 give about 4,000 crystals. 0 gives the prototypes themselves,
+        with the elements of the real crystals that they are named after."""
         cache: str | None = None
         """Folder for the made crystals; default: the user's cache folder ($XDG_CACHE_HOME or ~/.cache)."""
 
@@ -89,7 +89,7 @@ class Prototypes(Source):
             done += 1
 
     def _folder(self) -> Path | None:
-        """The cache folder of these options; None where it cannot be written, then nothing is kept."""
+        """The cache folder of these options; None if it cannot be written; then nothing is cached."""
         base = self.config.cache or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         folder = Path(base).expanduser() / "crystalfw" / f"prototypes-{self.fingerprint()[:16]}"
         try:

@@ -40,13 +40,13 @@ class Table(Source):
         cif: str = "cif"
         """Column with CIF text."""
         id: str | None = None
-        """Column with identifiers; default: material_id, id, mp_id, ... whichever is there."""
+        """Column with identifiers; default: material_id, id, mp_id, ..., whichever exists."""
         properties: tuple[str, ...] | None = None
         """Property columns; default: every column whose first 1000 rows hold only numbers, True / False or nothing."""
         arrays: Mapping[str, str] | None = None
         """Precomputed embeddings: name -> a column with lists of numbers, or a .npy / .pt file beside the table with one entry
         per row; `{part}` in a file's name stands for train, val, test. Default: the column `embedding`, and files called
-        embedding.npy (one table) or train_embedding.npy, val_embedding.npy, ... (.pt likewise), where they are."""
+        embedding.npy (one table) or train_embedding.npy, val_embedding.npy, ... (.pt likewise), if they exist."""
         # not in the repr, which is part of fingerprints: data that was prepared before this option is still found
         where: Mapping[str, str] | None = field(default=None, repr=False)
         """Read only rows whose columns hold these texts, e.g. {part: train}; default: every row."""
@@ -109,7 +109,7 @@ class Table(Source):
             embedding.check_length(number, path)
 
     def _chosen(self, row: Mapping[str, str]) -> bool:
-        """False for a row that option `where` leaves out; a malformed row belongs to those that are listed."""
+        """False for a row that option `where` leaves out; a malformed row is kept, so that it is listed as rejected."""
         return MALFORMED in row or all(row[name] == text for name, text in (self.config.where or {}).items())
 
     def _columns(self, path: Path, rows: list[dict[str, str]]) -> Columns:
@@ -126,7 +126,7 @@ class Table(Source):
         return Columns.detect(path, rows, [name for name in names if name not in taken], self.config.properties, id_name)
 
     def _arrays(self, columns: Sequence[str]) -> Mapping[str, str]:
-        """Name of each embedding -> column or file, as the options say or as they usually are called."""
+        """Name of each embedding -> column or file, from the options or by the usual names."""
         if self.config.arrays is not None:
             return self.config.arrays
         if self._usual_file is not None:
@@ -147,7 +147,7 @@ class Table(Source):
         return None
 
     def _beside(self, part: str, name: str) -> Path | None:
-        """The embedding file called `name`, or None where it is a column."""
+        """The embedding file called `name`, or None if it is a column."""
         if not name.endswith((".npy", ".pt")):
             return None
         folder = self.path if self.path.is_dir() else self.path.parent
@@ -180,14 +180,14 @@ class Table(Source):
         return Record(str(path), number, (id, row.get(self.config.cif) or "", texts, arrays))
 
     def size(self, part: str) -> int | None:
-        """Counted by reading through; None where the table breaks off."""
+        """Counts the rows by reading them; None if the table is truncated."""
         try:
             return sum(self._chosen(row) for row in read_rows(self._files[part]))
         except DataError:
             return None
 
     def parse(self, record: Record) -> Crystal | Rejected:
-        """The crystal of a row, or why there is none."""
+        """The crystal of a row, or why it is rejected."""
         if isinstance(record.content, Rejected):
             return record.content
         id, cif, texts, arrays = record.content

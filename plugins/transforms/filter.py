@@ -24,11 +24,11 @@ class Filter(Transform):
         """Options of `filter`; bounds are inclusive."""
 
         min_atoms: int = 1
-        """Fewest atoms per cell."""
+        """Minimum number of atoms per cell."""
         max_atoms: int | None = None
-        """Most atoms per cell."""
+        """Maximum number of atoms per cell."""
         max_elements: int | None = None
-        """Most different elements."""
+        """Maximum number of different elements."""
         elements: tuple[str, ...] = ()
         """Only these elements, e.g. [Sr, Ti, O]; empty allows all."""
         exclude: tuple[str, ...] = ()
@@ -50,7 +50,7 @@ class Filter(Transform):
                 raise PluginError(f"filter: properties.{name} needs two numbers, smallest and largest; got {list(bounds)}")
 
     def __call__(self, crystal: Crystal, rng: np.random.Generator) -> Crystal:
-        """The crystal itself; Reject where it is out of bounds."""
+        """The crystal itself; raises Reject if it is out of bounds."""
         self._check_composition(crystal)
         self._check_geometry(crystal)
         for name, (low, high) in self.config.properties.items():
@@ -86,7 +86,7 @@ class Filter(Transform):
 
 
 def require_distance(crystal: Crystal, least: float) -> None:
-    """Raise Reject where two atoms are closer than `least` angstrom, periodic images included, or the cell is flat."""
+    """Raise Reject if two atoms are closer than `least` angstrom, periodic images included, or the cell is flat."""
     try:
         distance = shortest_distance(crystal.lattice, crystal.frac_coords)
     except DataError as error:
@@ -100,7 +100,7 @@ def _numbers(symbols: Sequence[str]) -> set[int]:
 
     for symbol in symbols:
         if not Element.is_valid_symbol(symbol):
-            raise PluginError(f"filter: {symbol!r} is no element; write symbols such as Na or O")
+            raise PluginError(f"filter: {symbol!r} is not an element; write symbols such as Na or O")
     return {int(Element(symbol).Z) for symbol in symbols}
 
 

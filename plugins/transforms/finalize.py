@@ -22,9 +22,9 @@ from crystalfw.core.interfaces import Transform
 class Finalize(Transform):
     """Clamp the cell to physical bounds, wrap the positions, reject crystals whose atoms overlap.
 
-    Three doors, one law:
+    Three entry points apply the same bounds:
 
-    - calling it with a Crystal: what samples go through. A cell within the bounds is kept to the last digit; one outside
+    - calling it with a Crystal, as for samples. A cell within the bounds is kept to the last digit; one outside
       is clamped and rebuilt with the same fractional coordinates. Raises Reject for overlapping atoms or a flat cell;
     - `batch(batch)`: the same on batched tensors, with a mask instead of Reject;
     - `parameters(lengths, angles, frac)`: raw numbers that a network wrote, which may be negative, zero or impossible.
@@ -45,12 +45,12 @@ class Finalize(Transform):
         max_angle: float = 150.0
         """Largest angle, degrees."""
         angle_margin: float = 1.0
-        """Degrees that an impossible triple of angles keeps, once drawn towards 90, from the bounds of real cells."""
+        """Distance in degrees from the bounds of real cells to which an impossible triple of angles is moved."""
         length_offset: float = 0.0
-        """Added to every length |a| of a Crystal or CrystalBatch, angstrom. 0, because a decoded cell is a cell already
-        and 0.1 would swell it by some 5 % in volume; set 0.1 to reproduce the rule of the original network output."""
+        """Added to every length |a| of a Crystal or CrystalBatch, angstrom. 0, because a decoded cell is valid already
+        and 0.1 would enlarge its volume by about 5 %; 0.1 reproduces the rule of the original network output."""
         raw_length_offset: float = 0.1
-        """Added to |a| of raw network output in `parameters`, angstrom: keeps a length positive where the network wrote 0."""
+        """Added to |a| of raw network output in `parameters`, angstrom: keeps a length positive if the network wrote 0."""
         min_distance: float = 0.5
         """Shortest distance between two atoms, periodic images included, angstrom; 0 does not check."""
 
@@ -62,7 +62,7 @@ class Finalize(Transform):
         self.config = config
 
     def __call__(self, crystal: Crystal, rng: np.random.Generator) -> Crystal:
-        """The crystal within the bounds; Reject where atoms overlap or numbers are not finite."""
+        """The crystal within the bounds; raises Reject if atoms overlap or numbers are not finite."""
         if not np.all(np.isfinite(crystal.lattice)) or not np.all(np.isfinite(crystal.frac_coords)):
             raise Reject("not finite: lattice or positions hold NaN or infinity")
         crystal = replace(crystal, lattice=self._clamped(crystal), frac_coords=lattices.wrap(crystal.frac_coords))
@@ -83,7 +83,7 @@ class Finalize(Transform):
         share = lattices.feasible_share(new_angles, config.angle_margin)
         if share < 1 or not np.array_equal(new_angles, angles):
             rebuilt = lattice_from_parameters(new_lengths, 90 + share * (new_angles - 90))
-            # parameters do not know the hand of the cell: a left-handed one reversed keeps chiral crystals as they are
+            # parameters lose the handedness of the cell: reversing a left-handed one keeps chiral crystals as they are
             return rebuilt if np.linalg.det(lattice) >= 0 else -rebuilt
         if np.array_equal(new_lengths, lengths):
             return lattice
@@ -92,7 +92,7 @@ class Finalize(Transform):
     def parameters(self, lengths_B3: Tensor, angles_B3: Tensor, frac_N3: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Constrained lengths (B, 3), angles (B, 3) and wrapped positions (N, 3) from raw network output.
 
-        |a| + raw_length_offset, clamped; angles clamped, then drawn towards 90 degrees where no real cell has them.
+        |a| + raw_length_offset, clamped; angles clamped, then moved towards 90 degrees if no real cell has them.
         Not-finite numbers become the bounds' middle values (angles 90, lengths min_length, positions 0).
         """
         config = self.config

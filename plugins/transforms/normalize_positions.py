@@ -1,4 +1,4 @@
-"""Positions into the cell: fractional coordinates wrapped into [0, 1).
+"""Wraps fractional coordinates into [0, 1).
 
 A choice of representative, not an invariance: networks must not depend on it (they see periodic vectors only).
 """

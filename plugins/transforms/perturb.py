@@ -1,4 +1,4 @@
-"""Random strain and displacements: crystals near the given one, as augmentation or to test robustness."""
+"""Random strain and displacements: crystals close to the given one, for augmentation or tests of robustness."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Perturb(Transform):
         self.config = config
 
     def __call__(self, crystal: Crystal, rng: np.random.Generator) -> Crystal:
-        """The crystal, strained and displaced; the strain bounded at three standard deviations, so cells stay cells."""
+        """The crystal, strained and displaced; the strain is bounded at three standard deviations, so that cells stay valid."""
         draw = np.clip(rng.standard_normal((3, 3)), -3, 3) * self.config.strain
         strain = np.triu(draw) + np.triu(draw, 1).T
         moves = rng.standard_normal((crystal.n_atoms, 3)) * self.config.displacement

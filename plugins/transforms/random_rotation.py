@@ -1,4 +1,5 @@
-"""Random orientation in space, uniform over SO(3) or O(3): an augmentation for what is not rotation-invariant by design."""
+"""Random orientation in space, uniform over SO(3) or O(3): augmentation for models that are not rotation-invariant by
+design."""
 
 from __future__ import annotations
 

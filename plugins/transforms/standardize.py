@@ -44,7 +44,7 @@ class Standardize(Transform):
         self.config = config
 
     def __call__(self, crystal: Crystal, rng: np.random.Generator) -> Crystal:
-        """The crystal in its standard cell; Reject where the cell is flat or atoms coincide."""
+        """The crystal in its standard cell; raises Reject if the cell is flat or atoms coincide."""
         if self.config.primitive and has_translation(crystal, self.config.symprec):
             crystal = _primitive(crystal, self.config.symprec)
         if self.config.cell == "keep":
@@ -53,7 +53,7 @@ class Standardize(Transform):
 
 
 def change_basis(crystal: Crystal, transform: NDArray[np.int64]) -> Crystal:
-    """The same crystal with lattice transform @ lattice (det 1 or -1), reversed as a whole where left-handed."""
+    """The same crystal with lattice transform @ lattice (det 1 or -1), with all vectors reversed if left-handed."""
     lattice = transform @ crystal.lattice
     if np.linalg.det(lattice) < 0:
         transform, lattice = -transform, -lattice
@@ -76,9 +76,9 @@ def _reduction(lattice: NDArray[np.float64], cell: str) -> NDArray[np.int64]:
 
 
 def has_translation(crystal: Crystal, symprec: float) -> bool:
-    """True where a translation inside the cell maps every atom onto one of its element within `symprec` angstrom.
+    """True if a translation inside the cell maps every atom onto one of its element within `symprec` angstrom.
 
-    Decides in a fraction of the time of a full symmetry search, which only centred cells and supercells then need.
+    It is much faster than a full symmetry search, which only centred cells and supercells then need.
     """
     species, counts = np.unique(crystal.numbers, return_counts=True)
     if math.gcd(*counts.tolist()) == 1:
@@ -107,10 +107,10 @@ def _primitive(crystal: Crystal, symprec: float) -> Crystal:
 
 
 def _spglib(name: str, *arguments: object, **options: object) -> Any:
-    """Call spglib; None where it finds nothing, in its old (None) and its new (exception) way of saying so."""
+    """Call spglib; None if it finds nothing, which older versions report by None and newer ones by an exception."""
     import spglib
 
-    # the C library writes to the screen whatever it tries on its way; what it finds in the end is checked here
+    # the C library prints its failed attempts to the screen; the final result is checked here
     os.environ.setdefault("SPGLIB_WARNING", "OFF")
     failure = getattr(spglib, "SpglibError", ValueError)
     with warnings.catch_warnings():

@@ -109,7 +109,7 @@ def test_truncated_checkpoint(capsys, unconditional, tmp_path):
 def test_checkpoint_of_a_newer_format(capsys, unconditional, tmp_path):
     header, _, body = checkpoint.find(unconditional, "best").read_bytes().partition(b"\n")
     newer = tmp_path / "newer.pt"
-    newer.write_bytes(header.replace(b"checkpoint 1 ", b"checkpoint 7 ") + b"\n" + body)
+    newer.write_bytes(header.replace(b"checkpoint 2 ", b"checkpoint 7 ") + b"\n" + body)
     fails(capsys, ["sample", str(newer), "--n", "1"], "format 7", "Install a newer crystalfw")
 
 

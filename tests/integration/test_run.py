@@ -56,6 +56,31 @@ def test_the_run_folder_holds_everything(finished):
     assert json.loads((finished / "provenance.json").read_text())["seed"] == 0
 
 
+def test_evaluating_a_run_takes_its_data_and_keeps_its_record(finished, capsys):
+    own = {name: (finished / name).read_bytes() for name in ("metrics.json", "outcomes.csv", "report.html")}
+    assert main(["evaluate", str(finished), "--workers", "1"]) == 0
+    made = finished / "evaluated" / "shares-match-distributions"
+    assert str(made / "metrics.json") in capsys.readouterr().out
+    record, before = json.loads((made / "metrics.json").read_text()), json.loads(own["metrics.json"])
+    assert {name: item["result"] for name, item in record["metrics"].items()} == {
+        name: item["result"] for name, item in before["metrics"].items()
+    }
+    assert record["reference"]["count"] == before["reference"]["count"] > 0
+    assert record["training"]["count"] == before["training"]["count"] > 0
+    assert (made / "outcomes.csv").read_bytes() == own["outcomes.csv"]
+    assert {name: (finished / name).read_bytes() for name in own} == own
+
+
+@pytest.mark.parametrize("mistake", ["data.path=nowhere.csv", "model.encoder_checkpoint=nowhere"])
+def test_a_start_that_fails_leaves_nothing_and_the_good_run_is_found(finished, command, tmp_path, mistake):
+    assert main(command(mistake)) == 2
+    assert list((tmp_path / "runs").iterdir()) == []
+    before = sorted(finished.parent.iterdir())
+    assert main(command(mistake, f"run_dir={finished.parent}")) == 2
+    assert sorted(finished.parent.iterdir()) == before
+    assert (finished / "checkpoints" / "best.pt").is_file()
+
+
 def test_the_loss_falls(finished):
     found = losses(finished)["loss"]
     assert found[-1] < 0.9 * found[0]

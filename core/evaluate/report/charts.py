@@ -17,7 +17,7 @@ from crystalfw.core.presentation import percent, short
 
 WIDTH, HEIGHT = 480, 270
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 10, 42
-_MOST_POINTS = 400
+_MAX_POINTS = 400
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def smoothed(points: Sequence[tuple[float, float]], window: int = 25) -> list[tu
     return [(x, median(values[max(0, k - half) : k + half + 1])) for k, (x, _) in enumerate(points)]
 
 
-def thin(points: Sequence[tuple[float, float]], most: int = _MOST_POINTS) -> list[tuple[float, float]]:
+def thin(points: Sequence[tuple[float, float]], most: int = _MAX_POINTS) -> list[tuple[float, float]]:
     """At most `most` finite points, evenly picked, the last always among them."""
     points = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
     if len(points) <= most:

@@ -19,7 +19,7 @@ from crystalfw.core.evaluate.report.html import Markup, text
 
 SIZE = 200
 """Side of the picture's coordinate system."""
-MOST_ATOMS = 200
+MAX_ATOMS = 200
 """Larger cells are not drawn."""
 _ON_A_FACE = 0.02
 _BALL = 0.42

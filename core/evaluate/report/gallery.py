@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
-from crystalfw.core.evaluate.report.crystal import MOST_ATOMS, picture
+from crystalfw.core.evaluate.report.crystal import MAX_ATOMS, picture
 from crystalfw.core.evaluate.report.elements import gradients, key
 from crystalfw.core.evaluate.report.html import Markup, join, section, tag
 from crystalfw.core.geometry.cif import crystal_from_cif
@@ -78,7 +78,7 @@ def _drawable(item: Pick) -> Crystal | None:
         crystal = item.crystal or crystal_from_cif(item.cif, id=item.id)
     except DataError:
         return None
-    return crystal if crystal.n_atoms <= MOST_ATOMS else None
+    return crystal if crystal.n_atoms <= MAX_ATOMS else None
 
 
 def gallery(picks: Sequence[Pick]) -> Markup:

@@ -13,7 +13,7 @@ from crystalfw.core.presentation import PERCENT, Figure, short
 
 Curves = Mapping[str, Sequence[float]]
 NOTHING = Markup("")
-_LONGEST_TABLE = 400
+_MAX_TABLE = 400
 _NOISY = ("grad_norm", "tokens_per_s", "mfu")
 
 
@@ -68,7 +68,7 @@ def training(curves: Curves) -> Markup:
             if name in _NOISY:
                 lines.append(Line("running median", smoothed(values), 2))
             cards.append(card(title, line_chart(lines, "step", unit, f"{title} against steps")))
-    rows = [[short(step), short(value, 6)] for step, value in points(curves, "val_loss")[-_LONGEST_TABLE:]]
+    rows = [[short(step), short(value, 6)] for step, value in points(curves, "val_loss")[-_MAX_TABLE:]]
     figures = [details("Validation losses as a table", table(["step", "validation loss"], rows))] if rows else []
     return section("training", "Training", grid(*cards), *figures)
 
@@ -92,7 +92,7 @@ def everything(metrics: Mapping[str, Any]) -> Markup:
         options = ", ".join(f"{key} = {value}" for key, value in item.get("options", {}).items()) or "no options"
         head = f"{name}, version {item.get('version')}, from {item.get('origin')}"
         problem = [tag("p", f"Not computed: {item['error']}", class_="missing")] if item.get("error") else []
-        rows = list(flatten(item.get("result", {})))[:_LONGEST_TABLE]
+        rows = list(flatten(item.get("result", {})))[:_MAX_TABLE]
         blocks.append(details(head, tag("p", options, class_="note"), *problem, table(["figure", "value"], rows)))
     return section("metrics", "All numbers", *blocks, lead="Each metric with its version and settings.") if blocks else NOTHING
 

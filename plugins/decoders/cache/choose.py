@@ -1,4 +1,4 @@
-"""Which cache a decoder needs."""
+"""Selects the cache of a decoder."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ WORTH_A_THREAD = 200_000
 
 
 class RaggedCache(KVCache):
-    """KVCache for float32 on a CPU; where a row's keys lie (`slots`) is looked up, so that `select` moves nothing."""
+    """KVCache for float32 on a CPU; `slots` tells where a row's keys lie, so that `select` moves nothing."""
 
     def __init__(
         self, n_layers: int, rows: int, n_heads: int, head_dim: int, length: int, *, device: torch.device, dtype: torch.dtype
@@ -66,7 +66,7 @@ class RaggedCache(KVCache):
         return torch.from_numpy(read).flatten(2)
 
     def select(self, index: Tensor) -> None:
-        """Keep the rows `index` (R,), in this order; a row may be asked for twice, and only then is copied."""
+        """Keep the rows `index` (R,), in this order; a row may occur twice, and only then is copied."""
         rows = index.cpu().numpy()
         slots = self._slots[rows]
         self.positions, self.filled = self.positions[index.cpu()], self.filled[index.cpu()]

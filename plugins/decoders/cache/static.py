@@ -1,4 +1,4 @@
-"""Keys and values of the tokens written so far: rows stand at different lengths, leave and enter independently.
+"""Keys and values of the tokens written so far: rows have different lengths, leave and enter independently.
 
 Shapes: B rows, H heads, S cached keys, T new tokens, K head width, F fresh rows, P prefix tokens.
 """
@@ -55,7 +55,7 @@ class KVCache(DecodingCache):
             self._put_row(layer, row, item_P2HK[keep_P.to(item_P2HK.device)])
 
     def select(self, index: Tensor) -> None:
-        """Keep the rows `index` (R,), in this order; a row may be asked for twice."""
+        """Keep the rows `index` (R,), in this order; a row may occur twice."""
         on_device = index.to(self.keys[0].device)
         self.keys = [keys[on_device] for keys in self.keys]
         self.values = [values[on_device] for values in self.values]

@@ -4,7 +4,7 @@
 
 - `paths.py`: which irreps couple to which (the algebra, shared by all kernels);
 - `pairs.py`: each neighbour pair once, with its vector, distance and spherical harmonics;
-- `reference.py`: e3nn's tensor product in torch_geometric's message passing; always there, the others must equal it;
+- `reference.py`: e3nn's tensor product in torch_geometric's message passing; always available, the others must equal it;
 - `channel_last.py`: the same sums written out in plain torch, any device;
 - `jit.py`: gather, product and scatter in one pass over the pairs, compiled by numba; CPU.
 

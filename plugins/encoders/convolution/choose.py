@@ -1,7 +1,7 @@
-"""Which kernel computes the convolution: by name, or `auto`, the one measured to be fastest where the data is.
+"""Selects the kernel of the convolution: by name, or `auto`, the one measured to be fastest on the device of the data.
 
 On a CPU that is the loops compiled by numba (benchmarks/encoder.md); they are compiled once per machine and choice of
-multiplicities, and cached on disk. Elsewhere, and for features the loops are not written out for, plain torch.
+multiplicities, and cached on disk. On other devices, and for features without such loops, it is plain torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Auto(nn.Module):
-    """Decides when the data comes, since a module does not know the device that it will be moved to."""
+    """Decides on the first batch, since a module does not know the device that it will be moved to."""
 
     def __init__(self, paths: Paths, irreps: o3.Irreps) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Auto(nn.Module):
 
 
 def make_kernel(name: str, paths: Paths, irreps: o3.Irreps | None = None) -> nn.Module:
-    """A kernel for these paths; raises PluginError for an unknown name, or where the machine cannot run it.
+    """A kernel for these paths; raises PluginError for an unknown name, or if the machine cannot run it.
 
     `irreps`: the features of the whole network, so that its layers can share one compilation.
     """

@@ -25,7 +25,7 @@ from crystalfw.plugins.encoders.convolution.paths import Paths
 
 
 def jit_can(irreps: o3.Irreps) -> bool:
-    """True where the loops are written out for these features: degrees to 3, one irrep per degree."""
+    """True if the loops are written out for these features: degrees to 3, one irrep per degree."""
     degrees = [irrep.l for _, irrep in irreps]
     return max(degrees) <= MAX_DEGREE and len(set(degrees)) == len(degrees)
 
@@ -69,7 +69,7 @@ class Jit(nn.Module):
     def gradients(
         self, x_NX: Tensor, y_PS: Tensor, w_QW: Tensor, g_NO: Tensor, pairs: Pairs, *, harmonics: bool
     ) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Derivatives of sum(g * messages) by x, y (where asked for) and w, without autograd."""
+        """Derivatives of sum(g * messages) by x, y (if requested) and w, without autograd."""
         _, gradients, of_harmonics = make_loops(*self.channels)
         dims, *tables, couplings = self._constants(x_NX.dtype)
         gx_NX, gw_QW = torch.zeros_like(x_NX), torch.zeros_like(w_QW)

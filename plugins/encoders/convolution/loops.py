@@ -80,7 +80,7 @@ def _couple(n, D, M, K, a0, x, x0, w, w0, sign, g, g0, step, ga):  # type: ignor
 
 
 def _fixed(least: int, channels: int, degree: int) -> bool:
-    """Whether a loop over the channels is fastest with its length compiled in."""
+    """True if a loop over the channels is fastest with its length compiled in."""
     return channels % 8 == 0 and channels * (2 * degree + 1) >= least
 
 

@@ -73,7 +73,7 @@ class Geometry:
         """The same pairs with each crystal's equal distances listed once, `distances` (Q,); without gradients.
 
         Equal means to float32's spacing at the cutoff (6e-7 angstrom at 5). Symmetric crystals repeat distances, those
-        of the Materials Project about three times within 5 angstrom, and radial networks are the dearest part.
+        of the Materials Project about three times within 5 angstrom, and radial networks are the most expensive part.
         """
         distances_P = self.distances.detach().double()
         spacing = torch.finfo(torch.float32).eps * self.cutoff

@@ -1,7 +1,7 @@
 """Which irreps couple to which, and where each block of numbers lies.
 
 Features are channel-last: an irrep l with M channels is a block (2l + 1, M), all blocks of an atom side by side in one
-row. The inner loop of every kernel then runs over channels that lie next to each other. e3nn keeps (M, 2l + 1).
+row. The inner loop of every kernel then runs over adjacent channels. e3nn keeps (M, 2l + 1).
 Shapes: N atoms, M channels, D = 2 l_in + 1, K = 2 l_out + 1, S harmonics.
 """
 
@@ -113,5 +113,5 @@ class Paths:
 
 
 def harmonic_irreps(lmax: int, *, parity: bool) -> o3.Irreps:
-    """The irreps of the harmonics 0..lmax: with parity (-1)^l, or all even where reflections are not imposed."""
+    """The irreps of the harmonics 0..lmax: with parity (-1)^l, or all even if reflections are not imposed."""
     return o3.Irreps([(1, (degree, (-1) ** degree if parity else 1)) for degree in range(lmax + 1)])

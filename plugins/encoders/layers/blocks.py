@@ -1,7 +1,5 @@
-"""A large batch in blocks of whole crystals, so that what a layer works on stays in the processor's cache.
-
-Crystals do not see each other, so nothing else changes. Measured: benchmarks/encoder.md, scaling.
-Shapes: B crystals, N atoms, E edges.
+"""A large batch in blocks of whole crystals, so that a layer's data stays in the processor's cache. Crystals do not
+interact, so results are the same. Measured: benchmarks/encoder.md, scaling. Shapes: B crystals, N atoms, E edges.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ BLOCK = 60_000
 
 
 def blocks(batch: CrystalBatch, edges: Edges) -> list[tuple[CrystalBatch, Edges]]:
-    """The batch with its edges in consecutive blocks; one block where it is small, or not on a CPU."""
+    """The batch with its edges in consecutive blocks; one block if it is small or not on a CPU."""
     if len(edges.source) <= BLOCK or batch.numbers.device.type != "cpu":
         return [(batch, edges)]
     crystal_E = batch.crystal_index[edges.target]

@@ -32,7 +32,7 @@ class BlockLinear(nn.Module):
                 self.weights[name] = nn.Parameter(weight)
 
     def forward(self, x_NX: Tensor) -> Tensor:
-        """(N, X in) -> (N, X out); an irrep that the input lacks comes out zero."""
+        """(N, X in) -> (N, X out); an irrep that the input lacks becomes zero."""
         parts = []
         for source, block, name in self.pairs:
             if source is None:

@@ -1,4 +1,4 @@
-"""Radial functions: what a distance says, and how a layer turns it into weights; smooth to zero at the cutoff.
+"""Radial functions of a distance, and the weights that a layer makes of them; they go smoothly to zero at the cutoff.
 
 Shapes: Q distances, R radial functions, W weights.
 """

@@ -37,7 +37,7 @@ MOTIFS: dict[int, tuple[str, ...]] = {
     12: ("cuboctahedral", *_BOND_ORIENTATIONAL),
 }
 """Coordination number -> motifs whose order parameter is taken."""
-_LARGEST_COORDINATION = 24
+_MAX_COORDINATION = 24
 
 
 def structure_fingerprint(structure: Structure) -> FloatArray:
@@ -69,7 +69,7 @@ def scaled(fingerprints_S132: FloatArray) -> FloatArray:
 def _site_fingerprint(structure: Structure, index: int) -> list[float]:
     data = _crystal_nn().get_nn_data(structure, index)
     values: list[float] = []
-    for coordination in range(1, _LARGEST_COORDINATION + 1):
+    for coordination in range(1, _MAX_COORDINATION + 1):
         weight = float(data.cn_weights.get(coordination, 0.0))
         values.append(weight)
         motifs = _order_parameters().get(coordination, ())

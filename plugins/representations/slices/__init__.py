@@ -62,21 +62,21 @@ def encode(crystal: Crystal | Structure, dialect: str = "plain") -> str:
 
 
 def decode(string: str) -> Decoded:
-    """The crystal that a string says, with quality figures, or the reason why there is none; never raises."""
+    """The crystal of a string with quality figures, or the reason why it cannot be decoded; never raises."""
     return _codec("plain").decode([string])[0]
 
 
 def canonical(string: str) -> str:
     """The canonical string: equal for all strings of one graph, flags and lengths included.
 
-    Raises DecodeError where the string is none, EncodeError where labels in {-1, 0, 1} do not suffice.
+    Raises DecodeError if the string is invalid, EncodeError if labels in {-1, 0, 1} do not suffice.
     """
     return print_graph(canonical_graph(read_net(string)))
 
 
 def key(crystal: Crystal | Structure) -> str:
     """The canonical plain string: the same for every description of a crystal (order of atoms, basis of the same
-    lattice, origin, rotation, reflection), and equal only where composition and bond topology are.
+    lattice, origin, rotation, reflection), and equal only for equal composition and bond topology.
 
     Raises EncodeError with its reason.
     """

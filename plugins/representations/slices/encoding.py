@@ -36,9 +36,9 @@ class EncodeError(CrystalfwError):
 
 @dataclass(frozen=True)
 class BondedCrystal:
-    """A crystal with its quotient graph: bonds by ECoN, contacts where the net needed completing (flagged).
+    """A crystal with its quotient graph: bonds by ECoN, flagged contacts that complete the net.
 
-    The cell is reduced and the atoms wrapped, so shifts are those of the crystal here, not yet a string's labels.
+    The cell is reduced and the atoms are wrapped, so shifts refer to this cell and are not yet labels of a string.
     """
 
     lattice: FloatArray
@@ -74,7 +74,7 @@ def bonded(crystal: Crystal, max_atoms: int = MAX_ATOMS) -> BondedCrystal:
 
 def canonical_graph(graph: QuotientGraph) -> QuotientGraph:
     """The canonical description of a three-dimensional graph, labels in {-1, 0, 1}; contacts and lengths go with their
-    edges and take part in the order. Raises EncodeError('labels') where no basis gives such labels."""
+    edges and take part in the order. Raises EncodeError('labels') if no basis gives such labels."""
     if not is_periodic(graph):
         raise EncodeError("completion")
     kinds = graph.contact + 2 * (graph.length.astype(np.int64) + 1)
@@ -90,7 +90,7 @@ def canonical_graph(graph: QuotientGraph) -> QuotientGraph:
 
 
 def is_periodic(graph: QuotientGraph) -> bool:
-    """True where the edges make one net whose cycles generate all three lattice translations."""
+    """True if the edges make one net whose cycles generate all three lattice translations."""
     return bool(is_three_dimensional(net_of(graph.n_atoms, np.column_stack([graph.i, graph.j, graph.shifts]))))
 
 

@@ -42,7 +42,7 @@ class Slices(Representation):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """What the strings say."""
+        """Content of the strings."""
 
         dialect: str = "plain"
         """`plain`: bonds only, the published strings; `rigid`: besides, the contacts that the decoder needs, with coarse
@@ -52,7 +52,7 @@ class Slices(Representation):
         max_atoms: int = MAX_ATOMS
         """Largest cell: the number of atom-index tokens in the vocabulary."""
         symmetrise: bool = False
-        """Put decoded crystals onto the space group of the string's prefix, else the one that spglib finds."""
+        """Symmetrise decoded crystals to the space group of the string's prefix, otherwise to the one that spglib finds."""
         relax: bool = False
         """Relax decoded crystals with CHGNet (extra `crystalfw[relax]`): seconds a crystal."""
         device: str = "cpu"
@@ -65,7 +65,7 @@ class Slices(Representation):
         if not 1 <= self.config.max_atoms <= 256:
             raise PluginError(f"slices: max_atoms must be 1 to 256, not {self.config.max_atoms}")
         if self.config.relax:
-            finishing.relaxer()  # says at once what is missing
+            finishing.relaxer()  # raises at once if something is missing
         self.vocabulary = vocabulary(self.config.max_atoms)
         self._ids = {token: number for number, token in enumerate(self.vocabulary.tokens)}
 
@@ -121,7 +121,7 @@ class Slices(Representation):
         return [outcome for outcome in outcomes if outcome is not None]
 
     def key(self, crystal: Crystal) -> str:
-        """The canonical plain string whatever the dialect; '' where the crystal cannot be written."""
+        """The canonical plain string whatever the dialect; '' if the crystal cannot be written."""
         try:
             return print_graph(canonical_graph(plain(bonded(crystal, max_atoms=256).graph)))
         except EncodeError:
@@ -153,7 +153,7 @@ class Slices(Representation):
         )
 
     def canonical_key(self, string: str) -> str:
-        """The canonical plain string of the graph: equal for all spellings, whatever lengths and space group they say."""
+        """The canonical plain string of the graph: equal for all spellings, lengths and space groups."""
         try:
             return print_graph(canonical_graph(replace(plain(read_net(string)), space_group=None)))
         except (DecodeError, EncodeError):

@@ -1,4 +1,4 @@
-"""Zip files from strangers: read member by member in memory, bounded, never unpacked to disk."""
+"""Zip files from outside: read member by member in memory, within bounds, never unpacked to disk."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from crystalfw.plugins.sources.reading.formats import format_of
 
 MAX_MEMBERS = 10_000_000
 HIGHEST_RATIO = 200
-"""Bytes out per byte in above which a member is a bomb: structure files compress some tenfold."""
+"""Bytes out per byte in above which a member is a bomb: structure files compress about tenfold."""
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
-"""What zipfile raises for bytes that are no whole zip; ValueError also for names that are no text."""
+"""Errors that zipfile raises for damaged zips; ValueError also for names that are not text."""
 
 
 class Archive:
-    """A zip of structure files; what it claims is checked against bounds before and while a member is read."""
+    """A zip of structure files; its stated sizes are checked against bounds before and while a member is read."""
 
     def __init__(self, path: Path, max_total: int, max_member: int) -> None:
         self.path, self._max_member = path, max_member

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 HEAVIEST = 83
 """Bismuth: heavier elements are radioactive, and their ions are hardly in the table."""
 SHORTEST = 1.2
-"""Angstrom between atoms; a decoration with less is not taken."""
+"""Angstrom between atoms; a decoration with less is skipped."""
 VOLUMES = (4.0, 80.0)
-"""Cubic angstrom per atom; the predictor goes astray where a namesake's network is stretched by much larger ions."""
+"""Cubic angstrom per atom; the predictor fails if much larger ions stretch the network of the prototype's namesake."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Decorator:
         return self._scores[new, old]
 
     def decorate(self, prototype: Prototype, ions: tuple[Any, ...]) -> Crystal | None:
-        """The prototype with these ions at its predicted volume; None where that is absurd or atoms are too close."""
+        """The prototype with these ions at its predicted volume; None if that is absurd or atoms are too close."""
         structure = prototype.structure.copy()
         structure.replace_species({old.element: new.element for old, new in zip(prototype.ions, ions, strict=True)})
         with warnings.catch_warnings():
@@ -166,7 +166,7 @@ def candidates(max_atoms: int, per_prototype: int) -> tuple[Decorator, list[tupl
 
 
 def with_properties(prototype: Prototype, crystal: Crystal) -> Crystal:
-    """The crystal with what can be computed of it: no energy, no gap."""
+    """The crystal with the properties that can be computed from it: no energy, no gap."""
     from pymatgen.core import Element
 
     elements = [Element.from_Z(number) for number in crystal.numbers.tolist()]

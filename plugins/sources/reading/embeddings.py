@@ -20,13 +20,13 @@ class Embedding:
         self.path, self._values = path, values
 
     def row(self, number: int, table: Path) -> NDArray[np.float32]:
-        """The embedding of row `number`, counted from 1; raises DataError where the file is too short."""
+        """The embedding of row `number`, counted from 1; raises DataError if the file is too short."""
         if number > len(self._values):
             raise DataError(f"{self.path}: {len(self._values)} embeddings, but {table} has more rows")
         return np.array(self._values[number - 1], dtype=np.float32)
 
     def check_length(self, rows: int, table: Path) -> None:
-        """Raise DataError where there are more embeddings than rows: they then belong to another table."""
+        """Raise DataError if there are more embeddings than rows: they then belong to another table."""
         if len(self._values) != rows:
             raise DataError(f"{self.path}: {len(self._values)} embeddings, but {table} has {rows} rows")
 

@@ -1,4 +1,4 @@
-"""Content hash of input files, so that prepared data is used again only for the same bytes."""
+"""Content hash of input files, so that prepared data is reused only for the same bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crystalfw.core.system.files import file_digest
 
 
 def fingerprint_files(paths: Iterable[Path], options: str) -> str:
-    """SHA-256 over names, sizes and bytes of the files and over `options`; raises DataError where one is missing."""
+    """SHA-256 over names, sizes and bytes of the files and over `options`; raises DataError if one is missing."""
     digest = hashlib.sha256(os.fsencode(options))
     for path in paths:
         try:

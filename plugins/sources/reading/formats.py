@@ -1,4 +1,4 @@
-"""Structure formats: which file is what, where one structure ends and the next begins, text to Crystal."""
+"""Structure formats: the format of a file, its division into structures, and text to Crystal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_ATOMS = 10_000
 
 
 def format_of(name: str) -> str | None:
-    """cif, poscar, json, extxyz or db by a file's name; None where it is something else (or hidden)."""
+    """cif, poscar, json, extxyz or db by a file's name; None if it is something else (or hidden)."""
     base = name.replace("\\", "/").rsplit("/", 1)[-1]
     if base.startswith(".") or "__MACOSX" in name:
         return None
@@ -39,7 +39,7 @@ def format_of(name: str) -> str | None:
 
 
 def split_text(kind: str, text: str) -> Iterator[tuple[int | None, str]]:
-    """(row, text) of every structure in a file; row is None where the file holds one by its format."""
+    """(row, text) of every structure in a file; row is None if the file holds one by its format."""
     if kind != "extxyz":
         yield None, text
         return
@@ -52,7 +52,7 @@ def split_text(kind: str, text: str) -> Iterator[tuple[int | None, str]]:
         count = int(lines[start]) if re.fullmatch(r"\s*\d{1,9}\s*", lines[start]) else -1
         row += 1
         if count < 1 or count > MAX_ATOMS or start + 2 + count > len(lines):
-            # where the next frame begins cannot be known any more: the rest is one rejected piece
+            # the start of the next frame is unknown: the rest is one rejected piece
             yield row, "\n".join(lines[start : start + 1])
             return
         yield row, "\n".join(lines[start : start + 2 + count])
@@ -78,13 +78,13 @@ def _poscar(text: str, id: str) -> Crystal:
             warnings.simplefilter("ignore")
             structure = Poscar.from_str(text).structure
     except Exception as error:
-        # pymatgen raises whatever its parsing runs into; the file is at fault, and the reason is kept
+        # pymatgen raises many kinds of errors; the file is at fault, and the reason is kept
         raise DataError(f"broken POSCAR: {type(error).__name__}: {error}") from error
     return _from_structure(structure, id)
 
 
 def _poscar_atoms(text: str) -> int:
-    """The number of atoms that the counts of lines 6 and 7 add up to: pymatgen makes a list of so many before it looks."""
+    """The number of atoms that the counts of lines 6 and 7 add up to: pymatgen makes a list of that length before it checks."""
     lines = text.split("\n", 7)[5:7]
     words = [word for line in lines for word in line.split("!", 1)[0].split() if word.isdecimal()]
     return sum(int(word) if len(word) < 10 else 10**9 for word in words)
@@ -129,7 +129,7 @@ def _refuse_large(atoms: int) -> None:
 
 
 _PAIR = re.compile(r"""(?<![\w.-])([\w.-]+)=("[^"]*"|'[^']*'|\S+)""")
-"""Key and value; a key begins where a word does, or the time would grow with the square of a long word."""
+"""Key and value; a key begins at the start of a word, since otherwise the time would grow with the square of a long word."""
 
 
 def _extxyz(text: str, id: str) -> Crystal:
@@ -203,7 +203,7 @@ def _scalars(entries: Mapping[str, Any]) -> dict[str, float]:
 
 
 class UnreadableDatabaseError(DataError):
-    """The file is no ASE database, or a damaged one."""
+    """The file is not an ASE database, or is damaged."""
 
 
 def database_rows(path: Path) -> Iterator[Record]:

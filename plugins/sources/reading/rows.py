@@ -19,7 +19,7 @@ MAX_COLUMNS = 10_000
 
 
 MALFORMED = "\0malformed"
-"""Key of a row whose number of fields is not the header's: the value says so, the other columns are absent."""
+"""Key of a row whose number of fields is not the header's: the value states the numbers, the other columns are absent."""
 
 
 def suffix_of(path: Path) -> str | None:
@@ -28,7 +28,7 @@ def suffix_of(path: Path) -> str | None:
 
 
 def read_rows(path: Path) -> Iterator[dict[str, str]]:
-    """Rows as column -> text, empty where missing; raises DataError, naming the row where the file breaks off."""
+    """Rows as column -> text, empty if missing; raises DataError, naming the row after which the file is damaged."""
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty")
     if suffix_of(path) == ".parquet":

@@ -347,7 +347,7 @@ def test_a_full_disk_is_a_sentence_and_the_work_is_kept(tmp_path):
     try:
         # no file may grow beyond this: the shards fit, the assembled arrays do not
         resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, before[1]))
-        with pytest.raises(DataError, match="What is finished is kept"):
+        with pytest.raises(DataError, match="Finished work is kept"):
             make(tmp_path, Synthetic(2000), cutoff=4.0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

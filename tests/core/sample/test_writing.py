@@ -9,8 +9,19 @@ import pytest
 from crystalfw.core.recipe.schema import SampleSection
 from crystalfw.core.records import Sample
 from crystalfw.core.sample.request import DECODE_BLOCK, Request, needed_conditions
-from crystalfw.core.sample.table import sample_id
-from crystalfw.core.sample.writing import sample_to_table
+from crystalfw.core.sample.table import sample_id, write_samples
+from crystalfw.core.sample.writing import finish_samples, sample_to_table
+from tests.plugins.metrics.crystals import caesium_chloride, rock_salt, sample
+
+
+def test_two_tables_in_a_folder_keep_their_own_cifs(tmp_path):
+    made = {"a": rock_salt(), "b": caesium_chloride(), "samples": rock_salt()}
+    for name, crystal in made.items():
+        write_samples([sample("000000", crystal)], tmp_path / f"{name}.csv")
+        finish_samples(tmp_path / f"{name}.csv", print)
+    first, second = ((tmp_path / f"{name}_cifs" / "000000.cif").read_text() for name in ("a", "b"))
+    assert first != second
+    assert (tmp_path / "cifs" / "000000.cif").read_text() == first
 
 
 def test_the_first_sample_of_a_block_counts_the_whole_block(tmp_path, monkeypatch):

@@ -99,7 +99,7 @@ def test_preparation_says_the_total(tmp_path):
     data = DataSection(cache=str(tmp_path / "cache"), workers=1)
     prepare(data, source, (), None, key="x", seed=0, progress=lambda *arguments: calls.append(arguments))
     assert [(done, total) for done, _, total in calls] == [(256, 600), (512, 600), (600, 600)]
-    assert calls[-1][1] == "60 set aside"
+    assert calls[-1][1] == "60 rejected"
 
 
 def test_files_are_counted(tmp_path):

@@ -16,7 +16,7 @@ from crystalfw.core.records import Rejected
 
 ATTACKS: dict[str, Callable[[Path], None]] = {}
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'><svg onload=alert(3)>"
-LONGEST = 30.0
+MAX_SECONDS = 30.0
 """CPU seconds that an attack may take."""
 
 
@@ -38,7 +38,7 @@ def run(what: str, folder: Path) -> float:
         ATTACKS[what](folder)
     used = time.process_time() - began
     assert not marker.exists(), f"{what}: code was run"
-    assert used < LONGEST, f"{what}: {used:.0f} CPU seconds"
+    assert used < MAX_SECONDS, f"{what}: {used:.0f} CPU seconds"
     return used
 
 

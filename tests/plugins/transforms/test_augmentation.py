@@ -75,5 +75,5 @@ def test_filter_passes_what_is_within(low_symmetry, rng):
 
 
 def test_filter_refuses_an_unknown_element():
-    with pytest.raises(PluginError, match="'Xx' is no element"):
+    with pytest.raises(PluginError, match="'Xx' is not an element"):
         Filter(Filter.Config(elements=("Xx",)))

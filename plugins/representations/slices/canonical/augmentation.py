@@ -16,7 +16,7 @@ _TRIES = 20
 
 
 def random_basis(rng: np.random.Generator) -> IntArray:
-    """A random unimodular (3, 3) matrix: three random shears, then the axes permuted and turned around."""
+    """A random unimodular (3, 3) matrix: three random shears, then a random permutation and inversion of the axes."""
     basis = np.eye(3, dtype=np.int64)
     for _ in range(3):
         to, by = rng.permutation(3)[:2]
@@ -27,8 +27,8 @@ def random_basis(rng: np.random.Generator) -> IntArray:
 def random_equivalent(graph: QuotientGraph, rng: np.random.Generator) -> QuotientGraph:
     """The same graph with its atoms in random order, in a random basis and gauge, labels within {-1, 0, 1}.
 
-    Edges are sorted, as the encoder sorts them: their order says nothing, and a model need not learn to guess it. Where
-    twenty random bases allow no such labels the axes are only permuted and turned around.
+    Edges are sorted, as the encoder sorts them: their order carries no information, and a model need not learn to guess it.
+    If twenty random bases allow no such labels, the axes are only permuted and inverted.
     """
     order = rng.permutation(graph.n_atoms)
     place = np.argsort(order)

@@ -2,7 +2,7 @@
 
 Every atom sits at the barycentre of its neighbours; the lattice metric is the inverse of the sum of v v^T over the edge
 vectors v (Kotani & Sunada, Trans. AMS 353 (2000) 1; Delgado-Friedrichs & O'Keeffe, Acta Cryst. A59 (2003) 351). It is
-unique up to isometry, so whatever is measured in it belongs to the graph.
+unique up to isometry, so every quantity measured in it depends on the graph only.
 
 Shapes: N atoms, E edges.
 """

@@ -3,8 +3,8 @@
 Two graphs that differ by the order of atoms, the choice of basis, cell images, rotation or reflection give the same
 form. The standard realisation supplies a finite set of candidate frames (equal bases x origins on the rarest kind of
 atom); in each, atoms are ordered by element, colour (iterated neighbourhoods, Weisfeiler & Leman, NTI 2 (1968) 12) and
-wrapped position; the lexicographically least atom list, then edge list, wins. Atoms that coincide in the realisation
-are told apart by `ties`.
+wrapped position; the lexicographically least atom list, then edge list, wins. `ties` orders atoms that coincide in the
+realisation.
 
 Shapes: N atoms, E edges, B bases, F frames.
 """
@@ -79,7 +79,7 @@ def _ranks(values: FloatArray, gap: float) -> IntArray:
 
 @njit(cache=True)
 def _colours(numbers: IntArray, edges: IntArray, lengths: IntArray, kinds: IntArray) -> IntArray:
-    """(N,) rank of each atom's colour: by element first, then by neighbourhood, refined until nothing splits."""
+    """(N,) rank of each atom's colour: by element first, then by neighbourhood, refined until no class splits."""
     n_atoms = len(numbers)
     colours = numbers.copy()
     n_colours = 0

@@ -1,8 +1,8 @@
-"""Labels in {-1, 0, 1}: shift atoms by whole cells, and change the basis where that is not enough.
+"""Labels in {-1, 0, 1}: shift atoms by whole cells, and change the basis if that is not enough.
 
 Along one axis the shifts s must satisfy -1 <= t_e + s_j - s_i <= 1 for every edge: difference constraints, solved
-exactly by shortest paths (Bellman, Q. Appl. Math. 16 (1958) 87). No solution means a cycle that is too long for its
-number of edges; then other unimodular bases are tried. A label that cannot be expressed is an error, never clamped.
+exactly by shortest paths (Bellman, Q. Appl. Math. 16 (1958) 87). Without a solution, some cycle is too long for its number
+of edges; then other unimodular bases are tried. A label that cannot be expressed is an error, never clamped.
 
 Shapes: N atoms, E edges, U bases.
 """
@@ -88,7 +88,7 @@ def _search(n_atoms: int, i: IntArray, j: IntArray, shifts: IntArray, bases: Int
 
 
 def fit_labels(n_atoms: int, i: IntArray, j: IntArray, shifts: IntArray) -> IntArray | None:
-    """Labels (E, 3) in {-1, 0, 1} of an equivalent graph; None where no basis tried allows any."""
+    """Labels (E, 3) in {-1, 0, 1} of an equivalent graph; None if no basis tried allows such labels."""
     if len(shifts) == 0 or np.abs(shifts).max() <= 1:
         return shifts
     labels, found = _search(n_atoms, i, j, shifts, small_bases())

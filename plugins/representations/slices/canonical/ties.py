@@ -1,9 +1,9 @@
-"""Order atoms within a frame, also where several share colour and position: individualise and refine, take the least.
+"""Orders atoms within a frame, also those that share colour and position: individualise, refine, take the least order.
 
 Collisions occur in the realisations of about one crystal in a hundred: a molecule that hangs on one contact shrinks to a
-point. Cells of equal atoms are split by what they are bonded to; where that does not help, every member is tried in turn
+point. Cells of equal atoms are split by their neighbours; if that is not enough, every member is tried in turn
 (McKay, Congr. Numer. 30 (1981) 45), and of all complete orders the one with the least edge list is taken. Twins, whose
-neighbours are the very same, and members that a symmetry of the graph exchanges need one trial.
+neighbours are identical, and members that a symmetry of the graph exchanges need one trial.
 
 Shapes: N atoms, E edges.
 """
@@ -17,8 +17,8 @@ from crystalfw.core.system.compiled import njit
 
 IntArray = NDArray[np.int64]
 
-MOST_REFINEMENTS = 5000
-"""Work spent on one frame; beyond it the form of a net with ties that are no symmetries may depend on its description."""
+MAX_REFINEMENTS = 5000
+"""Bound on the work for one frame; beyond it, if ties are not symmetries, the form may depend on the net's description."""
 _SPAN, _HALF = 128, 64  # labels are within +-63 in any reduced frame
 _KINDS = 1024
 _GOLDEN, _FIRST, _SECOND = -7046029254386353131, -4658895280553007687, -7723592293110705685
@@ -72,10 +72,10 @@ def best_order(
     order, keys, spent = _first_leaf(root, twins, edges, labels, kinds)
     if not _is_new(_hash(keys), seen):
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    if len(_first_tie(root)) == 0:  # refinement alone has told all atoms apart
+    if len(_first_tie(root)) == 0:  # refinement alone has distinguished all atoms
         return order, keys
     stack = [root]
-    while len(stack) > 0 and spent < MOST_REFINEMENTS:
+    while len(stack) > 0 and spent < MAX_REFINEMENTS:
         cells = stack.pop()
         tied = _first_tie(cells)
         siblings = np.zeros(len(tied) + 1, dtype=np.int64)
@@ -164,7 +164,7 @@ def _dense(values: IntArray) -> IntArray:
 
 @njit(cache=True)
 def _first_tie(cells: IntArray) -> IntArray:
-    """The atoms of the first cell with several members; empty where every atom stands alone."""
+    """The atoms of the first cell with several members; empty if every cell has one atom."""
     counts = np.bincount(cells)
     for cell in range(len(counts)):
         if counts[cell] > 1:
@@ -189,7 +189,7 @@ def _fingerprints(cells: IntArray, edges: IntArray, labels: IntArray, kinds: Int
 
 @njit(cache=True)
 def _refine(cells: IntArray, edges: IntArray, labels: IntArray, kinds: IntArray) -> IntArray:
-    """Split cells by their members' neighbourhoods until nothing splits; the order of the cells is kept."""
+    """Split cells by their members' neighbourhoods until no cell splits; the order of the cells is kept."""
     while True:
         hashes = _fingerprints(cells, edges, labels, kinds)
         order = np.argsort(hashes, kind="mergesort")

@@ -40,9 +40,9 @@ class GraphBatch:
     contact: Tensor
     """(E,) bool, flagged contacts."""
     stated: Tensor
-    """(E,) stated length in angstrom, 0 where none is stated."""
+    """(E,) stated length in angstrom, 0 if none is stated."""
     step: Tensor
-    """(E,) width of a stated length's token in ln d, 0 where none is stated."""
+    """(E,) width of a stated length's token in ln d, 0 if none is stated."""
 
     @property
     def size(self) -> int:
@@ -119,7 +119,7 @@ class GraphBatch:
 
 
 def token_width(graph: QuotientGraph) -> float:
-    """Width in ln d of the graph's length tokens: fine where a bond has one or a step is not on the coarse scale."""
+    """Width in ln d of the graph's length tokens: fine if a bond has one or a step is not on the coarse scale."""
     fine = bool(((graph.length >= 0) & (~graph.contact | (graph.length % FINE != 0))).any())
     return float(np.log(COARSE)) / (FINE if fine else 1)
 

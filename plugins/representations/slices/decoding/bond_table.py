@@ -40,7 +40,7 @@ class BondTable:
     """(Z, Z) r, symmetric."""
 
     def expected(self, batch: GraphBatch) -> Tensor:
-        """(E,) expected length of every edge in angstrom, float64: the stated one where the string states one."""
+        """(E,) expected length of every edge in angstrom, float64: the stated length if the string states one."""
         ln_c_N = batch.degree(~batch.contact).clamp_min(1).double().log()
         element, pair = self.element.to(ln_c_N.device), self.pair.to(ln_c_N.device)
         z_i, z_j = batch.numbers[batch.source], batch.numbers[batch.target]
@@ -65,7 +65,7 @@ class BondTable:
 
     @classmethod
     def read(cls, path: Path) -> BondTable:
-        """Read what `write` wrote; DataError where the file is of another format."""
+        """Read what `write` wrote; raises DataError for a file of another format."""
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.get("format") != FORMAT:
             raise DataError(f"{path}: bond table of format {content.get('format')}, expected {FORMAT}; fit it again")

@@ -12,19 +12,19 @@ from torch import Tensor
 
 from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch, rows_times
 
-MOST_PASSES = 40
+MAX_PASSES = 40
 _NEAR = torch.cartesian_prod(torch.arange(-1, 3), torch.arange(-1, 3))
 
 
 def minkowski(lattice_B33: Tensor) -> tuple[Tensor, Tensor]:
     """Reduced right-handed rows and the unimodular matrix (float64) with reduced = matrix @ lattice.
 
-    Stops after a fixed number of passes: a cell so skew that it is not reduced by then is returned as it stands. The other
+    Stops after a fixed number of passes: a cell too skewed to be reduced by then is returned as it is. The other
     reductions (core/geometry) raise or loop per cell; here all cells of a batch take their passes together, on any device.
     """
     cell = lattice_B33.double().clone()
     basis = torch.eye(3, dtype=torch.float64, device=cell.device).expand_as(cell).clone()
-    for _ in range(MOST_PASSES):
+    for _ in range(MAX_PASSES):
         order = (cell * cell).sum(2).argsort(dim=1, stable=True)[:, :, None].expand(-1, -1, 3)
         cell, basis = cell.gather(1, order), basis.gather(1, order)
         second = _project_once(cell)
@@ -42,14 +42,14 @@ def minkowski(lattice_B33: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _project_once(cell_B33: Tensor) -> Tensor:
-    """(B,) multiple of the first row to subtract from the second; 0 where it is short enough."""
+    """(B,) multiple of the first row to subtract from the second; 0 if it is short enough."""
     first, second = cell_B33[:, 0], cell_B33[:, 1]
     ratio = (first * second).sum(1) / (first * first).sum(1).clamp_min(1e-12)
     return torch.where(ratio.abs() > 0.5 + 1e-6, ratio.round(), torch.zeros_like(ratio))
 
 
 def _closest(cell_B33: Tensor) -> tuple[Tensor, Tensor]:
-    """(B,), (B,) multiples of the first two rows whose subtraction makes the third shortest; 0, 0 where it is already."""
+    """(B,), (B,) multiples of the first two rows whose subtraction makes the third shortest; 0, 0 if it is already."""
     plane = cell_B33[:, :2]
     gram = plane @ plane.transpose(1, 2) + 1e-12 * torch.eye(2, dtype=cell_B33.dtype, device=cell_B33.device)
     third = cell_B33[:, 2:]

@@ -21,7 +21,7 @@ THINNEST = 1e-7
 def standard_realisation(batch: GraphBatch, lengths_E: Tensor) -> tuple[Geometry, Tensor]:
     """The realisation with weights 1 / length^2, scaled to the lengths (E,) in angstrom; float64.
 
-    Also returns (B,) bool: False where the graph is not connected or not three-periodic (its geometry is then a
+    Also returns (B,) bool: False if the graph is not connected or not three-periodic (its geometry is then a
     placeholder).
     """
     weight_E = lengths_E.double().pow(-2)
@@ -52,7 +52,7 @@ def start_geometry(batch: GraphBatch, frac_N3: Tensor, lattice_B33: Tensor) -> G
 
 
 def _coordinates(batch: GraphBatch, weight_E: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, 3) barycentric coordinates with the first atom at 0, and (B,) True where the graph is connected."""
+    """(N, 3) barycentric coordinates with the first atom at 0, and (B,) True if the graph is connected."""
     size, largest, device = batch.size, batch.largest, weight_E.device
     laplacian = torch.zeros(size, largest, largest, dtype=torch.float64, device=device)
     load = torch.zeros(size, largest, 3, dtype=torch.float64, device=device)
@@ -75,7 +75,7 @@ def _coordinates(batch: GraphBatch, weight_E: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def leverage(batch: GraphBatch) -> Tensor:
-    """(E,) how much the net hangs on each edge: 1 where removing it disconnects the graph or costs a period.
+    """(E,) how much the net depends on each edge: 1 if its removal disconnects the graph or loses a period.
 
     The diagonal of the hat matrix of the rows [atom j - atom i | t]; it sums to n_atoms + 2 over a usable graph.
     """

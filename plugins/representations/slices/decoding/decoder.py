@@ -22,9 +22,9 @@ from crystalfw.plugins.representations.slices.decoding.net import LengthNet
 from crystalfw.plugins.representations.slices.decoding.quality import (
     CLOSEST,
     DECODER_REASONS,
-    LARGEST_RESIDUAL,
-    MOST_ATOMS,
-    MOST_EDGES,
+    MAX_ATOMS,
+    MAX_EDGES,
+    MAX_RESIDUAL,
     Quality,
     encodes_again,
     measure,
@@ -40,14 +40,14 @@ BUDGET = 8_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    """How much work a decode does."""
+    """Bounds on the work of a decode."""
 
     rounds: int = 3
-    """Most refinement rounds with the length net; 0 leaves it to the table."""
+    """Refinement rounds with the length net at most; 0 uses the table only."""
     settled: float = 0.02
-    """A crystal whose edge lengths moved by less than this share (mean) in a round gets no further one."""
+    """A crystal whose edge lengths changed by less than this share (mean) in a round gets no further round."""
     batch: int = 64
-    """Most crystals that are decoded together."""
+    """Crystals that are decoded together at most."""
     device: str = "cpu"
     """Where to compute, e.g. cuda."""
     reencode: bool = True
@@ -64,7 +64,7 @@ class Fitted:
 
 @cache
 def fitted(folder: Path = FITTED) -> Fitted:
-    """The bond-length table and, where it is there, the length net of a folder; read once."""
+    """The bond-length table and, if it exists, the length net of a folder; read once."""
     net = folder / "length_net.safetensors"
     return Fitted(BondTable.read(folder / "bond_table.json"), LengthNet.read(net) if net.exists() else None)
 
@@ -74,9 +74,9 @@ def decode_graphs(
 ) -> list[Decoded]:
     """One outcome per graph, in order: a crystal with quality figures, or a reason out of DECODER_REASONS.
 
-    Quality: residual (mean relative error of edge lengths), shortest_distance (angstrom), contradiction (how far the
-    stated lengths are missed, in ln d), reencodes (1 or 0). Work and memory are bounded: fixed numbers of steps, batches
-    of bounded size. The same graph gives the same crystal, to rounding, whatever else is in its batch.
+    Quality: residual (mean relative error of edge lengths), shortest_distance (angstrom), contradiction (deviation from the
+    stated lengths, in ln d), reencodes (1 or 0). Work and memory are bounded: fixed numbers of steps, batches of bounded
+    size. The same graph gives the same crystal, to rounding, whatever else is in its batch.
     """
     config, parts = config or DecoderConfig(), parts or fitted()
     outcomes = [_failed(_impossible(graph) or "embedding") for graph in graphs]
@@ -90,8 +90,8 @@ def decode_graphs(
 
 
 def _impossible(graph: QuotientGraph) -> str:
-    """The reason why a graph is not tried at all, or nothing."""
-    if graph.n_atoms > MOST_ATOMS or graph.n_edges > MOST_EDGES * graph.n_atoms:
+    """The reason why a graph is not tried at all, if any."""
+    if graph.n_atoms > MAX_ATOMS or graph.n_edges > MAX_EDGES * graph.n_atoms:
         return "size"
     # a connected net of three independent periods has at least this many edges
     return "embedding" if graph.n_edges < graph.n_atoms + 2 else ""
@@ -121,7 +121,7 @@ def _decode_batch(graphs: Sequence[QuotientGraph], config: DecoderConfig, parts:
 def rounds(
     net: LengthNet, batch: GraphBatch, geometry: Geometry, expectation: Expectation, config: DecoderConfig
 ) -> tuple[Geometry, Tensor]:
-    """Refine all crystals once and those that still move again, up to `config.rounds` times.
+    """Refine all crystals once, then again those that still change, up to `config.rounds` times.
 
     Also returns the edge lengths (E,) in angstrom that the last round of each crystal wanted.
     """
@@ -175,7 +175,7 @@ def _outcomes(
         residual, shortest, contradiction = figures[index]
         if not (usable[index] and np.isfinite(lattice).all() and np.isfinite(positions).all()):
             outcomes.append(_failed("embedding"))
-        elif not (residual < LARGEST_RESIDUAL and shortest > CLOSEST):
+        elif not (residual < MAX_RESIDUAL and shortest > CLOSEST):
             outcomes.append(_failed("geometry"))
         else:
             crystal = Crystal(lattice=lattice, frac_coords=positions, numbers=graph.numbers)

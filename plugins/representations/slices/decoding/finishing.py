@@ -1,4 +1,4 @@
-"""What may follow a decode: the crystal put onto its symmetry, then relaxed with a potential. Both are off by default."""
+"""Optional steps after a decode: symmetrise the crystal, then relax it with a potential. Both are off by default."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ _TOLERANCE = 0.1  # angstrom, as everywhere where a space group is found
 
 
 def symmetrise(outcome: Decoded, space_group: int | None) -> Decoded:
-    """The crystal on the space group that its string names, else on the one that spglib finds within 0.1 angstrom.
-
-    Quality gains space_group_met (1 or 0) where the string names one.
+    """The crystal symmetrised to the space group that its string names, otherwise to the one that spglib finds within
+    0.1 angstrom. Quality gains space_group_met (1 or 0) if the string names one.
     """
     if outcome.crystal is None:
         return outcome
@@ -29,7 +28,7 @@ def symmetrise(outcome: Decoded, space_group: int | None) -> Decoded:
 
 @cache
 def relaxer() -> Finish:
-    """CHGNet, loaded once; raises PluginError where the extra `crystalfw[relax]` is not installed."""
+    """CHGNet, loaded once; raises PluginError if the extra `crystalfw[relax]` is not installed."""
     from crystalfw.plugins.representations.slices.decoding.relaxation import Relaxer
 
     return Relaxer()

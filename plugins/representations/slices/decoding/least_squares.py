@@ -1,7 +1,7 @@
-"""Batched Levenberg-Marquardt: cells and atoms moved until pair lengths and volumes are as wanted.
+"""Batched Levenberg-Marquardt: moves cells and atoms until pair lengths and volumes meet their targets.
 
 Unknowns of a crystal: the symmetric strain (6, Voigt order with tensor shears) and a displacement per atom (3 S). Every
-crystal has its own damping and accepts or refuses its own steps. Normal matrices are dense and come from one bmm.
+crystal has its own damping and accepts or rejects its own steps. Normal matrices are dense and come from one bmm.
 
 Shapes: B crystals, N atoms, P pairs, S atoms of the largest crystal, R pairs of the crystal with most, D = 6 + 3 S.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch, rows_times
 from crystalfw.plugins.representations.slices.decoding.pairs import Pairs
 
-LARGEST_STRAIN, LARGEST_MOVE = 0.2, 0.6
+MAX_STRAIN, MAX_MOVE = 0.2, 0.6
 """Bounds of one step: strain, and displacement in angstrom; longer steps are scaled down."""
 FIRST_DAMPING = 1e-2
 _VOIGT = torch.tensor([0, 5, 4, 5, 1, 3, 4, 3, 2])
@@ -24,7 +24,7 @@ _VOIGT = torch.tensor([0, 5, 4, 5, 1, 3, 4, 3, 2])
 
 @dataclass(frozen=True)
 class Targets:
-    """What the pairs should be: residual = weight (|v| - length), for a floor only where negative."""
+    """Targets of the pairs: residual = weight (|v| - length), for a lower bound only if negative."""
 
     pairs: Pairs
     length: Tensor
@@ -125,7 +125,7 @@ def _moved(batch: GraphBatch, geometry: Geometry, step_BD: Tensor) -> Geometry:
     """The geometry after a step, scaled down to its bounds."""
     strain, move = step_BD[:, :6], step_BD[:, 6:].reshape(batch.size, -1, 3)
     shrink = torch.minimum(
-        LARGEST_STRAIN / strain.abs().amax(1).clamp_min(1e-9), LARGEST_MOVE / move.abs().amax((1, 2)).clamp_min(1e-9)
+        MAX_STRAIN / strain.abs().amax(1).clamp_min(1e-9), MAX_MOVE / move.abs().amax((1, 2)).clamp_min(1e-9)
     ).clamp_max(1.0)
     tensor = (strain * shrink[:, None])[:, _VOIGT.to(strain.device)].reshape(-1, 3, 3)
     lattice = geometry.lattice + geometry.lattice @ tensor

@@ -1,4 +1,4 @@
-"""The length net: looks at a geometry and says how long each pair of atoms should be, and how large the cell.
+"""The length net: predicts from a geometry the length of each pair of atoms and the volume of the cell.
 
 A PaiNN-like message-passing net (Schuett, Unke, Gastegger, ICML 2021) on edges, near non-bonded pairs and second
 neighbours: invariant outputs from scalar and vector features of the atoms.
@@ -26,7 +26,7 @@ FURTHEST = 1.6
 
 @dataclass(frozen=True)
 class PairInputs:
-    """What the net sees: P pairs, edges first."""
+    """Inputs of the net: P pairs, edges first."""
 
     source: Tensor
     target: Tensor
@@ -50,7 +50,7 @@ class PairInputs:
     second: Tensor
     """(P,) bool, second neighbours over an atom of few edges."""
     leverage: Tensor
-    """(P,) how much the net hangs on the edge; 0 for others."""
+    """(P,) how much the net of bonds depends on the edge; 0 for other pairs."""
     numbers: Tensor
     """(N,) atomic numbers."""
     degree: Tensor

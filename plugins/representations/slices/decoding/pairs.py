@@ -1,4 +1,4 @@
-"""Pairs of atoms that are not edges: near ones (they must not come too close) and second neighbours (they bear angles).
+"""Pairs of atoms that are not edges: near ones (which must not come too close) and second neighbours (which determine angles).
 
 Shapes: N atoms, E edges, P pairs, C candidate pairs of atoms of one crystal.
 """
@@ -18,9 +18,9 @@ _REACH = 127
 _ONE_CELL = torch.cartesian_prod(*[torch.arange(-1, 2)] * 3)
 _TWO_CELLS = torch.cartesian_prod(*[torch.arange(-2, 3)] * 3)
 CROWD = 100
-"""Most neighbours, on average, that a search looks for around an atom."""
+"""Average number of neighbours that a search looks for around an atom at most."""
 SMALL_CELL = 3
-"""Up to this number of atoms the images two cells away are looked at too."""
+"""Up to this number of atoms, images two cells away are searched too."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Pairs:
 
 
 def joined(first: Pairs, second: Pairs) -> Pairs:
-    """Both lists, one after the other."""
+    """Both lists, concatenated."""
     return Pairs(
         torch.cat([first.source, second.source]),
         torch.cat([first.target, second.target]),
@@ -83,7 +83,7 @@ def candidates(batch: GraphBatch) -> tuple[Tensor, Tensor]:
 def near(batch: GraphBatch, geometry: Geometry, candidate: tuple[Tensor, Tensor], radius_N: Tensor) -> Pairs:
     """All pairs closer than the larger of their atoms' radii (angstrom), edges among them; the cell must be reduced.
 
-    Looks at the 27 images around the nearest one in each coordinate (125 for very small cells): complete as long as
+    It searches the 27 images around the nearest one in each coordinate (125 for very small cells): complete as long as
     the radius is not much larger than the cell. In a collapsed cell the radius shrinks until it holds about CROWD atoms,
     which no real crystal comes near: that bounds the work.
     """

@@ -1,4 +1,4 @@
-"""How good is a decoded crystal, as far as the string and the geometry tell.
+"""Quality of a decoded crystal, judged by its string and its geometry.
 
 Shapes: B crystals, N atoms, E edges, P pairs.
 """
@@ -19,19 +19,19 @@ from crystalfw.plugins.representations.slices.graph.completion import completing
 from crystalfw.plugins.representations.slices.graph.graph import QuotientGraph, normalised
 
 CLOSEST = 0.5
-"""Angstrom. Atoms closer than this are no crystal."""
-LARGEST_RESIDUAL = 0.5
-"""Mean relative error of the bond lengths beyond which nothing of the string is met."""
+"""Angstrom. Atoms closer than this cannot form a crystal."""
+MAX_RESIDUAL = 0.5
+"""Mean relative error of the bond lengths beyond which the crystal does not realise its string."""
 
-MOST_ATOMS, MOST_EDGES = 256, 60
+MAX_ATOMS, MAX_EDGES = 256, 60
 """Larger cells, and more edges per atom than this, are not tried."""
 
 DECODER_REASONS: dict[str, str] = {
-    "size": f"more than {MOST_ATOMS} atoms, or more than {MOST_EDGES} edges an atom",
+    "size": f"more than {MAX_ATOMS} atoms, or more than {MAX_EDGES} edges an atom",
     "embedding": "the net of bonds has no sound three-dimensional realisation: positions or cell are degenerate",
     "geometry": f"atoms come closer than {CLOSEST} angstrom, or the bonds miss their expected lengths by half on average",
 }
-"""Why a graph became no crystal."""
+"""Why a graph could not be decoded to a crystal."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Quality:
     shortest: Tensor
     """Shortest distance of two atoms (or an atom and its image), angstrom."""
     contradiction: Tensor
-    """Mean over the stated lengths of |ln(length / stated)| beyond half the token's width; 0 where all are met."""
+    """Mean over the stated lengths of |ln(length / stated)| beyond half the token's width; 0 if all are met."""
 
 
 def measure(batch: GraphBatch, geometry: Geometry, expected_E: Tensor, atom_N: Tensor) -> Quality:

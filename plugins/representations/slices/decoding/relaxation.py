@@ -23,9 +23,8 @@ class Relaxer:
         self._optimiser: Any = StructOptimizer(use_device="cpu")
 
     def __call__(self, outcomes: Sequence[Decoded]) -> list[Decoded]:
-        """Every crystal relaxed until no force exceeds `force` eV/angstrom; failures pass as they are.
-
-        Quality gains energy_per_atom (eV) and relaxed (1, or 0 where the steps did not suffice).
+        """Every crystal relaxed until no force exceeds `force` eV/angstrom; failures are returned unchanged. Quality
+        gains energy_per_atom (eV) and relaxed (1, or 0 if the steps did not suffice).
         """
         return [self._relaxed(outcome) if outcome.crystal is not None else outcome for outcome in outcomes]
 

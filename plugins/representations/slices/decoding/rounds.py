@@ -1,4 +1,4 @@
-"""Refinement rounds: the net looks at the geometry, least squares follows what it says.
+"""Refinement rounds: the net predicts lengths from the geometry, least squares fits the geometry to them.
 
 Shapes: B crystals, N atoms, E edges, P pairs.
 """
@@ -26,16 +26,16 @@ from crystalfw.plugins.representations.slices.decoding.pairs import (
 from crystalfw.plugins.representations.slices.decoding.start import Expectation
 
 NEAR = 1.55
-"""Non-bonded pairs up to this many mean bonds are shown to the net."""
-MOST_EDGES_AT_CENTRE = 6
-"""Second neighbours over atoms of more edges are not shown: they are near anyway."""
+"""Non-bonded pairs up to this many mean bonds are inputs of the net."""
+MAX_EDGES_AT_CENTRE = 6
+"""Second neighbours over atoms with more edges are left out, because they are near pairs anyway."""
 STEPS = 5
 BOND_LIMIT = 1.175
 """A bond by effective coordination numbers (weight above 0.2) is shorter than this times the weighted mean bond."""
 CONTACT_LIKE = 1.3
-"""An unflagged edge predicted beyond this times the limit is taken for a completion contact and not held below it."""
+"""An unflagged edge predicted beyond this times the limit counts as a completion contact and is not kept below it."""
 FARTHEST = 1.5
-"""Largest |ln(wanted / reference)| that is followed."""
+"""Bound on |ln(wanted / reference)|."""
 NON_BONDED_WEIGHT = 0.5
 ERROR_UNIT = 0.05
 """Expected relative error at which a pair weighs 1."""
@@ -47,7 +47,7 @@ def pair_inputs(batch: GraphBatch, geometry: Geometry, expectation: Expectation,
     edges = edges_of(batch, geometry)
     key_edges = keys(edges, n_atoms)
     key_near = keys(near(batch, geometry, candidates(batch), NEAR * expectation.atom), n_atoms)
-    key_second = second_neighbours(batch, geometry, MOST_EDGES_AT_CENTRE)
+    key_second = second_neighbours(batch, geometry, MAX_EDGES_AT_CENTRE)
     key_other = torch.unique(torch.cat([key_near, key_second]))
     key_other = key_other[~torch.isin(key_other, key_edges)]
     pairs = joined(edges, from_keys(key_other, n_atoms))
@@ -95,7 +95,7 @@ def weighted_mean_bonds(inputs: PairInputs, length_P: Tensor) -> Tensor:
 
 
 def wanted_lengths(inputs: PairInputs, prediction: Prediction) -> Tensor:
-    """(P,) the net's lengths, moved to the right side of the bond criterion: the string says what is a bond."""
+    """(P,) the net's lengths, moved to the correct side of the bond criterion, since the string defines the bonds."""
     length = inputs.reference * prediction.ln_ratio.clamp(-FARTHEST, FARTHEST).exp()
     mean_N = weighted_mean_bonds(inputs, length)
     limit = BOND_LIMIT * torch.maximum(mean_N[inputs.source], mean_N[inputs.target])

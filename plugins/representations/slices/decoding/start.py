@@ -18,12 +18,12 @@ from crystalfw.plugins.representations.slices.decoding.least_squares import Targ
 from crystalfw.plugins.representations.slices.decoding.pairs import candidates, edges_of, joined, near, without_edges
 
 REFRESHES, STEPS = 2, 6
-"""The list of non-bonded pairs is made again this often, with this many steps each time."""
+"""Times that the list of non-bonded pairs is rebuilt, and steps after each."""
 APART, LOOK = 1.2, 1.5
-"""Non-bonded atoms stay beyond APART mean bonds; pairs up to LOOK times that are watched."""
+"""Non-bonded atoms stay beyond APART mean bonds; pairs up to LOOK times that are checked."""
 COLLISION, JITTER = 0.1, 0.02
-"""Where the standard realisation puts atoms closer than COLLISION mean bonds, all are moved by about JITTER angstrom:
-more breaks symmetry and costs matches."""
+"""If the standard realisation puts atoms closer than COLLISION mean bonds, all are moved by about JITTER angstrom; more
+would break symmetry and lose matches."""
 COARSEST = 0.1
 """Width in ln d of a token beyond which its edge weighs less."""
 
@@ -41,7 +41,7 @@ class Expectation:
 
 
 def expect(batch: GraphBatch, table: BondTable) -> Expectation:
-    """Expected lengths of edges and mean bonds of atoms; contacts count where an atom has nothing else."""
+    """Expected lengths of edges and mean bonds of atoms; contacts count if an atom has no bonds."""
     edge_E = table.expected(batch).float()
     bond_E = (~batch.contact).float()
     sums = []
@@ -70,7 +70,7 @@ def jitter(batch: GraphBatch, geometry: Geometry, size_B: Tensor) -> Geometry:
 
 
 def _collided(batch: GraphBatch, geometry: Geometry, atom_N: Tensor) -> Tensor:
-    """(B,) True where two atoms, or an atom and its image, are at one place."""
+    """(B,) True if two atoms, or an atom and its image, coincide."""
     close = near(batch, geometry, candidates(batch), COLLISION * atom_N)
     return torch.bincount(batch.crystal[close.source], minlength=batch.size) > 0
 
@@ -78,7 +78,7 @@ def _collided(batch: GraphBatch, geometry: Geometry, atom_N: Tensor) -> Tensor:
 def first_geometry(
     batch: GraphBatch, expectation: Expectation, *, refreshes: int = REFRESHES, steps: int = STEPS, noise: float = 0.0
 ) -> tuple[Geometry, Tensor]:
-    """A reduced geometry near the expected lengths, float32, and (B,) True where the graph could be embedded.
+    """A reduced geometry near the expected lengths, float32, and (B,) True if the graph could be embedded.
 
     `noise` in angstrom displaces the atoms of all crystals at the start (training uses it).
     """

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from crystalfw.core.crystal import Crystal
 
 TOLERANCES = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5)
-"""Angstrom; tried in this order when a space group is asked for."""
+"""Angstrom; tried in this order if a space group is requested."""
 
 
 def symmetrised(crystal: Crystal, tolerance: float = 0.1) -> Crystal:
-    """The crystal moved onto the symmetry that spglib finds within `tolerance` angstrom; itself where it finds none."""
+    """The crystal with the symmetry that spglib finds within `tolerance` angstrom; unchanged if it finds none."""
     dataset = _dataset(crystal, tolerance)
     if dataset is None:
         return crystal
@@ -27,7 +27,7 @@ def symmetrised(crystal: Crystal, tolerance: float = 0.1) -> Crystal:
 
 
 def with_space_group(crystal: Crystal, number: int) -> tuple[Crystal, bool]:
-    """Symmetrised at the least tolerance that gives space group `number`, and True; unchanged and False where none does."""
+    """Symmetrised at the smallest tolerance that gives space group `number`, and True; otherwise unchanged, and False."""
     for tolerance in TOLERANCES:
         dataset = _dataset(crystal, tolerance)
         if dataset is not None and dataset.number == number:
@@ -36,7 +36,7 @@ def with_space_group(crystal: Crystal, number: int) -> tuple[Crystal, bool]:
 
 
 def _dataset(crystal: Crystal, tolerance: float) -> Any:
-    """What spglib finds; None where it finds nothing (newer releases also warn that they will raise one day)."""
+    """spglib's symmetry data set; None if it finds none (newer releases also warn that they will raise in future)."""
     import spglib
 
     cell = (crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist())
@@ -61,6 +61,6 @@ def averaged(crystal: Crystal, rotations_S33: NDArray[np.int64], translations_S3
         far = np.einsum("ijk,kl,ijl->ij", step, metric, step)
         far[numbers[:, None] != numbers[None]] = np.inf
         target = far.argmin(1)
-        # image i falls on atom target[i]: the remaining step is that operation's opinion on where the atom should be
+        # image i falls on atom target[i]: the remaining step is where this operation would place the atom
         np.add.at(total, target, step[np.arange(len(frac)), target])
     return replace(crystal, lattice=lattice, frac_coords=frac + total / len(rotations_S33))

@@ -1,10 +1,10 @@
-"""Charge balance as a hard condition: which atoms can still become a neutral cell.
+"""Charge balance as a hard condition: which atoms can still be completed to a neutral cell.
 
 The test of SMACT (Davies et al., J. Open Source Softw. 4 (2019) 1361): charges add up to zero with one oxidation state per
 element, and every cation is less electronegative than every anion (Pauling). Its exemption of metals is left out.
 
 Which charges some elements can carry is a row of bits, one for each charge: adding an element is a shift, and two rows meet
-where cations and anions can cancel. That makes a test a few dozen operations.
+where cations and anions can cancel. A test then takes a few dozen operations.
 
 Shapes: Z atomic numbers, S oxidation states, M elements present, W words of 64 charges.
 """
@@ -24,16 +24,15 @@ Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
 N_NUMBERS = len(ELEMENTS) + 1
 HIGHEST = 9
-"""No oxidation state is larger."""
+"""No oxidation state is larger than this."""
 _REMEMBERED = 20_000
-"""Beginnings whose next atoms are kept, some 300 bytes each."""
+"""Cached beginnings with their allowed next atoms, about 300 bytes each."""
 
 
 class Balanced:
-    """The rule for one set of bounds on the elements; `balanced` shares it between rows, with what it has found.
-
-    A completion adds atoms of one element only (two to an empty list): some balanced compositions near the limit of atoms
-    are thereby excluded, none that is not balanced is let through.
+    """The rule for one set of bounds on the elements; `balanced` shares it, and its cache, between rows. A completion
+    adds atoms of one element only (two to an empty list), so close to the limit of atoms the mask may miss some neutral
+    compositions, but it never admits one that is not neutral.
     """
 
     def __init__(self, lower_Z: NDArray[Any], upper_Z: NDArray[Any], least: int) -> None:
@@ -41,11 +40,11 @@ class Balanced:
         self._known: dict[tuple[bytes, int], NDArray[np.bool_]] = {}
 
     def holds(self, counts_Z: NDArray[Any]) -> bool:
-        """True where the atoms can be neutral."""
+        """True if the atoms can be neutral."""
         return is_neutral(counts_Z)
 
     def completable(self, counts_Z: NDArray[Any], most: int) -> bool:
-        """True where atoms of one element, up to `most` in all, make the cell neutral, what is required included."""
+        """True if atoms of one element, up to `most` in all, make the cell neutral, required atoms included."""
         wanted_Z = np.maximum(counts_Z, self.lower_Z)
         if not wanted_Z.any():
             return bool(self.next_atoms(wanted_Z, most).any())
@@ -63,7 +62,7 @@ class Balanced:
 
 
 def is_neutral(counts_Z: NDArray[Any]) -> bool:
-    """True where one oxidation state for each element makes the atoms neutral, cations the less electronegative ones."""
+    """True if one oxidation state for each element makes the atoms neutral, cations the less electronegative ones."""
     return bool(_is_neutral(np.asarray(counts_Z, dtype=np.int64), *_ions()))
 
 
@@ -131,7 +130,7 @@ def _add_shifted(target_W: Words, source_W: Words, shift: int) -> None:
 
 @njit(cache=True)
 def _meet(cations_W: Words, anions_W: Words, extra: int) -> bool:
-    """True where some positive charge plus `extra` is the size of some negative one."""
+    """True if some positive charge plus `extra` is the size of some negative one."""
     ahead, behind = (cations_W, anions_W) if extra >= 0 else (anions_W, cations_W)
     jump, bits = abs(extra) // 64, np.uint64(abs(extra) % 64)
     for w in range(jump, len(behind)):
@@ -157,7 +156,7 @@ def _reach(counts_Z: Ints, numbers: Ints, sign: int, states_ZS: Ints, most: int)
 
 @njit(cache=True)
 def _is_cut(numbers: Ints, cut: int, electronegativity_Z: NDArray[np.float64]) -> bool:
-    """True where the elements before the cut can be the cations: no cut between equal electronegativities."""
+    """True if the elements before the cut can be the cations: no cut between equal electronegativities."""
     if cut == 0 or cut == len(numbers):
         return True
     return electronegativity_Z[numbers[cut - 1]] < electronegativity_Z[numbers[cut]]
@@ -186,7 +185,7 @@ def _closes(
     states_ZS: Ints,
     electronegativity_Z: NDArray[np.float64],
 ) -> bool:
-    """True where `fewest` to `most` atoms of one more element make the others neutral."""
+    """True if `fewest` to `most` atoms of one more element make the others neutral."""
     own = electronegativity_Z[number]
     for cut in range(len(numbers) + 1):
         if not _is_cut(numbers, cut, electronegativity_Z):

@@ -1,4 +1,4 @@
-"""Hard conditions: what a user may demand of every string, read, checked, and turned into bounds and rules on atoms.
+"""Hard conditions that a user may set on every string: read, checked, and turned into bounds and rules on atoms.
 
 Shapes: Z atomic numbers.
 """
@@ -37,10 +37,10 @@ class Rule(Protocol):
     """A law on the counts of atoms that bounds per element cannot express."""
 
     def holds(self, counts_Z: Counts) -> bool:
-        """True where a cell of these atoms obeys it."""
+        """True if a cell of these atoms obeys it."""
 
     def completable(self, counts_Z: Counts, most: int) -> bool:
-        """True where adding atoms, up to `most` in all, can make it hold."""
+        """True if adding atoms, up to `most` in all, can make it hold."""
 
     def next_atoms(self, counts_Z: Counts, most: int) -> NDArray[np.bool_]:
         """(Z,) True where one more atom of the element, bounds permitting, leaves it completable."""
@@ -51,7 +51,7 @@ class HardConditions:
     """The conditions of one string."""
 
     text: str
-    """As the user wrote them, for messages."""
+    """The user's text, for messages."""
     lower: Counts
     """(Z,) fewest atoms of each element."""
     upper: Counts
@@ -63,7 +63,7 @@ class HardConditions:
     base: Counts = field(default_factory=lambda: np.zeros(N_NUMBERS, dtype=np.int16))
 
     def fewest(self, most: int) -> int:
-        """The fewest atoms of a cell that meets the conditions, most + 1 where none of at most `most` atoms does."""
+        """The minimum number of atoms of a cell that meets the conditions; most + 1 if no cell of at most `most` atoms does."""
         total = max(self.least, int(self.lower.sum()), 1)
         if self.rule is not None and total <= most and not self.rule.completable(self.base, most):
             return most + 1
@@ -101,9 +101,9 @@ def read_conditions(asked: Mapping[str, Any], ids: Mapping[str, int], max_atoms:
     if int(np.minimum(upper_Z, UNBOUNDED).astype(np.int64).sum()) < least:
         raise ConditionError(f"{text}: these allow fewer than {least} atoms")
     if int(lower_Z.sum()) > most:
-        raise ConditionError(f"{text}: {int(lower_Z.sum())} atoms are asked for where at most {most} are allowed")
+        raise ConditionError(f"{text}: {int(lower_Z.sum())} atoms are required, but at most {most} are allowed")
     for name in ("composition", "formula"):
-        # Charges scale with the number of formula units: what is fixed this far is neutral now or never.
+        # Charges scale with the number of formula units, so a fixed composition is neutral for every number or for none.
         if neutral and name in asked and not is_neutral(_counts(asked[name], text)):
             raise ConditionError(f"{text}: no oxidation states make {asked[name]} neutral; leave out charge_balanced")
     if neutral and not {"composition", "formula"} & set(asked):
@@ -130,11 +130,11 @@ class Multiple:
         return int(max(self.fewest_units, np.ceil(counts_Z[self.elements] / self.unit_Z[self.elements]).max()))
 
     def holds(self, counts_Z: Counts) -> bool:
-        """True where the counts are a multiple of the unit."""
+        """True if the counts are a multiple of the unit."""
         return bool((counts_Z == self._units(counts_Z) * self.unit_Z).all())
 
     def completable(self, counts_Z: Counts, most: int) -> bool:
-        """True where the next whole number of units fits."""
+        """True if the next whole number of units fits."""
         return self._units(counts_Z) * self.size <= most
 
     def next_atoms(self, counts_Z: Counts, most: int) -> NDArray[np.bool_]:

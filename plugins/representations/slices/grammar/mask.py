@@ -1,8 +1,8 @@
 """The decoding mask: which tokens keep each string completable to a crystal's graph that obeys its hard conditions.
 
-What is excluded by construction: wrong syntax, an index without atom, an edge written twice (in either direction), an
-atom bonded to itself in the same cell, an end before the graph is one net that is periodic in three dimensions, a string
-that its length limit would cut. The work is done in `mask_kernels`, incrementally.
+It excludes by construction: wrong syntax, an index without atom, an edge written twice (in either direction), an
+atom bonded to itself in the same cell, an end before the graph is one net that is periodic in three dimensions, and a
+string that its length limit would cut. The work is done in `mask_kernels`, incrementally.
 
 Shapes: R rows, V vocabulary, N atoms, Z atomic numbers, T tokens.
 """
@@ -71,11 +71,11 @@ class SlicesMask(GrammarState):
             raise ValueError(f"row {row}: token {int(ids[row])} may not come here")
 
     def select(self, rows: NDArray[np.int64]) -> None:
-        """Keep these rows, in this order; a row may be asked for twice."""
+        """Keep these rows, in this order; a row may occur twice."""
         rows = np.asarray(rows)
         moved = np.flatnonzero(rows != np.arange(len(rows)))
         if (rows[moved] >= len(rows)).all():
-            # New rows take the places of finished ones: the others need not be copied.
+            # New rows replace finished ones, so that the others need not be copied.
             for name in self._tables:
                 table = getattr(self, name)
                 table[moved] = table[rows[moved]]
@@ -129,7 +129,7 @@ class SlicesMask(GrammarState):
                 f"{item.text or 'no condition'}: at least {fewest} atoms are needed; "
                 f"at most {most} can be written within {self._max_length} tokens"
             )
-        self._rows[r, k.LEFT], self._rows[r, k.LEAST], self._rows[r, k.MOST] = left, item.least, most
+        self._rows[r, k.LEFT], self._rows[r, k.MIN_ATOMS], self._rows[r, k.MAX_ATOMS] = left, item.least, most
         self._rows[r, k.OWED] = item.lower.sum()
         self._lower[r], self._upper[r] = item.lower, item.upper
         self._n_forced[r] = len(item.prefix)
@@ -147,7 +147,7 @@ class SlicesMask(GrammarState):
         assert rule is not None
         left, n = int(self._rows[r, k.LEFT]), int(self._rows[r, k.N_ATOMS])
         affordable = n + (left - self._edge_cost * (n + 2)) // (1 + self._edge_cost)
-        most = min(int(self._rows[r, k.MOST]), affordable)
+        most = min(int(self._rows[r, k.MAX_ATOMS]), affordable)
         first = int(self._first_of[d.ELEMENT])
         elements_E = allowed_V[first : first + k.N_NUMBERS - 1]
         if elements_E.any():
@@ -172,7 +172,7 @@ class SlicesMask(GrammarState):
 
 
 def _tokens_to_atom(grammar: d.Grammar, first_element: int) -> NDArray[np.int32]:
-    """(S,) fewest tokens of a space-group prefix still to come before an atom may; 0 in states without prefix."""
+    """(S,) minimum number of prefix tokens that must still come before an atom; 0 in states without prefix."""
     tokens_S = np.zeros(grammar.n_states, dtype=np.int32)
     tokens_S[d.N_STATES :] = np.where(grammar.next_state[d.N_STATES :, first_element] >= 0, 0, 1000)
     for state in range(grammar.n_states - 1, d.N_STATES - 1, -1):

@@ -35,8 +35,8 @@ SAME_CELL = LABELS.index("ooo")
 LOOPS = 13
 """Different loops at an atom: half of the labels other than ooo."""
 
-# Columns of the integer table: where each row stands.
-STATE, LEFT, N_ATOMS, FIRST, OTHER, MERGERS, CYCLES, OWED, LEAST, MOST, PLACE, N_COLUMNS = range(12)
+# Columns of the integer table: the state of each row.
+STATE, LEFT, N_ATOMS, FIRST, OTHER, MERGERS, CYCLES, OWED, MIN_ATOMS, MAX_ATOMS, PLACE, N_COLUMNS = range(12)
 """State of the grammar; tokens left before the end; atoms so far; both atoms of the edge being written; components minus
 one; loops that complete the lattice; atoms that must still come; fewest and most atoms; tokens so far."""
 
@@ -84,7 +84,7 @@ def normal_edge(i: int, j: int, label: int) -> tuple[int, int, int]:
 
 @njit(cache=True)
 def is_free(used_NN: NDArray[np.uint32], i: int, j: int, label: int) -> bool:
-    """True where the edge is not yet written in either direction, and is no atom bonded to itself in the same cell."""
+    """True if the edge is not yet written in either direction and does not bond an atom to itself in the same cell."""
     if i == j and label == SAME_CELL:
         return False
     low, high, normal = normal_edge(i, j, label)
@@ -113,11 +113,11 @@ def needed_after(row: NDArray[np.int32], net: NDArray[np.int64], i: int, j: int,
 
 @njit(cache=True)
 def completes(
-    row: NDArray[np.int32], net: NDArray[np.int64], used_NN: NDArray[np.uint32], i: int, j: int, most_after: int
+    row: NDArray[np.int32], net: NDArray[np.int64], used_NN: NDArray[np.uint32], i: int, j: int, max_after: int
 ) -> bool:
-    """True where some free edge between i and j leaves at most `most_after` edges to be needed."""
+    """True if some free edge between i and j leaves at most `max_after` edges to be needed."""
     for label in range(N_LABELS):  # noqa: SIM110 - numba compiles no generator
-        if is_free(used_NN, i, j, label) and needed_after(row, net, i, j, label) <= most_after:
+        if is_free(used_NN, i, j, label) and needed_after(row, net, i, j, label) <= max_after:
             return True
     return False
 
@@ -141,16 +141,16 @@ def _allow_atoms(
         if next_state_V[token] < 0 or counts_Z[number] >= upper_Z[number]:
             continue
         still = owed - (1 if counts_Z[number] < lower_Z[number] else 0)
-        still = max(still, row[LEAST] - n - 1)
+        still = max(still, row[MIN_ATOMS] - n - 1)
         total = n + 1 + still
-        if total <= row[MOST] and left - 1 >= still + edge_cost * (total + 2):
+        if total <= row[MAX_ATOMS] and left - 1 >= still + edge_cost * (total + 2):
             allowed_V[token] = True
-    total = max(1, owed, row[LEAST])
+    total = max(1, owed, row[MIN_ATOMS])
     for token in range(len(next_state_V)):
         then = next_state_V[token]
         if then > DONE and left - 1 >= to_atom_S[then] + total + edge_cost * (total + 2):
             allowed_V[token] = True
-    if row[STATE] == ATOMS and owed == 0 and n >= row[LEAST]:
+    if row[STATE] == ATOMS and owed == 0 and n >= row[MIN_ATOMS]:
         for i in range(n):
             allowed_V[first_of[INDEX] + i] = True
 
@@ -167,12 +167,12 @@ def _allow_in_edges(
     edge_cost: int,
     end: int,
 ) -> None:
-    """States among the edges: who may come next, so that the graph can still be completed."""
+    """States among the edges: the tokens after which the graph can still be completed."""
     state, n, left = row[STATE], row[N_ATOMS], row[LEFT]
     needed = row[MERGERS] + row[CYCLES]
     first_index = first_of[INDEX]
     if state in (EDGE, LABELLED):
-        # A length token where it must come was counted in the edge; where it may come it is one more.
+        # A required length token was counted in the edge; an optional one costs one more.
         if state == LABELLED and (edge_cost == 4 or left - 1 >= edge_cost * needed):
             for token in range(first_index):
                 allowed_V[token] = syntax_V[token]
@@ -181,15 +181,15 @@ def _allow_in_edges(
             for i in range(n):
                 allowed_V[first_index + i] = free_N[i] > 0
     elif state == SECOND:
-        most_after = (left - (edge_cost - 1)) // edge_cost
+        max_after = (left - (edge_cost - 1)) // edge_cost
         for j in range(n):
             if n_free(used_NN, row[FIRST], j) > 0:
-                allowed_V[first_index + j] = most_after >= needed or completes(row, net, used_NN, row[FIRST], j, most_after)
+                allowed_V[first_index + j] = max_after >= needed or completes(row, net, used_NN, row[FIRST], j, max_after)
     elif state == NEEDS_LABEL:
-        most_after = (left - (edge_cost - 2)) // edge_cost
+        max_after = (left - (edge_cost - 2)) // edge_cost
         for label in range(N_LABELS):
             if is_free(used_NN, row[FIRST], row[OTHER], label):
-                fits = most_after >= needed or needed_after(row, net, row[FIRST], row[OTHER], label) <= most_after
+                fits = max_after >= needed or needed_after(row, net, row[FIRST], row[OTHER], label) <= max_after
                 allowed_V[first_of[LABEL] + label] = fits
 
 
@@ -279,7 +279,7 @@ def step(
     counts_RZ: NDArray[np.int16],
     lower_RZ: NDArray[np.int16],
 ) -> int:
-    """Append one token to every row; returns the first row whose token the syntax forbids, -1 where there is none."""
+    """Append one token to every row; returns the first row whose token the syntax forbids, -1 if there is none."""
     for r in range(len(rows)):
         row, token = rows[r], ids_R[r]
         before, kind, value = row[STATE], token_class_V[token], token_value_V[token]

@@ -19,11 +19,11 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 TOLERANCE = 0.2
-"""Least weight of a bond."""
-LONGEST = 10.0
+"""Minimum weight of a bond."""
+MAX_LENGTH = 10.0
 """No bond is longer, in angstrom."""
 COINCIDENT = 1e-2
-"""Atoms closer than this, in angstrom, are the same place."""
+"""Atoms closer than this, in angstrom, coincide."""
 _REACH = 1.7  # beyond this many mean distances a neighbour weighs less than 1e-10
 
 
@@ -79,16 +79,16 @@ def econ_bonds(lattice: FloatArray, frac_coords: FloatArray) -> tuple[IntArray, 
     Atoms closer than COINCIDENT give a length below it; the caller decides.
     """
     n_atoms = len(frac_coords)
-    cutoff = min(LONGEST, 1.95 * (abs(determinant(lattice)) / n_atoms) ** (1 / 3))
+    cutoff = min(MAX_LENGTH, 1.95 * (abs(determinant(lattice)) / n_atoms) ** (1 / 3))
     while True:
         pairs, lengths = half_pairs(lattice, frac_coords, cutoff)
         if len(lengths) > 0 and lengths.min() < COINCIDENT:  # the weighted mean would divide by zero
             return pairs, lengths, np.full(n_atoms, lengths.min())
         mean = _mean_distances(n_atoms, pairs, lengths)
         needed = _REACH * mean.max()
-        if cutoff >= LONGEST or needed <= cutoff:
+        if cutoff >= MAX_LENGTH or needed <= cutoff:
             break
-        cutoff = min(LONGEST, 1.3 * cutoff if np.isinf(needed) else 1.01 * needed)
+        cutoff = min(MAX_LENGTH, 1.3 * cutoff if np.isinf(needed) else 1.01 * needed)
     limit = (1 - np.log(TOLERANCE)) ** (1 / 6)
     bonded = np.empty(len(lengths), dtype=np.bool_)
     for p in range(len(lengths)):

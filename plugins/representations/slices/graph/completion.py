@@ -1,6 +1,6 @@
 """Contacts that make layers, chains and molecules one three-dimensional net.
 
-Where the bonds alone do not connect everything (7 % of MP-20), the shortest non-bonded pairs are added, a whole group of
+If the bonds alone do not connect everything (7 % of MP-20), the shortest non-bonded pairs are added, a whole group of
 equal length at a time, keeping of each group every pair that joins components or enlarges the cycle lattice: symmetry
 is kept, and the result depends on neither the order of the atoms nor the choice of the cell.
 
@@ -26,7 +26,7 @@ _EQUAL = 1e-3  # relative and absolute (angstrom) width of a group of equal leng
 
 @njit(cache=True)
 def completing_contacts(lattice: FloatArray, frac_coords: FloatArray, bonds: IntArray) -> tuple[IntArray, FloatArray, bool]:
-    """Contacts (K, 5) and lengths (K,) that complete the net of `bonds` (E, 5); False where none do.
+    """Contacts (K, 5) and lengths (K,) that complete the net of `bonds` (E, 5); False if none do.
 
     `frac_coords` must be wrapped into [0, 1).
     """

@@ -1,8 +1,8 @@
-"""Does a bond graph make one net, periodic in three dimensions? Union-find with lattice potentials.
+"""Tests whether a bond graph is one net that is periodic in three dimensions. Union-find with lattice potentials.
 
 Every atom carries its cell relative to the root of its component; an edge inside a component closes a cycle, whose
-translation enters an integer echelon basis. The bonds fix the crystal's lattice exactly where there is one component
-and the cycles' translations generate all of Z^3 (determinant 1).
+translation enters an integer echelon basis. The bonds fix the crystal's lattice if and only if there is one component and
+the cycles' translations generate all of Z^3 (determinant 1).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _root(net: IntArray, atom: int) -> tuple[int, int, int, int]:
 
 @njit(cache=True)
 def _insert(basis: IntArray, vector: IntArray) -> bool:
-    """Add a vector to the echelon basis (row k begins at column k); True where the lattice grew."""
+    """Add a vector to the echelon basis (row k begins at column k); True if the lattice grew."""
     grew = False
     for column in range(3):
         row = basis[column]
@@ -85,14 +85,14 @@ def n_components(net: IntArray) -> int:
 
 @njit(cache=True)
 def index(net: IntArray) -> int:
-    """Index in Z^3 of the lattice that the cycles generate; 0 where its rank is below three."""
+    """Index in Z^3 of the lattice that the cycles generate; 0 if its rank is below three."""
     n_atoms = len(net) - 3
     return abs(net[n_atoms, 1] * net[n_atoms + 1, 2] * net[n_atoms + 2, 3])
 
 
 @njit(cache=True)
 def is_three_dimensional(net: IntArray) -> bool:
-    """True where the net is connected and its cycles generate Z^3."""
+    """True if the net is connected and its cycles generate Z^3."""
     return n_components(net) == 1 and index(net) == 1
 
 

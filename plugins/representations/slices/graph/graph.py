@@ -1,4 +1,4 @@
-"""The labelled quotient graph: what every SLICES string says, whatever its dialect.
+"""The labelled quotient graph: the content of a SLICES string in any dialect.
 
 Shapes: N atoms, E edges (bonds and contacts).
 """
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
 NO_LENGTH = -1
-"""Step of an edge whose string says nothing about its length."""
+"""Step of an edge whose string gives no length."""
 
 
 def _no_shifts() -> IntArray:
@@ -37,11 +37,11 @@ class QuotientGraph:
     shifts: IntArray = field(default_factory=_no_shifts)
     """(E, 3) cell of the second atom."""
     contact: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
-    """(E,) True where the edge is a contact, not a bond: it is there to connect or to stiffen the graph."""
+    """(E,) True if the edge is a contact, not a bond; contacts connect or stiffen the graph."""
     length: NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, dtype=np.int16))
     """(E,) step on the length scale (`dialects.angstrom`), NO_LENGTH where the string gives none."""
     space_group: int | None = None
-    """1-230 where the string has a space-group prefix."""
+    """1-230 if the string has a space-group prefix."""
 
     def __post_init__(self) -> None:
         n_edges = len(self.i)
@@ -73,7 +73,7 @@ class QuotientGraph:
         length: NDArray[np.int16] | None = None,
         space_group: int | None = None,
     ) -> QuotientGraph:
-        """From edges in any direction: normal form, order kept, of repeated edges the first."""
+        """From edges in any direction: in normal form and the given order; of repeated edges the first is kept."""
         n_edges = len(i)
         i, j, shifts = normalised(i, j, shifts)
         contact = np.zeros(n_edges, dtype=bool) if contact is None else contact

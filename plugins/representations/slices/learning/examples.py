@@ -1,4 +1,4 @@
-"""Crystals as training examples of the length net: their edges once, and the strings they could have been.
+"""Crystals as training examples of the length net: their edges, computed once, and possible strings of them.
 
 Shapes: N atoms, E edges.
 """
@@ -45,7 +45,7 @@ class Example:
 
     @classmethod
     def from_crystal(cls, crystal: Crystal) -> Example:
-        """With its bonds and all contacts that it needs; raises EncodeError where it has no graph."""
+        """With its bonds and all contacts that it needs; raises EncodeError if it has no graph."""
         net = bonded(crystal)
         need = stiffening(net)
         full = stiffened(net, need.groups)
@@ -104,7 +104,7 @@ class Style:
 
 
 def random_style(rng: np.random.Generator) -> Style:
-    """A style as strings have them: plain, rigid, metric, the latter two now and then with contradicting lengths."""
+    """A random style of real strings: plain, rigid, metric, the latter two sometimes with contradictory lengths."""
     dialect = str(rng.choice(["plain", "rigid", "metric"], p=[0.35, 0.45, 0.2]))
     share = float(rng.choice([0.0, 0.5, 1.0], p=[0.3, 0.2, 0.5]))
     if dialect == "plain":
@@ -117,7 +117,7 @@ def random_style(rng: np.random.Generator) -> Style:
 
 
 def written(example: Example, style: Style, rng: np.random.Generator) -> QuotientGraph:
-    """The graph that a string in this style says."""
+    """The graph of a string in this style."""
     kept = example.need < style.share
     kind, length = example.kind[kept], example.length[kept]
     shifts, i, j, numbers = example.shifts[kept], example.i[kept], example.j[kept], example.numbers

@@ -1,6 +1,6 @@
 """Fitting the decoder's parts from crystals: bond table, length net, and the record of how it was done.
 
-Only train parts may be given as `train`; `validation` is looked at once, at the end, for the figures in the record.
+Only train parts may be given as `train`; `validation` is used once, at the end, for the figures in the record.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def fit_codec(
     data: Sequence[Mapping[str, Any]] = (),
     say: Say = print,
 ) -> dict[str, Any]:
-    """Fit table and net, write them and their record to `folder`; an interrupted fit continues where it was saved.
+    """Fit table and net, write them and their record to `folder`; an interrupted fit continues from its last save.
 
-    `data` describes the data sets (name, rows, licence) for the record, which is also returned. DataError where no
+    `data` describes the data sets (name, rows, licence) for the record, which is also returned. Raises DataError if no
     crystal can be used.
     """
     schedule = Schedule(steps=steps, seed=seed)

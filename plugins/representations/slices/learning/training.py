@@ -28,7 +28,7 @@ from crystalfw.plugins.representations.slices.decoding.rounds import graph_lever
 from crystalfw.plugins.representations.slices.decoding.start import expect, first_geometry, jitter
 from crystalfw.plugins.representations.slices.learning.examples import Example, random_style, written
 
-LARGEST_LN_RATIO = 1.2
+MAX_LN_RATIO = 1.2
 OTHER_WEIGHT, VOLUME_WEIGHT = 0.3, 0.3
 
 
@@ -37,7 +37,7 @@ class Schedule:
     """How long and how fast."""
 
     steps: int = 12_000
-    """Optimiser steps, about 0.11 CPU seconds each, the making of the states included."""
+    """Optimiser steps; each takes about 0.11 CPU seconds, including its states."""
     rate: float = 2e-3
     """Highest learning rate."""
     batch: int = 32
@@ -62,7 +62,7 @@ def true_lengths(
 def loss(net: LengthNet, inputs: PairInputs, true_P: Tensor, ln_volume_B: Tensor) -> tuple[Tensor, Tensor]:
     """The loss, and the mean absolute error of ln d over edges."""
     prediction = net(inputs)
-    wanted = (true_P / inputs.reference).log().clamp(-LARGEST_LN_RATIO, LARGEST_LN_RATIO)
+    wanted = (true_P / inputs.reference).log().clamp(-MAX_LN_RATIO, MAX_LN_RATIO)
     error = (prediction.ln_ratio - wanted).abs()
     likelihood = error * torch.exp(-prediction.ln_error) + prediction.ln_error
     crystal = inputs.crystal[inputs.source]
@@ -120,10 +120,10 @@ def groups(examples: Sequence[Example], size: int, rng: np.random.Generator) -> 
 
 
 class Trainer:
-    """Trains the net and its running average; can be saved and taken up again at any group.
+    """Trains the net and its running average; can be saved and continued at any group.
 
-    Every pass and every group has a random stream of its own, drawn from the seed, so a resumed training goes the same
-    way as one that was never stopped.
+    Every pass and every group has a random stream of its own, drawn from the seed, so a resumed training gives the same
+    result as an uninterrupted one.
     """
 
     def __init__(self, schedule: Schedule) -> None:
@@ -156,7 +156,7 @@ class Trainer:
         temporary.replace(path)
 
     def load(self, path: Path) -> None:
-        """Take up the training of `path`; CheckpointError where it was for another schedule."""
+        """Continue the training of `path`; raises CheckpointError if it has another schedule."""
         state = torch.load(path, weights_only=True)
         if state["schedule"] != asdict(self.schedule):
             raise CheckpointError(
@@ -172,8 +172,7 @@ class Trainer:
     ) -> None:
         """Train to the end of the schedule; `report(trainer, loss, error of ln d)` is called after every group.
 
-        `tables[k]` was fitted without the crystals of fold k: with a table that has seen them, the net would learn to
-        trust it too much.
+        `tables[k]` was fitted without the crystals of fold k: otherwise the net would learn to trust the table too much.
         """
         seed = self.schedule.seed
         while self.done < 1:
@@ -199,9 +198,9 @@ class Trainer:
         value.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.steps += 1
-        if not bool(norm.isfinite()):  # a state that fell apart; one such step would spoil the net for good
+        if not bool(norm.isfinite()):  # a diverged state: one such step would ruin the net
             self.skipped += 1
-            return LARGEST_LN_RATIO, LARGEST_LN_RATIO
+            return MAX_LN_RATIO, MAX_LN_RATIO
         self.optimiser.step()
         # the average follows faster at the beginning
         keep = min(0.998, (self.steps + 1) / (self.steps + 10))

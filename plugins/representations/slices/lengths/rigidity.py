@@ -1,10 +1,10 @@
-"""Which contacts does a graph need so that its lengths fix the crystal? The rank of the rigidity matrix decides.
+"""Finds the contacts that a graph needs so that its lengths fix the crystal, by the rank of the rigidity matrix.
 
 Row of edge e: the derivative of its length by the strain (6 components) and by the displacements of the atoms (3 N).
 A framework is infinitesimally rigid when the rank is 3 N + 3: all but the three translations (periodic frameworks with
-flexible lattice: Borcea & Streinu, Proc. R. Soc. A 466 (2010) 2633). Half of MP-20 falls short, so bonds alone do not
-fix them whatever the decoder does; the shortest non-bonded pairs are added, a group of symmetry-equivalent ones at a
-time, as long as the rank rises.
+flexible lattice: Borcea & Streinu, Proc. R. Soc. A 466 (2010) 2633). Half of MP-20 has a lower rank, so bonds alone do not
+determine those crystals, whatever the decoder does; the shortest non-bonded pairs are added, a group of symmetry-equivalent
+ones at a time, as long as the rank rises.
 
 Shapes: N atoms, E edges, P candidate pairs, K contacts, D = 3 N + 6 degrees of freedom.
 """
@@ -27,8 +27,8 @@ IntArray = NDArray[np.int64]
 
 REACH = 2.3
 """Contacts are sought up to this many median bond lengths (plus half an angstrom), then twice and four times as far."""
-MOST_PER_ATOM, MOST_AT_LEAST = 5, 24
-"""No further group is added beyond so many contacts per atom, or beyond so many in all where that is more."""
+MAX_PER_ATOM, MAX_AT_LEAST = 5, 24
+"""No further group is added beyond so many contacts per atom or so many in total, whichever is more."""
 _EQUAL = 2e-3  # relative width of a group of equal lengths; 1e-3 angstrom besides
 _INDEPENDENT = 1e-2  # a unit row with a smaller remainder adds no rank worth having
 
@@ -61,7 +61,7 @@ class Stiffening:
 
 
 def stiffening(crystal: BondedCrystal) -> Stiffening:
-    """The contacts that a crystal's graph needs to be rigid; no groups where it is rigid as it is."""
+    """The contacts that a crystal's graph needs to be rigid; no groups if it is rigid already."""
     graph = crystal.graph
     full_rank = 3 * graph.n_atoms + 3
     own = np.column_stack([graph.i, graph.j, graph.shifts])
@@ -118,7 +118,7 @@ def _stiffen(
     distances = np.empty(len(pairs))
     gains = np.zeros(len(pairs), dtype=np.int64)
     count = n_groups = begin = 0
-    while begin < len(order) and rank < full_rank and count <= max(MOST_PER_ATOM * n_atoms, MOST_AT_LEAST):
+    while begin < len(order) and rank < full_rank and count <= max(MAX_PER_ATOM * n_atoms, MAX_AT_LEAST):
         end = begin
         while end < len(order) and lengths[order[end]] < lengths[order[begin]] * (1 + _EQUAL) + 1e-3:
             end += 1

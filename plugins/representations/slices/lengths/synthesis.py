@@ -1,11 +1,11 @@
-"""Analysis by synthesis: a `rigid` string says no more than its own decode needs, a `metric` one as much as it takes.
+"""Analysis by synthesis: a `rigid` or `metric` string states as much as its own decode needs.
 
 The encoder writes the crystal's net at growing levels of detail, decodes each and compares the result with the crystal;
 the first level whose decode is good is the string. Good is, for `rigid`, a strict match, for `metric` a strict match with
-a root mean square deviation of at most 0.03. The encoder looks at nothing else; the decoder sees the string alone.
+a root mean square deviation of at most 0.03. The encoder uses no other criterion; the decoder receives the string only.
 
 Strict: pymatgen's StructureMatcher with primitive cells, volumes scaled to each other, ltol 0.2, stol 0.3, angle_tol
-5 degrees. Loose, for crystals that no level gets right: 0.3, 0.5, 10 degrees. Deviations are in units of
+5 degrees. Loose, for crystals that no level reproduces strictly: 0.3, 0.5, 10 degrees. Deviations are in units of
 (volume / atoms)^(1/3), as the matcher gives them.
 
 Shapes: E edges, K contacts.
@@ -31,7 +31,7 @@ from crystalfw.plugins.representations.slices.text.dialects import Dialect
 
 @dataclass(frozen=True)
 class Level:
-    """How much a string says besides the bonds."""
+    """What a string states besides the bonds."""
 
     share: float
     """Which share of the missing rigidity contacts give."""
@@ -53,12 +53,12 @@ class Agreement:
     """How well a decoded crystal agrees with the one that was written."""
 
     score: int
-    """2 where they match strictly, 1 loosely, 0 not at all."""
+    """2 for a strict match, 1 for a loose one, 0 for none."""
     deviation: float
     """Root mean square, in units of (volume / atoms)^(1/3); infinite without a match."""
 
     def better(self, other: Agreement) -> bool:
-        """Is this one closer, with some margin for more tokens?"""
+        """True if this one is closer, by a margin that justifies more tokens."""
         return (self.score, -1.2 * self.deviation) > (other.score, -other.deviation)
 
 
@@ -72,7 +72,7 @@ def written_graphs(crystals: Sequence[BondedCrystal], dialect: Dialect) -> list[
     best = [NOTHING] * len(crystals)
     waiting = list(range(len(crystals)))
     for level in LEVELS[dialect]:
-        # contacts for rigidity change nothing where none are needed
+        # contacts for rigidity change nothing if none are needed
         places = [place for place in waiting if chosen[place] is None or level.per_atom or needs[place].groups]
         graphs = {place: _written(crystals[place], needs[place], level, dialect) for place in places}
         tried = [(place, graph) for place, graph in graphs.items() if graph is not None]
@@ -88,7 +88,7 @@ def written_graphs(crystals: Sequence[BondedCrystal], dialect: Dialect) -> list[
 
 
 def _written(crystal: BondedCrystal, need: Stiffening, level: Level, dialect: Dialect) -> QuotientGraph | None:
-    """The canonical graph of a level; None where its labels do not fit a string."""
+    """The canonical graph of a level; None if its labels do not fit a string."""
     wanted = level.share * sum(group.gain for group in need.groups)
     groups, gained = [], 0
     for group in need.groups:

@@ -1,4 +1,4 @@
-"""Tokens and grammar of the three dialects: the one truth that parser, printer, vocabulary and decoding mask share.
+"""Tokens and grammar of the three dialects: the single definition that parser, printer, vocabulary and decoding mask share.
 
     string  = [prefix] atom+ edge+
     edge    = index index label             plain: every bond
@@ -6,7 +6,7 @@
             | index index label "=" step    metric: a bond and its length
 
 One length scale serves both kinds of length token: step k means 0.7 * 1.15^(k/6) angstrom, 2.4 % from step to step.
-`rigid` writes contacts coarsely, on every sixth step (15 %); `metric` uses every step. So a string tells its dialect:
+`rigid` writes contacts coarsely, on every sixth step (15 %); `metric` uses every step. So a string shows its dialect:
 `=` anywhere is metric, else `~` anywhere is rigid, else plain (a rigid string without contacts is a plain one).
 
 Shapes: V vocabulary, S states.
@@ -52,7 +52,7 @@ def angstrom(step: NDArray[np.int16] | int) -> NDArray[np.float64]:
 
 
 def nearest_step(length: NDArray[np.float64], coarse: bool = False) -> NDArray[np.int16]:
-    """The step nearest to each length in angstrom, on a logarithmic scale; every sixth step where coarse."""
+    """The step nearest to each length in angstrom, on a logarithmic scale; every sixth step if coarse."""
     stride = FINE if coarse else 1
     exact = FINE * np.log(np.asarray(length, dtype=np.float64) / SHORTEST) / np.log(COARSE)
     return (np.clip(np.rint(exact / stride), 0, (N_STEPS - 1) // stride) * stride).astype(np.int16)
@@ -98,7 +98,7 @@ class Grammar:
 
     dialect: Dialect | Literal["any"]
     prefix: bool
-    """True where a string may begin with a space-group prefix."""
+    """True if a string may begin with a space-group prefix."""
     token_class: NDArray[np.int8]
     """(V,) class of each token: PAD ... INDEX."""
     token_value: NDArray[np.int16]

@@ -17,7 +17,7 @@ _TRIPLES = (
     "OOB OOC OOD OOE OOF OOO OYZ XXX YBO YBY YYO YYY ZZZ"
 )
 PREFIX_TOKENS: tuple[str, ...] = ("+", *_LETTERS, *_TRIPLES.split())
-"""Every token that can stand in a prefix; a closed list, so that token ids never move."""
+"""Every token that a prefix can hold; a closed list, so that token ids never change."""
 
 
 @cache
@@ -37,7 +37,7 @@ def _numbers() -> dict[tuple[str, ...], int]:
 
 
 def number_of(tokens: tuple[str, ...]) -> int | None:
-    """The space group that this prefix spells, None where it is none."""
+    """The space group of this prefix; None if it spells none."""
     return _numbers().get(tokens)
 
 

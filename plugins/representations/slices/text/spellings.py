@@ -1,4 +1,4 @@
-"""The older published spellings, brought to today's tokens.
+"""The older published spellings, converted to current tokens.
 
 Strategy 3 writes labels as three tokens (`Na Cl 0 1 o o +`); strategy 1 names the elements in every bond and has no
 atom list (`Na Cl 0 1 o o + ...`, seven tokens a bond); strategy 2 has no spaces: two characters for every element,
@@ -15,7 +15,7 @@ _SYMBOL = re.compile(r"[A-Z][a-z]?")
 
 
 def modern_tokens(string: str) -> list[str]:
-    """The tokens of a string in today's spelling (strategy 4); what is not recognised is left for the reader."""
+    """The tokens of a string in the current spelling (strategy 4); unrecognised tokens are left for the reader."""
     tokens = string.split()
     if len(tokens) == 1 and (compact := _STRATEGY_2.fullmatch(tokens[0])):
         return _from_strategy_2(*compact.groups())
@@ -41,7 +41,7 @@ def _join_labels(tokens: list[str]) -> list[str]:
 
 
 def _is_strategy_1(tokens: list[str]) -> bool:
-    """Two or more bonds of five tokens `A B i j label`; a single one says the same in strategies 1 and 3."""
+    """Two or more bonds of five tokens `A B i j label`; a single one means the same in strategies 1 and 3."""
     if len(tokens) % 5 or len(tokens) < 10:
         return False
     heads = tokens[0::5] + tokens[1::5]

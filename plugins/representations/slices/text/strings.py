@@ -1,7 +1,7 @@
 """Strings to quotient graphs and back: the reader takes every published spelling, the printer writes ours.
 
 The reader runs the grammar's state machine (`dialects.grammar`), so it accepts exactly what the decoding mask may write,
-after `spellings` has brought the older strategies to today's.
+after `spellings` has converted older strategies.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from crystalfw.plugins.representations.slices.text import dialects as d
 from crystalfw.plugins.representations.slices.text.space_groups import PREFIX_TOKENS, number_of, prefixes
 from crystalfw.plugins.representations.slices.text.spellings import modern_tokens
 
-LONGEST_STRING = 200_000
+MAX_STRING = 200_000
 """Characters beyond which a string is refused unread."""
-MOST_ATOMS = 256
+MAX_ATOMS = 256
 """Atoms beyond which a string is refused."""
 
 _PREFIX = frozenset(PREFIX_TOKENS)
@@ -35,21 +35,21 @@ _EXPECTED = {
 @cache
 def _machine() -> tuple[dict[str, int], list[list[int]], list[int], list[int], list[bool]]:
     """Ids, transitions, classes, values and accepting states of the reading grammar, as plain lists for speed."""
-    grammar = d.grammar("any", max_atoms=MOST_ATOMS)
-    # the special tokens are not part of a string: like unknown ones they read as padding, which may come nowhere
-    ids = {token: number for number, token in enumerate(d.vocabulary(MOST_ATOMS).tokens) if number > d.END}
+    grammar = d.grammar("any", max_atoms=MAX_ATOMS)
+    # special tokens are not part of a string: like unknown ones they read as padding, which is allowed nowhere
+    ids = {token: number for number, token in enumerate(d.vocabulary(MAX_ATOMS).tokens) if number > d.END}
     tables = grammar.next_state, grammar.token_class, grammar.token_value, grammar.accept
     next_state, token_class, token_value, accept = (table.tolist() for table in tables)
     return ids, next_state, token_class, token_value, accept
 
 
 def parse(string: str) -> QuotientGraph:
-    """The graph that a string says; of repeated bonds the first counts.
+    """The graph of a string; of repeated bonds the first counts.
 
     Raises DecodeError with reason `parse`, naming the token and its place.
     """
-    if len(string) > LONGEST_STRING:
-        raise _wrong(f"{len(string)} characters; at most {LONGEST_STRING} are read")
+    if len(string) > MAX_STRING:
+        raise _wrong(f"{len(string)} characters; at most {MAX_STRING} are read")
     tokens = modern_tokens(string)
     space_group, start = _read_prefix(tokens)
     ids, next_state, token_class, token_value, accept = _machine()
@@ -79,8 +79,8 @@ def parse(string: str) -> QuotientGraph:
         state = after
     if not accept[state]:
         raise _wrong(f"the string ends where {_EXPECTED[state]} must come (after {len(tokens)} tokens)")
-    if len(numbers) > MOST_ATOMS:
-        raise _wrong(f"{len(numbers)} atoms; at most {MOST_ATOMS} are read")
+    if len(numbers) > MAX_ATOMS:
+        raise _wrong(f"{len(numbers)} atoms; at most {MAX_ATOMS} are read")
     i, j, label, contact, length = np.array(edges, dtype=np.int64).T
     return QuotientGraph.from_edges(
         np.array(numbers, dtype=np.int64),
@@ -126,5 +126,5 @@ def print_graph(graph: QuotientGraph) -> str:
 
 
 def dialect_of(string: str) -> d.Dialect:
-    """`metric` where any bond carries a length, else `rigid` where any contact does, else `plain`."""
+    """`metric` if any bond has a length, otherwise `rigid` if any contact has one, otherwise `plain`."""
     return "metric" if " =" in string else "rigid" if " ~" in string else "plain"
