@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from crystalfw.core.sample.table import is_sample_table, read_samples
 from crystalfw.core.system.progress import track
 from crystalfw.core.system.sequences import Picked, Spool
 
-Crystals = CrystalsLike | None
-Samples = CrystalsLike | Sequence[Sample]
+Crystals: TypeAlias = "CrystalsLike | None"
+Samples: TypeAlias = "CrystalsLike | Sequence[Sample]"
 
 
 def load_samples(

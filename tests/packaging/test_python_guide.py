@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import crystalfw
 from tests.packaging.test_readme import blocks
@@ -13,6 +14,7 @@ from tests.packaging.test_readme import blocks
 PAGE = Path(__file__).parents[2] / "docs" / "guides" / "python.md"
 
 
+@pytest.mark.slow
 def test_the_snippets_run_in_their_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
@@ -24,12 +26,12 @@ def test_the_snippets_run_in_their_order(tmp_path, monkeypatch, capsys):
     assert names["again"].formula == names["decoded"].crystal.formula == "NaCl"
     assert repr(model).startswith("Trained(smoke: equivariant > cross_attention > cross_attention_gpt, ")
     assert repr(names["regressor"]).endswith("predicts properties)")
-    assert len(outcomes) == 4
-    assert len({sample.id for sample in outcomes}) == 4
+    assert len(outcomes) == 2
+    assert len({sample.id for sample in outcomes}) == 2
     assert all((sample.crystal is None) == bool(sample.status != "ok") for sample in outcomes)
     assert [crystal.id for crystal in names["crystals"]] == [s.id for s in outcomes if s.crystal is not None]
-    assert np.array_equal(names["vectors"], crystalfw.embed(tmp_path / "runs" / "smoke", [salt, names["structure"]]))
+    assert np.array_equal(names["vectors"], crystalfw.embed(next(tmp_path.glob("runs/smoke-*")), [salt, names["structure"]]))
     assert names["vectors"].shape[0] == 2
     assert names["columns"]["volume_per_atom"].shape == (2,)
-    assert names["figures"]["counts"] if "counts" in names["figures"] else names["figures"]["summary"]
+    assert names["figures"]["metrics"].keys() == {"shares", "validity"}
     assert not names["figures"]["failed"]
