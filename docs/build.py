@@ -172,7 +172,13 @@ def api_reference() -> str:
 
 def signature_of(item: object) -> str:
     """`(n: int | None = None)` of a function; empty for anything else."""
-    text = str(inspect.signature(item)) if inspect.isroutine(item) else ""
+    if not inspect.isroutine(item):
+        return ""
+    text = str(inspect.signature(item))
+    if len(text) > 90 and " -> " in text:
+        arguments, _, outcome = text[1:].rpartition(") -> ")
+        text = "(\n    " + re.sub(r", (?=\*{0,2}\w+(:|=|,|$)|\*,)", ",\n    ", arguments) + f",\n) -> {outcome}"
+    text = re.sub(r"(: |-> )(['\"])(.*?)\2", r"\1\3", text)  # annotations that are not evaluated are shown as strings
     return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
