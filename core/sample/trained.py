@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
 
-from crystalfw.core.batch import CrystalBatch
+from crystalfw.core.batch import Memory
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data.reading import read_like
+from crystalfw.core.data.reading import CrystalsLike, as_crystals
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CheckpointError, ConditionError, PluginError, RecipeError, Reject
 from crystalfw.core.interfaces import PropertyDecoder, SequenceDecoder
@@ -58,15 +58,36 @@ class Trained:
             raise CheckpointError(f"{path}: its weights do not fit the model of its recipe: {error}") from error
         return cls(recipe, components, generator, device)
 
+    def __repr__(self) -> str:
+        model = self.recipe.model
+        decoder = self.generator.decoder
+        does = "predicts properties" if isinstance(decoder, PropertyDecoder) else "generates crystals"
+        size = sum(parameter.numel() for parameter in self.generator.parameters())
+        parts = f"{model.encoder.name} > {model.conditioning.name} > {model.decoder.name}"
+        return f"Trained({self.recipe.name}: {parts}, {size:,} parameters, {does})"
+
     # --- generation -------------------------------------------------------------------------------------------------
 
+    @overload
     def sample(
-        self, n: int | None = None, *, condition: Mapping[str, Any] | None = None,
-        like: str | Path | Sequence[Crystal] | None = None,
-        constraints: Mapping[str, Any] | None = None, seed: int = 0, **settings: Any,
-    ) -> list[Crystal]:  # fmt: skip
-        """Generate n crystals; those that fail are left out (use `samples` for every outcome).
+        self, n: int | None = None, *, condition: Mapping[str, Any] | None = None, like: CrystalsLike | None = None,
+        constraints: Mapping[str, Any] | None = None, seed: int = 0, failed: Literal[False] = False, **settings: Any,
+    ) -> list[Crystal]: ...  # fmt: skip
 
+    @overload
+    def sample(
+        self, n: int | None = None, *, condition: Mapping[str, Any] | None = None, like: CrystalsLike | None = None,
+        constraints: Mapping[str, Any] | None = None, seed: int = 0, failed: Literal[True], **settings: Any,
+    ) -> list[Sample]: ...  # fmt: skip
+
+    def sample(
+        self, n: int | None = None, *, condition: Mapping[str, Any] | None = None, like: CrystalsLike | None = None,
+        constraints: Mapping[str, Any] | None = None, seed: int = 0, failed: bool = False, **settings: Any,
+    ) -> list[Crystal] | list[Sample]:  # fmt: skip
+        """Generate n crystals, each with the id of its sample; those that fail are left out. With failed=True every
+        outcome instead, as a Sample: crystal or None, status, reason, id, string, condition, log_prob.
+
+        `like`: crystals to be like, as a Crystal, pymatgen Structure, ASE Atoms, path, or a list of these.
         `settings` are keys of the recipe's sample section, e.g. temperature=0.7, or candidates=40, keep=20 for the likeliest
         distinct crystals of each condition. n: the recipe's unless given, or in a prediction what all conditions need.
         Raises ConditionError for a condition that the model was not trained with.
@@ -75,10 +96,13 @@ class Trained:
         conditions = tuple(self.conditions(condition, like, needed_conditions(section, n)))
         section = replace(section, n=default_count(section, len(conditions)) if n is None else n)
         request = Request(settings=section, seed=seed, conditions=conditions, constraints=constraints or {})
-        return [sample.crystal for sample in self.samples(request) if sample.crystal is not None]
+        outcomes = list(self.samples(request))
+        if failed:
+            return outcomes
+        return [replace(sample.crystal, id=sample.id) for sample in outcomes if sample.crystal is not None]
 
     def conditions(
-        self, condition: Mapping[str, Any] | None, like: str | Path | Sequence[Crystal] | None, limit: int | None = None
+        self, condition: Mapping[str, Any] | None, like: CrystalsLike | None, limit: int | None = None
     ) -> list[Crystal]:
         """The crystals to condition on, prepared as the training crystals were; empty for an unconditional model.
 
@@ -94,8 +118,7 @@ class Trained:
                 raise ConditionError(f"the model needs a condition: {', '.join(sorted(requires))}; give --condition or --like")
             return []
         origin = str(like) if isinstance(like, (str, Path)) else "the crystals given"
-        crystals = read_like(like) if isinstance(like, (str, Path)) else like
-        prepared = [self._prepared(crystal, origin) for crystal in islice(crystals, limit)]
+        prepared = [self._prepared(crystal, origin) for crystal in islice(as_crystals(like), limit)]
         check_crystals(prepared, requires, origin)
         return prepared
 
@@ -128,21 +151,32 @@ class Trained:
 
     # --- prediction -------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
-    def predict(self, crystals: Sequence[Crystal], *, batch_size: int = 64) -> dict[str, np.ndarray]:
-        """Property columns of crystals, (len(crystals),) each, in the units of the training data."""
+    def predict(self, crystals: CrystalsLike, *, batch_size: int = 64) -> dict[str, np.ndarray]:
+        """Property columns of N crystals, (N,) each, in the units of the training data."""
         decoder = self.generator.decoder
         if not isinstance(decoder, PropertyDecoder):
             raise ConditionError("this model generates crystals; train a recipe with decoder: regressor to predict properties")
         found: dict[str, list[np.ndarray]] = {}
-        for start in range(0, len(crystals), batch_size):
-            prepared = [self._prepared(c, "the crystals given") for c in crystals[start : start + batch_size]]
-            batch = CrystalBatch.from_crystals(prepared, dtype=torch.float32)
-            if self.generator.encoder.cutoff is not None:
-                batch = batch.with_edges(self.generator.encoder.cutoff)
-            for name, values in decoder.predict(self.generator.memory(batch.to(self.device))).items():
+        for memory in self._memories(crystals, batch_size):
+            with torch.inference_mode():
+                columns = decoder.predict(memory)
+            for name, values in columns.items():
                 found.setdefault(name, []).append(values.cpu().numpy())
         return {name: np.concatenate(values) for name, values in found.items()}
+
+    def embed(self, crystals: CrystalsLike, *, batch_size: int = 64) -> np.ndarray:
+        """What the encoder says of N crystals: its pooled vectors, (N, C). Raises ConditionError for a model without one."""
+        if not self.generator.uses_memory:
+            raise ConditionError("this model has no encoder to embed crystals with: its conditioning is none")
+        found = [memory.pooled.cpu().numpy() for memory in self._memories(crystals, batch_size)]
+        return np.concatenate(found) if found else np.zeros((0, self.generator.encoder.dim), dtype=np.float32)
+
+    def _memories(self, crystals: CrystalsLike, batch_size: int) -> Iterator[Memory]:
+        """What the encoder says of crystals, batch by batch."""
+        waiting = as_crystals(crystals)
+        while batch := list(islice(waiting, batch_size)):
+            prepared = [self._prepared(crystal, "the crystals given") for crystal in batch]
+            yield self.sampler.memory(prepared)
 
 
 def recipe_of(payload: Mapping[str, Any], path: Path) -> Recipe:
