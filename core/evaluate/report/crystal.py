@@ -70,7 +70,7 @@ def notebook_picture(crystal: Crystal) -> Markup:
     """The picture with its caption and styles of its own, for a notebook; the caption alone where nothing can be drawn."""
     caption = tag("figcaption", repr(crystal))
     finite = np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all() and crystal.volume > 0
-    if not finite or not 0 < crystal.n_atoms <= MOST_ATOMS:
+    if not finite or not 0 < crystal.n_atoms <= MAX_ATOMS:
         return tag("figure", caption)
     numbers = set(crystal.numbers.tolist())
     drawn = picture(crystal, f"Crystal structure of {crystal.formula}")
