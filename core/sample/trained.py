@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -20,33 +20,43 @@ from crystalfw.core.batch import CrystalBatch
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.reading import read_like
 from crystalfw.core.discovery import registry
-from crystalfw.core.errors import CheckpointError, ConditionError, PluginError, RecipeError, Reject
+from crystalfw.core.errors import (
+    CheckpointError,
+    ConditionError,
+    CrystalfwError,
+    PluginError,
+    RecipeError,
+    Reject,
+    did_you_mean,
+)
 from crystalfw.core.interfaces import PropertyDecoder, SequenceDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.model.assembly import Components, build_components, build_generator
 from crystalfw.core.model.component_versions import to_installed_versions
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.recipe import load_recipe
-from crystalfw.core.recipe.schema import Recipe
+from crystalfw.core.recipe.schema import Recipe, SampleSection
 from crystalfw.core.records import Sample
-from crystalfw.core.sample.conditions import check_crystals, condition_crystal
+from crystalfw.core.sample.conditions import check_crystals, condition_crystal, what_to_give
 from crystalfw.core.sample.engine import in_order
 from crystalfw.core.sample.prediction import Tally, predicted
 from crystalfw.core.sample.request import Request, default_count, needed_conditions
 from crystalfw.core.sample.sampler import Sampler
+from crystalfw.core.system.devices import usable_device
 
 
 class Trained:
     """A generator with its representation and constraints, ready to sample or predict."""
 
     def __init__(self, recipe: Recipe, components: Components, generator: Generator, device: str = "cpu") -> None:
-        self.recipe, self.components, self.device = recipe, components, torch.device(device)
+        self.recipe, self.components, self.device = recipe, components, usable_device(device)
         self.generator = generator.to(self.device).eval()
         self.sampler = Sampler(self.generator, components, self.device)
 
     @classmethod
     def load(cls, run: str | Path, *, which: str = "best", device: str = "cpu") -> Trained:
         """From a run folder (its best or last checkpoint) or a checkpoint file. Raises CheckpointError."""
+        usable_device(device)
         path = checkpoint.find(Path(run), which)
         payload = to_installed_versions(checkpoint.load(path), path)
         recipe = recipe_of(payload, path)
@@ -71,6 +81,10 @@ class Trained:
         distinct crystals of each condition. n: the recipe's unless given, or in a prediction what all conditions need.
         Raises ConditionError for a condition that the model was not trained with.
         """
+        known = [field.name for field in fields(SampleSection)]
+        for name in settings:
+            if name not in known:
+                raise CrystalfwError(f"sample() has no setting '{name}'. {did_you_mean(name, known, 'It takes')}")
         section = replace(self.recipe.sample, **settings)
         conditions = tuple(self.conditions(condition, like, needed_conditions(section, n)))
         section = replace(section, n=default_count(section, len(conditions)) if n is None else n)
@@ -87,11 +101,11 @@ class Trained:
         requires = self.generator.encoder.requires if self.generator.uses_memory else frozenset()
         if condition:
             if like is not None:
-                raise ConditionError("give either --condition or --like, not both")
+                raise ConditionError("give either a condition or crystals to be like, not both")
             return [condition_crystal(condition, requires)]
         if like is None:
             if requires:
-                raise ConditionError(f"the model needs a condition: {', '.join(sorted(requires))}; give --condition or --like")
+                raise ConditionError(what_to_give(requires))
             return []
         origin = str(like) if isinstance(like, (str, Path)) else "the crystals given"
         crystals = read_like(like) if isinstance(like, (str, Path)) else like
