@@ -99,8 +99,12 @@ def what_to_give(requires: frozenset[str]) -> str:
 
 def _typed(requires: frozenset[str]) -> list[str]:
     """The names that a user types: columns without the prefix of the contract."""
-    names = (name.removeprefix("properties.").removeprefix("arrays.") for name in requires)
-    return sorted("space_group" if name == SPACE_GROUP else name for name in names)
+    return sorted(typed_name(name.removeprefix("properties.").removeprefix("arrays.")) for name in requires)
+
+
+def typed_name(column: str) -> str:
+    """A property column as a user types it."""
+    return "space_group" if column == SPACE_GROUP else column
 
 
 def check_crystals(crystals: Sequence[Crystal], requires: frozenset[str], origin: str) -> None:
@@ -139,7 +143,7 @@ def require_condition(requires: frozenset[str], asked: Sequence[str]) -> None:
     for name in asked:
         satisfied = name in requires or (name == "composition" and "geometry" in requires)
         if not satisfied:
-            typed = name.removeprefix("properties.")
+            typed = typed_name(name.removeprefix("properties."))
             if not requires:
                 raise ConditionError(f"the model was not trained for the condition '{typed}': it is unconditional")
             hint = did_you_mean(typed, _typed(requires), "It takes")

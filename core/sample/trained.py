@@ -48,8 +48,12 @@ from crystalfw.core.system.devices import usable_device
 class Trained:
     """A generator with its representation and constraints, ready to sample or predict."""
 
-    def __init__(self, recipe: Recipe, components: Components, generator: Generator, device: str = "cpu") -> None:
+    def __init__(
+        self, recipe: Recipe, components: Components, generator: Generator, device: str = "cpu",
+        *, ranges: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.recipe, self.components, self.device = recipe, components, usable_device(device)
+        self.ranges = ranges or {}  # of the training data; checkpoints of earlier versions hold none
         self.generator = generator.to(self.device).eval()
         self.sampler = Sampler(self.generator, components, self.device)
 
@@ -66,7 +70,12 @@ class Trained:
             generator.load_state_dict(payload["model"])
         except RuntimeError as error:
             raise CheckpointError(f"{path}: its weights do not fit the model of its recipe: {error}") from error
-        return cls(recipe, components, generator, device)
+        return cls(recipe, components, generator, device, ranges=_provenance(payload).get("ranges"))
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """What the model is conditioned on; empty for an unconditional one."""
+        return frozenset(self.generator.encoder.requires) if self.generator.uses_memory else frozenset()
 
     # --- generation -------------------------------------------------------------------------------------------------
 
@@ -98,7 +107,7 @@ class Trained:
 
         Of `like` at most `limit` crystals are read, the first ones.
         """
-        requires = self.generator.encoder.requires if self.generator.uses_memory else frozenset()
+        requires = self.requires
         if condition:
             if like is not None:
                 raise ConditionError("give either a condition or crystals to be like, not both")
@@ -170,12 +179,18 @@ def recipe_of(payload: Mapping[str, Any], path: Path) -> Recipe:
             raise CheckpointError(f"{path}: {_unassembled(payload, error, str(file))}") from error
 
 
+def _provenance(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the checkpoint comes from; empty where it does not say."""
+    try:
+        found = json.loads(str(payload["provenance"]))
+    except (KeyError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _unassembled(payload: Mapping[str, Any], error: Exception, file: str) -> str:
     """Why the recipe of a checkpoint cannot be assembled here, and what to install."""
-    try:
-        made_with = json.loads(str(payload["provenance"]))["components"]
-    except (KeyError, ValueError):
-        made_with = {}
+    made_with: dict[str, str] = _provenance(payload).get("components", {})
     offered = {f"{entry.kind} {entry.name}" for entry in registry().entries()}
     missing: dict[str, list[str]] = {}
     for component, origin in made_with.items():
