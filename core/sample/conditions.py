@@ -52,6 +52,7 @@ def condition_crystal(condition: Mapping[str, Any], requires: frozenset[str]) ->
             asked.append("composition")
         else:
             column = SPACE_GROUP if name in ("space_group", SPACE_GROUP) else name
+            require_condition(requires, [f"properties.{column}"])  # a misspelt name first, then its value
             properties[column] = _number(name, value)
             asked.append(f"properties.{column}")
     require_condition(requires, asked)
@@ -84,17 +85,21 @@ def _check_complete(requires: frozenset[str], asked: set[str]) -> None:
 
 def what_to_give(requires: frozenset[str]) -> str:
     """One sentence: what a model with these `requires` is conditioned on, and how a user gives it."""
-    like = "--like FILE (in Python: like=)"
+    like = "--like FILE"
     arrays = sorted(name.removeprefix("arrays.") for name in requires if name.startswith("arrays."))
     if arrays:
-        return f"the model is conditioned on embeddings ({', '.join(arrays)}): give a table with them by {like}"
+        return (
+            f"the model is conditioned on embeddings ({', '.join(arrays)}): give a table with them by {like} (in Python: like=)"
+        )
     if "geometry" in requires:
-        return f"the model is conditioned on whole crystals: give a CIF file, a table or a folder with {like}"
+        return (
+            f"the model is conditioned on whole crystals: give a CIF file, a table or a folder with {like} (in Python: like=)"
+        )
     examples = ["composition=FORMULA"] if "composition" in requires else []
     examples += [f"{name}=VALUE" for name in _typed(requires - {"composition"})]
     named = " and ".join(example.partition("=")[0] for example in examples)
     options = " ".join(f"--condition {example}" for example in examples)
-    return f"the model is conditioned on {named}: give {options} (in Python: condition=), or {like}"
+    return f"the model is conditioned on {named}: give {options}, or {like} (in Python: condition= or like=)"
 
 
 def _typed(requires: frozenset[str]) -> list[str]:

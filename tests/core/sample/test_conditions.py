@@ -39,6 +39,7 @@ def test_space_group_has_a_short_name():
         ({"band_gap": "nan"}, GAP, "a finite number"),
         ({"space_group": 231}, frozenset({"properties.spacegroup.number"}), "1 to 230"),
         ({"composition": "NotAnElement"}, frozenset({"composition"}), "not a chemical formula"),
+        ({"compositon": "NaCl"}, frozenset({"composition"}), "'compositon'. Did you mean 'composition'"),
         ({"composition": "Xx2O"}, frozenset({"composition"}), "'Xx' is not an element"),
         ({"composition": "Fe0.5O"}, frozenset({"composition"}), "whole numbers"),
         ({"composition": "NaCl"}, frozenset({"geometry"}), "--like FILE"),
@@ -55,7 +56,7 @@ def test_refusals(condition, requires, message):
     ("requires", "words"),
     [
         ({"geometry"}, "whole crystals: give a CIF file, a table or a folder with --like FILE (in Python: like=)"),
-        ({"composition"}, "--condition composition=FORMULA (in Python: condition=), or --like FILE"),
+        ({"composition"}, "--condition composition=FORMULA, or --like FILE (in Python: condition= or like=)"),
         ({"properties.band_gap", "properties.spacegroup.number"}, "--condition band_gap=VALUE --condition space_group=VALUE"),
     ],
 )
