@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -20,33 +20,47 @@ from crystalfw.core.batch import Memory
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.reading import CrystalsLike, as_crystals
 from crystalfw.core.discovery import registry
-from crystalfw.core.errors import CheckpointError, ConditionError, PluginError, RecipeError, Reject
+from crystalfw.core.errors import (
+    CheckpointError,
+    ConditionError,
+    CrystalfwError,
+    PluginError,
+    RecipeError,
+    Reject,
+    did_you_mean,
+)
 from crystalfw.core.interfaces import PropertyDecoder, SequenceDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.model.assembly import Components, build_components, build_generator
 from crystalfw.core.model.component_versions import to_installed_versions
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.recipe import load_recipe
-from crystalfw.core.recipe.schema import Recipe
+from crystalfw.core.recipe.schema import Recipe, SampleSection
 from crystalfw.core.records import Sample
-from crystalfw.core.sample.conditions import check_crystals, condition_crystal
+from crystalfw.core.sample.conditions import check_crystals, condition_crystal, what_to_give
 from crystalfw.core.sample.engine import in_order
 from crystalfw.core.sample.prediction import Tally, predicted
 from crystalfw.core.sample.request import Request, default_count, needed_conditions
 from crystalfw.core.sample.sampler import Sampler
+from crystalfw.core.system.devices import usable_device
 
 
 class Trained:
     """A generator with its representation and constraints, ready to sample or predict."""
 
-    def __init__(self, recipe: Recipe, components: Components, generator: Generator, device: str = "cpu") -> None:
-        self.recipe, self.components, self.device = recipe, components, torch.device(device)
+    def __init__(
+        self, recipe: Recipe, components: Components, generator: Generator, device: str = "cpu",
+        *, ranges: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.recipe, self.components, self.device = recipe, components, usable_device(device)
+        self.ranges = ranges or {}  # of the training data; checkpoints of earlier versions hold none
         self.generator = generator.to(self.device).eval()
         self.sampler = Sampler(self.generator, components, self.device)
 
     @classmethod
     def load(cls, run: str | Path, *, which: str = "best", device: str = "cpu") -> Trained:
         """From a run folder (its best or last checkpoint) or a checkpoint file. Raises CheckpointError."""
+        usable_device(device)
         path = checkpoint.find(Path(run), which)
         payload = to_installed_versions(checkpoint.load(path), path)
         recipe = recipe_of(payload, path)
@@ -56,7 +70,12 @@ class Trained:
             generator.load_state_dict(payload["model"])
         except RuntimeError as error:
             raise CheckpointError(f"{path}: its weights do not fit the model of its recipe: {error}") from error
-        return cls(recipe, components, generator, device)
+        return cls(recipe, components, generator, device, ranges=_provenance(payload).get("ranges"))
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """What the model is conditioned on; empty for an unconditional one."""
+        return frozenset(self.generator.encoder.requires) if self.generator.uses_memory else frozenset()
 
     def __repr__(self) -> str:
         model = self.recipe.model
@@ -92,6 +111,10 @@ class Trained:
         distinct crystals of each condition. n: the recipe's unless given, or in a prediction what all conditions need.
         Raises ConditionError for a condition that the model was not trained with.
         """
+        known = [field.name for field in fields(SampleSection)]
+        for name in settings:
+            if name not in known:
+                raise CrystalfwError(f"sample() has no setting '{name}'. {did_you_mean(name, known, 'It takes')}")
         section = replace(self.recipe.sample, **settings)
         conditions = tuple(self.conditions(condition, like, needed_conditions(section, n)))
         section = replace(section, n=default_count(section, len(conditions)) if n is None else n)
@@ -108,14 +131,14 @@ class Trained:
 
         Of `like` at most `limit` crystals are read, the first ones.
         """
-        requires = self.generator.encoder.requires if self.generator.uses_memory else frozenset()
+        requires = self.requires
         if condition:
             if like is not None:
-                raise ConditionError("give either --condition or --like, not both")
+                raise ConditionError("give either a condition or crystals to be like, not both")
             return [condition_crystal(condition, requires)]
         if like is None:
             if requires:
-                raise ConditionError(f"the model needs a condition: {', '.join(sorted(requires))}; give --condition or --like")
+                raise ConditionError(what_to_give(requires))
             return []
         origin = str(like) if isinstance(like, (str, Path)) else "the crystals given"
         prepared = [self._prepared(crystal, origin) for crystal in islice(as_crystals(like), limit)]
@@ -190,12 +213,18 @@ def recipe_of(payload: Mapping[str, Any], path: Path) -> Recipe:
             raise CheckpointError(f"{path}: {_unassembled(payload, error, str(file))}") from error
 
 
+def _provenance(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the checkpoint comes from; empty where it does not say."""
+    try:
+        found = json.loads(str(payload["provenance"]))
+    except (KeyError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _unassembled(payload: Mapping[str, Any], error: Exception, file: str) -> str:
     """Why the recipe of a checkpoint cannot be assembled here, and what to install."""
-    try:
-        made_with = json.loads(str(payload["provenance"]))["components"]
-    except (KeyError, ValueError):
-        made_with = {}
+    made_with: dict[str, str] = _provenance(payload).get("components", {})
     offered = {f"{entry.kind} {entry.name}" for entry in registry().entries()}
     missing: dict[str, list[str]] = {}
     for component, origin in made_with.items():
