@@ -8,12 +8,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crystalfw.core.crystal_forms import SpaceGroup, file_text, one_line, space_group
 from crystalfw.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -71,9 +74,19 @@ def _refuse_expansion(parser: Any) -> None:
             raise DataError(f"too large: its symmetry makes {expanded:,} positions of {sites:,} sites")
 
 
-@dataclass(frozen=True, kw_only=True)
+READER = "crystalfw.core.data.reading:read_one"
+PICTURE = "crystalfw.core.evaluate.report.crystal:notebook_picture"
+"""Who reads a file and draws a picture for `Crystal`: named as entry points are, since they know sources and pages, of
+which this file knows nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Crystal:
-    """One crystal. Positions are fractional and may lie outside [0, 1): wrapping is a choice, not a requirement."""
+    """One crystal. Positions are fractional and may lie outside [0, 1): wrapping is a choice, not a requirement.
+
+    Two are equal when every field is, to the last bit; NaN equals NaN. Whether two describe the same material is a
+    question for `crystalfw.slices.key` or pymatgen's StructureMatcher.
+    """
 
     lattice: FloatArray
     """(3, 3) lattice vectors as rows, angstrom."""
@@ -100,6 +113,30 @@ class Crystal:
     def __getstate__(self) -> dict[str, Any]:
         # views of dictionaries cannot be pickled, and crystals go to other processes and to disk
         return {**vars(self), "properties": dict(self.properties), "arrays": dict(self.arrays)}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Crystal):
+            return NotImplemented
+        return (
+            self.id == other.id
+            and np.array_equal(self.numbers, other.numbers)
+            and np.array_equal(self.lattice, other.lattice, equal_nan=True)
+            and np.array_equal(self.frac_coords, other.frac_coords, equal_nan=True)
+            and _same(self.properties, other.properties)
+            and _same(self.arrays, other.arrays)
+        )
+
+    def __hash__(self) -> int:
+        # -0.0 equals 0.0 and NaN equals NaN here, so they must not differ in their bytes
+        lattice = np.nan_to_num(self.lattice) + 0.0
+        return hash((self.id, self.numbers.tobytes(), lattice.tobytes()))
+
+    def __repr__(self) -> str:
+        return f"Crystal({one_line(self)})"
+
+    def _repr_html_(self) -> str:
+        """The picture that notebooks show."""
+        return str(resolve_name(PICTURE)(self))
 
     @property
     def n_atoms(self) -> int:
@@ -130,6 +167,11 @@ class Crystal:
             return str(Composition(counts).reduced_formula)
 
     @property
+    def space_group(self) -> SpaceGroup | None:
+        """Symbol and number by spglib at 0.1 angstrom, e.g. ("Fm-3m", 225); None where spglib finds none."""
+        return space_group(self)
+
+    @property
     def structure(self) -> Structure:
         """The same crystal as a pymatgen Structure."""
         from pymatgen.core import Lattice, Structure
@@ -144,6 +186,13 @@ class Crystal:
         except ImportError as error:
             raise DataError("ASE is not installed: pip install 'crystalfw[ase]'") from error
         return Atoms(numbers=self.numbers, scaled_positions=self.frac_coords, cell=self.lattice, pbc=True)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Crystal:
+        """The one crystal of a file: CIF, POSCAR, extxyz, pymatgen JSON. Raises DataError where there is none, or several."""
+        found = resolve_name(READER)(path)
+        assert isinstance(found, cls)
+        return found
 
     @classmethod
     def from_structure(cls, structure: Structure, *, id: str = "", properties: Mapping[str, float] | None = None) -> Crystal:
@@ -200,3 +249,19 @@ class Crystal:
         from pymatgen.io.cif import CifWriter
 
         return str(CifWriter(self.structure))
+
+    def write(self, path: str | Path) -> Path:
+        """Write a file whose format its ending names: .cif, .vasp or POSCAR, .extxyz, .json; returns its path."""
+        path = Path(path)
+        text = file_text(self, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+def _same(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """The same names with the same numbers."""
+    return first.keys() == second.keys() and all(
+        np.array_equal(np.asarray(value, dtype=np.float64), np.asarray(second[name], dtype=np.float64), equal_nan=True)
+        for name, value in first.items()
+    )

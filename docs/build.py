@@ -156,18 +156,49 @@ def laws_reference() -> str:
 
 
 def api_reference() -> str:
-    """The public names with signature and docstring."""
+    """The public names with signature and docstring; of classes also their public methods and properties."""
     parts = ["# Python\n"]
     for module_name in PUBLIC:
         module = importlib.import_module(module_name)
         parts.append(f"\n## {module_name}\n")
         for name in sorted(module.__all__):
             item = getattr(module, name)
-            signature = str(inspect.signature(item)) if inspect.isfunction(item) else ""
-            signature = re.sub(r" at 0x[0-9a-f]+", "", signature)
             text = inspect.getdoc(item) if not inspect.ismodule(item) else f"The module `{item.__name__}`."
-            parts.append(f"\n### {name}\n\n```python\n{name}{signature}\n```\n\n```text\n{text or ''}\n```\n")
+            parts.append(f"\n### {name}\n\n```python\n{name}{signature_of(item)}\n```\n\n{prose(text)}\n")
+            if inspect.isclass(item):
+                parts += [f"\n#### {name}.{head}\n\n{prose(sentence)}\n" for head, sentence in members(item)]
     return "\n".join(parts)
+
+
+def signature_of(item: object) -> str:
+    """`(n: int | None = None)` of a function; empty for anything else."""
+    if not inspect.isroutine(item):
+        return ""
+    text = str(inspect.signature(item))
+    if len(text) > 90 and " -> " in text:
+        arguments, _, outcome = text[1:].rpartition(") -> ")
+        text = "(\n    " + re.sub(r", (?=\*{0,2}\w+(:|=|,|$)|\*,)", ",\n    ", arguments) + f",\n) -> {outcome}"
+    text = re.sub(r"(: |-> )(['\"])(.*?)\2", r"\1\3", text)  # annotations that are not evaluated are shown as strings
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+def members(item: type) -> list[tuple[str, str]]:
+    """(heading, docstring) of the public methods and properties that a class of ours defines and documents."""
+    found = []
+    for name, member in inspect.getmembers(item):
+        owner = next((base for base in item.__mro__ if name in vars(base)), object)
+        if name.startswith("_") or not owner.__module__.startswith("crystalfw"):
+            continue
+        is_property = isinstance(member, property)
+        if (is_property or inspect.isroutine(member)) and inspect.getdoc(member):
+            call = "" if is_property else f"\n\n```python\n{name}{signature_of(member)}\n```"
+            found.append((f"{name}{call}", inspect.getdoc(member) or ""))
+    return found
+
+
+def prose(docstring: str | None) -> str:
+    """A docstring as running text, indented lines as code; names and stars stay what they are."""
+    return re.sub(r"(?<![`\w])\*(?!\*)", r"\\*", docstring or "").replace("<", "&lt;")
 
 
 def option_table(options: list[FieldDoc]) -> str:

@@ -2,6 +2,7 @@
 
   crystalfw sample runs/xattn --n 100 --condition band_gap=2.0
   crystalfw sample runs/xattn --n 100 --condition composition=SrTiO3 --composition-exact
+  crystalfw sample runs/composition --n 30 --condition composition=LiFePO4 --formula-units 1,2,4
   crystalfw sample runs/xattn --n 100 --like NaCl.cif -o like_NaCl/samples.csv
   crystalfw sample runs/unconditional --n 1000 --temperature 0.8
   crystalfw sample runs/composition --like test.csv --composition-exact --candidates 40 --keep 20
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     number = "crystals to generate (default 100; in a prediction what all conditions need)"
     parser.add_argument("--n", type=key_type(SampleSection, "n"), help=number)
     parser.add_argument("--condition", action="append", default=[], metavar="NAME=VALUE", help="repeat for several")
+    units = "cells of so many formula units of the composition, e.g. 1,2,4, in turn (default 1)"
+    parser.add_argument("--formula-units", type=_formula_units, metavar="K,...", help=units)
     parser.add_argument("--like", metavar="FILE", help="condition on the crystals of a CIF file, a table or a folder")
     parser.add_argument("--composition-exact", action="store_true", help="only strings of exactly the condition's composition")
     for name in _SETTINGS:
@@ -56,8 +60,10 @@ def run(args: argparse.Namespace) -> int:
     """Sample; raises ConditionError for a condition that the model was not trained with."""
     conditions = read_conditions(args.condition)
     from crystalfw.core.model.checkpoint import find
+    from crystalfw.core.sample.outcome import outcome_lines
     from crystalfw.core.sample.request import Request, default_count, needed_conditions
     from crystalfw.core.sample.trained import Trained
+    from crystalfw.core.sample.training_range import warnings_outside
     from crystalfw.core.sample.writing import finish_samples, sample_to_table
 
     trained = Trained.load(args.run, which=args.checkpoint, device=args.device)
@@ -66,7 +72,10 @@ def run(args: argparse.Namespace) -> int:
         if given in settings:
             settings.setdefault(other, None)  # instead of the recipe's
     section = checked_settings(trained, {"n": 100, **settings})
-    crystals = trained.conditions(conditions, args.like, needed_conditions(section, args.n))
+    each = [trained.conditions(c, args.like, needed_conditions(section, args.n)) for c in cells(conditions, args.formula_units)]
+    crystals = [crystal for group in each for crystal in group]
+    for warning in warnings_outside(crystals, trained.requires, trained.ranges):
+        print(warning, file=sys.stderr)
     request = Request(
         settings=dataclasses.replace(section, n=args.n or default_count(section, len(crystals))),
         seed=args.seed,
@@ -77,10 +86,12 @@ def run(args: argparse.Namespace) -> int:
     same_request(out, {
         "checkpoint": _digest(find(Path(args.run), args.checkpoint)), "conditions": conditions,
         "like": _digest(Path(args.like)) if args.like else None, "composition_exact": args.composition_exact,
+        "formula_units": args.formula_units,
         "seed": args.seed, **{k: v for k, v in dataclasses.asdict(section).items() if k not in ("n", "batch_size")},
     })  # fmt: skip
     sample_to_table(trained, request, out, resume=True)
     finish_samples(out, print)
+    print(*outcome_lines(out), sep="\n")
     return 0
 
 
@@ -98,6 +109,28 @@ def read_conditions(pairs: list[str]) -> dict[str, Any]:
         except ValueError:
             found[name] = value
     return found
+
+
+def cells(conditions: dict[str, Any], units: list[int] | None) -> list[dict[str, Any]]:
+    """The conditions once for each number of formula units. Raises ConditionError where no composition is given."""
+    if units is None:
+        return [conditions]
+    if "composition" not in conditions:
+        raise ConditionError("--formula-units needs a composition: give --condition composition=FORMULA")
+    from crystalfw.core.sample.conditions import parse_composition
+
+    formula = parse_composition(conditions["composition"])
+    return [{**conditions, "composition": {element: k * count for element, count in formula.items()}} for k in units]
+
+
+def _formula_units(text: str) -> list[int]:
+    try:
+        units = [int(part) for part in text.split(",")]
+    except ValueError:
+        units = []
+    if not units or min(units) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': give whole numbers of 1 or more, e.g. 1,2,4")
+    return units
 
 
 def checked_settings(trained: Trained, settings: dict[str, Any]) -> Any:
@@ -144,7 +177,11 @@ def _default_out(args: argparse.Namespace) -> Path:
     """A folder of its own per request, so that two requests never mix in one table."""
     run = Path(args.run)
     folder = run if run.is_dir() else run.parent.parent if run.parent.name == "checkpoints" else run.parent
-    chosen = [f"{name}{getattr(args, name)}" for name in ("candidates", "beam", "keep") if getattr(args, name)]
+    changes = [name for name in _SETTINGS if name != "batch_size"]  # the batch size changes no sample
+    chosen = [f"{name}{getattr(args, name)}" for name in changes if getattr(args, name) is not None]
+    chosen += ["exact"] if args.composition_exact else []
+    chosen += ["units" + ".".join(map(str, args.formula_units))] if args.formula_units else []
+    chosen += [args.checkpoint] if args.checkpoint != "best" else []
     words = [*args.condition, Path(args.like).stem if args.like else "", *chosen, f"seed{args.seed}"]
     label = "_".join("".join(c if c.isalnum() or c in "=.-" else "_" for c in word) for word in words if word)
     return folder / "sampled" / label / "samples.csv"

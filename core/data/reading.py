@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.errors import ConditionError, Reject
+from crystalfw.core.errors import ConditionError, DataError, Reject
 from crystalfw.core.geometry.lattice import is_degenerate
 from crystalfw.core.interfaces import Source
 from crystalfw.core.recipe.auto_source import source_name
@@ -18,6 +21,14 @@ from crystalfw.core.records import Record, Rejected
 from crystalfw.core.system.bounded_text import printable
 from crystalfw.core.system.time_limit import time_limit
 
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+One: TypeAlias = "Crystal | Structure | Atoms | str | Path"
+"""What stands for one crystal; a path also for those of its file or folder."""
+CrystalsLike: TypeAlias = "One | Iterable[One]"
+"""What `as_crystals` takes."""
 MAX_ATOMS = 2_000
 """Crystals with more atoms are rejected: comparing two of them takes minutes."""
 MAX_LENGTH = 10_000.0
@@ -63,6 +74,73 @@ def read_like(path: str | Path) -> Iterator[Crystal]:
             row = f", row {item.row}" if item.row is not None else ""
             raise ConditionError(f"{item.file}{row}: {item.reason}")
         yield item if item.id else replace(item, id=Path(path).stem)
+
+
+def read_one(path: str | Path) -> Crystal:
+    """The only crystal of a file. Raises DataError where there is none, or several."""
+    if not Path(path).exists():
+        raise DataError(f"{path}: no such file")
+    try:
+        found = list(islice(read_like(path), 2))
+    except ConditionError as error:
+        raise DataError(str(error)) from error
+    if len(found) != 1:
+        many = "several crystals; give the path itself where a list of crystals is taken" if found else "no crystal"
+        raise DataError(f"{path}: holds {many}")
+    return found[0]
+
+
+def as_crystals(given: CrystalsLike) -> Iterator[Crystal]:
+    """Crystals of whatever holds them: a Crystal, pymatgen Structure, ASE Atoms, path, or a list of these.
+
+    One by one, as they are asked for. Raises DataError for anything else, with its place in the list; ConditionError for a
+    file that cannot be read.
+    """
+    if _is_one(given):
+        yield from _of_one(given, "")
+        return
+    if not isinstance(given, Iterable):
+        raise DataError(_no_crystal(given, ""))
+    for place, one in enumerate(given):
+        where = f"item {place} of the list: "
+        if not _is_one(one):
+            raise DataError(_no_crystal(one, where))
+        yield from _of_one(one, where)
+
+
+def _is_one(value: Any) -> bool:
+    return isinstance(value, (Crystal, str, Path)) or _is_structure(value) or _is_atoms(value)
+
+
+def _of_one(value: Any, where: str) -> Iterator[Crystal]:
+    if isinstance(value, Crystal):
+        yield value
+        return
+    try:
+        if isinstance(value, (str, Path)):
+            if not Path(value).exists():
+                raise DataError(f"{value}: no such file or folder")
+            yield from read_like(value)
+        else:
+            yield Crystal.from_structure(value) if _is_structure(value) else Crystal.from_atoms(value)
+    except DataError as error:
+        raise DataError(f"{where}{error}") from error
+
+
+def _is_structure(value: Any) -> bool:
+    # whoever holds a Structure or Atoms has imported their package; nobody else should wait for it
+    module = sys.modules.get("pymatgen.core.structure")
+    return module is not None and isinstance(value, module.IStructure)
+
+
+def _is_atoms(value: Any) -> bool:
+    module = sys.modules.get("ase")
+    return module is not None and isinstance(value, module.Atoms)
+
+
+def _no_crystal(value: Any, where: str) -> str:
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    return f"{where}{kind} is no crystal; give a Crystal, a pymatgen Structure, ASE Atoms, a path, or a list of them"
 
 
 def parsed(source: Source, record: Record) -> Crystal | Rejected:

@@ -21,7 +21,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.executor import PROCESSES
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CrystalfwError, PluginError
-from crystalfw.core.evaluate.inputs import Crystals, load_crystals, load_samples, sample_path
+from crystalfw.core.evaluate.inputs import Crystals, Samples, load_crystals, load_samples, sample_path
 from crystalfw.core.evaluate.workbench import Workbench
 from crystalfw.core.interfaces import Metric, MetricContext, Representation
 from crystalfw.core.recipe.options import build, checked, create
@@ -57,7 +57,7 @@ class Evaluated:
 
 
 def evaluate(
-    samples: str | Path | Sequence[Sample],
+    samples: Samples,
     reference: Crystals = None,
     metrics: Sequence[ComponentSpec] = EvaluateSection().metrics,
     *,
@@ -71,7 +71,8 @@ def evaluate(
     """Compute metrics over samples; returns what is written to `out`/metrics.json (nothing is written without `out`).
 
     `samples`: a table of samples, a run folder, a CSV or parquet with a `cif` column, a folder or zip of structure files,
-    or Sample objects. `reference`, `training`: crystals or a path; of a folder with parts the test and train part.
+    Sample objects, or crystals (Crystal, pymatgen Structure, ASE Atoms, a list of them). `reference`, `training`: crystals
+    or a path; of a folder with parts the test and train part.
     `match_by_id` takes the id of a sample as the id of its reference. A killed evaluation continues where it stopped.
     """
     components = [_create(spec) for spec in metrics]
@@ -133,7 +134,7 @@ def _compute(
 
 
 def _record(
-    samples: str | Path | Sequence[Sample],
+    samples: Samples,
     asked: Sequence[Sample],
     reference: Crystals,
     known: Sequence[Crystal],
@@ -196,7 +197,7 @@ def _canonical_key() -> CanonicalKey | None:
     return CanonicalKey(name)
 
 
-def _folder_of(samples: str | Path | Sequence[Sample]) -> Path | None:
+def _folder_of(samples: Samples) -> Path | None:
     return sample_path(samples).parent if isinstance(samples, (str, Path)) else None
 
 

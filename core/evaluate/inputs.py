@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data.reading import read_crystals
+from crystalfw.core.data.reading import CrystalsLike, as_crystals, read_crystals
 from crystalfw.core.errors import DataError
 from crystalfw.core.records import Rejected, Sample
 from crystalfw.core.sample.table import is_sample_table, read_samples
@@ -20,11 +21,12 @@ from crystalfw.core.system.sequences import Picked, Spool
 UNREADABLE = "read"
 """Status of a sample that somebody's file has and no source can read."""
 
-Crystals = str | Path | Sequence[Crystal] | None
+Crystals: TypeAlias = "CrystalsLike | None"
+Samples: TypeAlias = "CrystalsLike | Sequence[Sample]"
 
 
 def load_samples(
-    samples: str | Path | Sequence[Sample], *, match_by_id: bool = False, quiet: bool = True, folder: Path | None = None
+    samples: Samples, *, match_by_id: bool = False, quiet: bool = True, folder: Path | None = None
 ) -> Sequence[Sample]:
     """All samples requested, failed ones included; those of a file are spooled, to `folder`. Raises DataError without any."""
     found: Sequence[Sample]
@@ -32,12 +34,23 @@ def load_samples(
         path = sample_path(samples)
         found = Spool(_read_samples(path, quiet), folder)
     else:
-        path, found = Path("samples"), samples
+        path, found = Path("samples"), _given_samples(samples)
     if not len(found):
         raise DataError(f"{path}: no samples there")
     if all(sample.status == UNREADABLE for sample in found):
         raise DataError(f"{path}: nothing in it can be read as a crystal; the first of {len(found)}: {found[0].reason}")
     return Picked(found, np.arange(len(found)), _with_reference) if match_by_id else found
+
+
+def _given_samples(samples: Any) -> Sequence[Sample]:
+    """Samples as they are; crystals as samples without a string."""
+    if isinstance(samples, Sequence) and len(samples) and isinstance(samples[0], Sample):
+        return samples
+    return [_of_crystal(crystal, number) for number, crystal in enumerate(as_crystals(samples), start=1)]
+
+
+def _of_crystal(crystal: Crystal, number: int) -> Sample:
+    return Sample(id=crystal.id or f"row-{number}", seed=0, string="", status="ok", reason="", crystal=crystal)
 
 
 def _read_samples(path: Path, quiet: bool) -> Iterable[Sample]:
@@ -61,7 +74,8 @@ def load_crystals(crystals: Crystals, part: str, *, quiet: bool = True, folder: 
     if crystals is None:
         return []
     if not isinstance(crystals, (str, Path)):
-        return crystals
+        # sequences that lie on disk stay there
+        return crystals if isinstance(crystals, (Spool, Picked)) else list(as_crystals(crystals))
     path = Path(crystals)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
@@ -90,15 +104,11 @@ def _sound(rows: Iterable[Crystal | Rejected], rejected: list[str]) -> Iterator[
 def foreign_samples(path: Path) -> Iterator[Sample]:
     """Crystals of somebody else's files as samples; a row that cannot be read is a failed sample, not a missing one."""
     for number, item in enumerate(read_crystals(path), start=1):
-        rejected = isinstance(item, Rejected)
-        yield Sample(
-            id=item.id or f"row-{number}",
-            seed=0,
-            string="",
-            status=UNREADABLE if isinstance(item, Rejected) else "ok",
-            reason=item.reason if isinstance(item, Rejected) else "",
-            crystal=None if rejected else item,  # type: ignore[arg-type]
-        )
+        if isinstance(item, Rejected):
+            id = item.id or f"row-{number}"
+            yield Sample(id=id, seed=0, string="", status=UNREADABLE, reason=item.reason, crystal=None)
+        else:
+            yield _of_crystal(item, number)
 
 
 def _with_reference(sample: Sample) -> Sample:

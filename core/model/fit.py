@@ -9,6 +9,7 @@ that the number of processes and of accumulation steps changes nothing but round
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import time
@@ -36,6 +37,7 @@ from crystalfw.core.model.sharding import full_state, is_sharded, load_full_stat
 from crystalfw.core.model.step_totals import StepTotals, Window, all_sum
 from crystalfw.core.model.utilisation import measured_peak
 from crystalfw.core.recipe.schema import FitSection
+from crystalfw.core.system.files import write_text_atomically
 from crystalfw.core.system.out_of_memory import free_memory, is_out_of_memory
 from crystalfw.core.system.progress import Progress
 from crystalfw.core.system.signals import StopRequest
@@ -199,11 +201,14 @@ class Fit:
             progress.close(f"loss {window.last_loss:.4f}, best validation {state.best_loss:.4f} at step {state.best_step}")
 
     def _peak_flops(self) -> float:
-        """Peak operations per second of this device, printed once; 0 if the decoder does not count its own."""
+        """Operations per second that this device could do, noted in provenance.json; 0 if the decoder counts none."""
         if not self.generator.decoder.training_flops(torch.tensor([2])):
             return 0.0
         peak = measured_peak(self.fabric.device, self.fabric._precision.precision)
-        self.fabric.print(f"fit: mfu in metrics.csv is the decoder's share of {peak}")
+        record = self.run_dir / "provenance.json"
+        if self.fabric.is_global_zero and record.exists():
+            noted = {**json.loads(record.read_text(encoding="utf-8")), "mfu": f"the decoder's share of {peak}"}
+            write_text_atomically(record, json.dumps(noted, indent=2))
         return peak.flops
 
     def train_step(self, fraction: float) -> StepTotals:

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from crystalfw.core.errors import RecipeError
+from crystalfw.core.errors import CrystalfwError, RecipeError
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000
@@ -65,12 +65,12 @@ def wrap(value: Any, where: Where) -> Node:
     return Node(value, where)
 
 
-class Mistakes(Exception):  # noqa: N818 - holds several mistakes, becomes a RecipeError
+class Mistakes(CrystalfwError):  # noqa: N818 - holds several mistakes, becomes a RecipeError
     """Mistakes found while parsing, each with its place."""
 
     def __init__(self, *found: tuple[Where, str]) -> None:
         self.found = list(found)
-        super().__init__(str(found))
+        super().__init__("\n".join(f"{where}: {message}" for where, message in found))
 
 
 class _Loader(yaml.SafeLoader):

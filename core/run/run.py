@@ -18,7 +18,7 @@ from crystalfw.core.model.checkpoint import load as load_checkpoint
 from crystalfw.core.model.component_versions import component_versions
 from crystalfw.core.model.fit import Fit
 from crystalfw.core.recipe import expand, load_recipe
-from crystalfw.core.recipe.schema import Recipe
+from crystalfw.core.recipe.schema import FitSection, Recipe
 from crystalfw.core.run import after_fit as outcome
 from crystalfw.core.run.folder import clear_temporaries, discard_unbegun, exclusive, link_newest, new_run_dir
 from crystalfw.core.run.setup import Setup, assemble, facts, initialise, launch
@@ -144,6 +144,9 @@ def _run(fabric: Fabric, recipe: Recipe, run_dir: Path, resumed: bool, say: Say)
     if not going_on:
         initialise(setup)
     plugins().notify("fit_start", run_dir=run_dir, recipe={"text": expand(recipe)}, resumed=resumed)
+    fit = setup.recipe.fit
+    if fit.warmup == FitSection().warmup and 10 * fit.warmup > fit.steps:  # the default, perhaps never thought of
+        say(f"fit: a warm-up of {fit.warmup} steps is long for {fit.steps}; a tenth is usual: fit.warmup={fit.steps // 10}")
     state = fit_setup(fabric, setup, run_dir).run(last if going_on else None)
     say(f"fit: {state.finished} at step {state.step}, best validation loss {state.best_loss:.4f} at step {state.best_step}")
     outcome.after_fit(fabric, setup, run_dir, say)

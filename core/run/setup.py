@@ -28,6 +28,7 @@ from crystalfw.core.recipe import recipe_to_dict
 from crystalfw.core.recipe.schema import AUTO_PRECISION, FabricSection, Recipe
 from crystalfw.core.run.provenance import provenance
 from crystalfw.core.sample.trained import Trained
+from crystalfw.core.sample.training_range import training_ranges
 from crystalfw.core.system.progress import Progress, Say
 
 
@@ -176,10 +177,12 @@ def preparation_key(recipe: Recipe) -> str:
 
 def facts(setup: Setup, fabric: Fabric) -> dict[str, Any]:
     """What provenance.json and checkpoints say of the run."""
+    train = setup.dataset.splits["train"]
     return provenance(
         setup.recipe,
         parameters=parameter_counts(setup.generator),
         crystals={name: len(part) for name, part in setup.dataset.splits.items()},
+        ranges=training_ranges(train.n_atoms, train.columns),
         rejected=dict(setup.dataset.rejected),
         processes=fabric.world_size,
         precision=setup.recipe.fabric.precision,

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from crystalfw.core.recipe import expand
+from crystalfw.core.recipe.expand import expand
 from crystalfw.core.recipe.schema import Recipe
 from crystalfw.core.system.files import digest, link_atomically
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.errors import ConditionError
+from crystalfw.core.errors import ConditionError, did_you_mean
 
 SPACE_GROUP = "spacegroup.number"
 MAX_ATOMS = 1_000
@@ -22,12 +22,15 @@ MAX_ATOMS = 1_000
 
 def parse_composition(text: Any) -> dict[str, int]:
     """Element counts of one cell from a formula such as SrTiO3 or a mapping; raises ConditionError."""
-    from pymatgen.core import Composition
+    from pymatgen.core import Composition, Element
 
     try:
         amounts = Composition(text).get_el_amt_dict()
     except Exception as error:
         raise ConditionError(f"composition={text}: not a chemical formula ({error})") from error
+    unknown = [symbol for symbol in amounts if not Element.is_valid_symbol(symbol)]
+    if unknown:  # pymatgen takes symbols that begin with X for placeholders
+        raise ConditionError(f"composition={text}: '{unknown[0]}' is not an element")
     if not amounts or any(amount != round(amount) or amount <= 0 for amount in amounts.values()):
         raise ConditionError(f"composition={text}: give whole numbers of atoms per cell, e.g. SrTiO3")
     if sum(amounts.values()) > MAX_ATOMS:
@@ -49,6 +52,7 @@ def condition_crystal(condition: Mapping[str, Any], requires: frozenset[str]) ->
             asked.append("composition")
         else:
             column = SPACE_GROUP if name in ("space_group", SPACE_GROUP) else name
+            require_condition(requires, [f"properties.{column}"])  # a misspelt name first, then its value
             properties[column] = _number(name, value)
             asked.append(f"properties.{column}")
     require_condition(requires, asked)
@@ -73,15 +77,39 @@ def _number(name: str, value: Any) -> float:
 
 def _check_complete(requires: frozenset[str], asked: set[str]) -> None:
     """Structures, compositions and arrays cannot be left out; single properties may be missing."""
-    if "geometry" in requires:
-        raise ConditionError("the model is conditioned on whole structures: give one with --like FILE")
-    arrays = sorted(name for name in requires if name.startswith("arrays."))
-    if arrays:
-        raise ConditionError(
-            f"the model is conditioned on embeddings ({', '.join(arrays)}): give a table with them by --like FILE"
-        )
+    if "geometry" in requires or any(name.startswith("arrays.") for name in requires):
+        raise ConditionError(what_to_give(requires))
     if "composition" in requires and "composition" not in asked:
         raise ConditionError("the model is conditioned on the composition: give --condition composition=FORMULA as well")
+
+
+def what_to_give(requires: frozenset[str]) -> str:
+    """One sentence: what a model with these `requires` is conditioned on, and how a user gives it."""
+    like = "--like FILE"
+    arrays = sorted(name.removeprefix("arrays.") for name in requires if name.startswith("arrays."))
+    if arrays:
+        return (
+            f"the model is conditioned on embeddings ({', '.join(arrays)}): give a table with them by {like} (in Python: like=)"
+        )
+    if "geometry" in requires:
+        return (
+            f"the model is conditioned on whole crystals: give a CIF file, a table or a folder with {like} (in Python: like=)"
+        )
+    examples = ["composition=FORMULA"] if "composition" in requires else []
+    examples += [f"{name}=VALUE" for name in _typed(requires - {"composition"})]
+    named = " and ".join(example.partition("=")[0] for example in examples)
+    options = " ".join(f"--condition {example}" for example in examples)
+    return f"the model is conditioned on {named}: give {options}, or {like} (in Python: condition= or like=)"
+
+
+def _typed(requires: frozenset[str]) -> list[str]:
+    """The names that a user types: columns without the prefix of the contract."""
+    return sorted(typed_name(name.removeprefix("properties.").removeprefix("arrays.")) for name in requires)
+
+
+def typed_name(column: str) -> str:
+    """A property column as a user types it."""
+    return "space_group" if column == SPACE_GROUP else column
 
 
 def check_crystals(crystals: Sequence[Crystal], requires: frozenset[str], origin: str) -> None:
@@ -120,5 +148,8 @@ def require_condition(requires: frozenset[str], asked: Sequence[str]) -> None:
     for name in asked:
         satisfied = name in requires or (name == "composition" and "geometry" in requires)
         if not satisfied:
-            known = ", ".join(sorted(requires)) or "nothing (it is unconditional)"
-            raise ConditionError(f"the model was not trained for the condition '{name}'; it takes {known}")
+            typed = typed_name(name.removeprefix("properties."))
+            if not requires:
+                raise ConditionError(f"the model was not trained for the condition '{typed}': it is unconditional")
+            hint = did_you_mean(typed, _typed(requires), "It takes")
+            raise ConditionError(f"the model was not trained for the condition '{typed}'. {hint}")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from crystalfw.core.crystal import Crystal
+from crystalfw.core.crystal_forms import extxyz as extxyz
 from crystalfw.core.records import Sample
 from crystalfw.core.sample.table import read_rows
 from crystalfw.core.system.files import digest
@@ -33,19 +33,6 @@ def write_extxyz(samples: Iterable[Sample], path: str | Path) -> int:
                 file.write(extxyz(sample.crystal, sample.id))
                 count += 1
     return count
-
-
-def extxyz(crystal: Crystal, id: str) -> str:
-    """One frame of extended XYZ."""
-    from pymatgen.core import Element
-
-    cell = " ".join(f"{value:.10g}" for value in crystal.lattice.ravel())
-    label = "".join(character for character in id if character.isprintable() and character not in '"\\')
-    symbols = {number: Element.from_Z(number).symbol for number in set(crystal.numbers.tolist())}
-    lines = [str(crystal.n_atoms), f'Lattice="{cell}" Properties=species:S:1:pos:R:3 id="{label}" pbc="T T T"']
-    for number, (x, y, z) in zip(crystal.numbers.tolist(), crystal.cart_coords, strict=True):
-        lines.append(f"{symbols[number]:2s} {x:16.10f} {y:16.10f} {z:16.10f}")
-    return "\n".join(lines) + "\n"
 
 
 def safe_name(id: str) -> str:

@@ -8,45 +8,59 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
 
-from crystalfw.core.batch import CrystalBatch
+from crystalfw.core.batch import Memory
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.data.reading import read_like
+from crystalfw.core.data.reading import CrystalsLike, as_crystals
 from crystalfw.core.discovery import registry
-from crystalfw.core.errors import CheckpointError, ConditionError, PluginError, RecipeError, Reject
+from crystalfw.core.errors import (
+    CheckpointError,
+    ConditionError,
+    CrystalfwError,
+    PluginError,
+    RecipeError,
+    Reject,
+    did_you_mean,
+)
 from crystalfw.core.interfaces import PropertyDecoder, SequenceDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.model.assembly import Components, build_components, build_generator
 from crystalfw.core.model.component_versions import to_installed_versions
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.recipe import load_recipe
-from crystalfw.core.recipe.schema import Recipe
+from crystalfw.core.recipe.schema import Recipe, SampleSection
 from crystalfw.core.records import Sample
-from crystalfw.core.sample.conditions import check_crystals, condition_crystal
+from crystalfw.core.sample.conditions import check_crystals, condition_crystal, what_to_give
 from crystalfw.core.sample.engine import in_order
 from crystalfw.core.sample.prediction import Tally, predicted
 from crystalfw.core.sample.request import Request, default_count, needed_conditions
 from crystalfw.core.sample.sampler import Sampler
+from crystalfw.core.system.devices import usable_device
 
 
 class Trained:
     """A generator with its representation and constraints, ready to sample or predict."""
 
-    def __init__(self, recipe: Recipe, components: Components, generator: Generator, device: str = "cpu") -> None:
-        self.recipe, self.components, self.device = recipe, components, torch.device(device)
+    def __init__(
+        self, recipe: Recipe, components: Components, generator: Generator, device: str = "cpu",
+        *, ranges: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.recipe, self.components, self.device = recipe, components, usable_device(device)
+        self.ranges = ranges or {}  # of the training data; checkpoints of earlier versions hold none
         self.generator = generator.to(self.device).eval()
         self.sampler = Sampler(self.generator, components, self.device)
 
     @classmethod
     def load(cls, run: str | Path, *, which: str = "best", device: str = "cpu") -> Trained:
         """From a run folder (its best or last checkpoint) or a checkpoint file. Raises CheckpointError."""
+        usable_device(device)
         path = checkpoint.find(Path(run), which)
         payload = to_installed_versions(checkpoint.load(path), path)
         recipe = recipe_of(payload, path)
@@ -56,46 +70,78 @@ class Trained:
             generator.load_state_dict(payload["model"])
         except RuntimeError as error:
             raise CheckpointError(f"{path}: its weights do not fit the model of its recipe: {error}") from error
-        return cls(recipe, components, generator, device)
+        return cls(recipe, components, generator, device, ranges=_provenance(payload).get("ranges"))
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """What the model is conditioned on; empty for an unconditional one."""
+        return frozenset(self.generator.encoder.requires) if self.generator.uses_memory else frozenset()
+
+    def __repr__(self) -> str:
+        model = self.recipe.model
+        decoder = self.generator.decoder
+        does = "predicts properties" if isinstance(decoder, PropertyDecoder) else "generates crystals"
+        size = sum(parameter.numel() for parameter in self.generator.parameters())
+        parts = f"{model.encoder.name} > {model.conditioning.name} > {model.decoder.name}"
+        return f"Trained({self.recipe.name}: {parts}, {size:,} parameters, {does})"
 
     # --- generation -------------------------------------------------------------------------------------------------
 
+    @overload
     def sample(
-        self, n: int | None = None, *, condition: Mapping[str, Any] | None = None,
-        like: str | Path | Sequence[Crystal] | None = None,
-        constraints: Mapping[str, Any] | None = None, seed: int = 0, **settings: Any,
-    ) -> list[Crystal]:  # fmt: skip
-        """Generate n crystals; those that fail are left out (use `samples` for every outcome).
+        self, n: int | None = None, *, condition: Mapping[str, Any] | None = None, like: CrystalsLike | None = None,
+        constraints: Mapping[str, Any] | None = None, seed: int = 0, failed: Literal[False] = False, **settings: Any,
+    ) -> list[Crystal]: ...  # fmt: skip
 
+    @overload
+    def sample(
+        self, n: int | None = None, *, condition: Mapping[str, Any] | None = None, like: CrystalsLike | None = None,
+        constraints: Mapping[str, Any] | None = None, seed: int = 0, failed: Literal[True], **settings: Any,
+    ) -> list[Sample]: ...  # fmt: skip
+
+    def sample(
+        self, n: int | None = None, *, condition: Mapping[str, Any] | None = None, like: CrystalsLike | None = None,
+        constraints: Mapping[str, Any] | None = None, seed: int = 0, failed: bool = False, **settings: Any,
+    ) -> list[Crystal] | list[Sample]:  # fmt: skip
+        """Generate n crystals, each with the id of its sample; those that fail are left out. With failed=True every
+        outcome instead, as a Sample: crystal or None, status, reason, id, string, condition, log_prob.
+
+        `like`: crystals to be like, as a Crystal, pymatgen Structure, ASE Atoms, path, or a list of these.
         `settings` are keys of the recipe's sample section, e.g. temperature=0.7, or candidates=40, keep=20 for the likeliest
         distinct crystals of each condition. n: the recipe's unless given, or in a prediction what all conditions need.
         Raises ConditionError for a condition that the model was not trained with.
         """
+        known = [field.name for field in fields(SampleSection)]
+        for name in settings:
+            if name not in known:
+                raise CrystalfwError(f"sample() has no setting '{name}'. {did_you_mean(name, known, 'It takes')}")
         section = replace(self.recipe.sample, **settings)
         conditions = tuple(self.conditions(condition, like, needed_conditions(section, n)))
         section = replace(section, n=default_count(section, len(conditions)) if n is None else n)
         request = Request(settings=section, seed=seed, conditions=conditions, constraints=constraints or {})
-        return [sample.crystal for sample in self.samples(request) if sample.crystal is not None]
+        outcomes = list(self.samples(request))
+        if failed:
+            return outcomes
+        return [replace(sample.crystal, id=sample.id) for sample in outcomes if sample.crystal is not None]
 
     def conditions(
-        self, condition: Mapping[str, Any] | None, like: str | Path | Sequence[Crystal] | None, limit: int | None = None
+        self, condition: Mapping[str, Any] | None, like: CrystalsLike | None, limit: int | None = None
     ) -> list[Crystal]:
         """The crystals to condition on, prepared as the training crystals were; empty for an unconditional model.
 
         Of `like` at most `limit` crystals are read, the first ones.
         """
-        requires = self.generator.encoder.requires if self.generator.uses_memory else frozenset()
+        requires = self.requires
         if condition:
             if like is not None:
-                raise ConditionError("give either --condition or --like, not both")
+                raise ConditionError("give either a condition or crystals to be like, not both")
             return [condition_crystal(condition, requires)]
         if like is None:
             if requires:
-                raise ConditionError(f"the model needs a condition: {', '.join(sorted(requires))}; give --condition or --like")
+                raise ConditionError(what_to_give(requires))
             return []
         origin = str(like) if isinstance(like, (str, Path)) else "the crystals given"
-        crystals = read_like(like) if isinstance(like, (str, Path)) else like
-        prepared = [self._prepared(crystal, origin) for crystal in islice(crystals, limit)]
+        prepared = [self._prepared(crystal, origin) for crystal in islice(as_crystals(like), limit)]
         check_crystals(prepared, requires, origin)
         return prepared
 
@@ -128,21 +174,32 @@ class Trained:
 
     # --- prediction -------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
-    def predict(self, crystals: Sequence[Crystal], *, batch_size: int = 64) -> dict[str, np.ndarray]:
-        """Property columns of crystals, (len(crystals),) each, in the units of the training data."""
+    def predict(self, crystals: CrystalsLike, *, batch_size: int = 64) -> dict[str, np.ndarray]:
+        """Property columns of N crystals, (N,) each, in the units of the training data."""
         decoder = self.generator.decoder
         if not isinstance(decoder, PropertyDecoder):
             raise ConditionError("this model generates crystals; train a recipe with decoder: regressor to predict properties")
         found: dict[str, list[np.ndarray]] = {}
-        for start in range(0, len(crystals), batch_size):
-            prepared = [self._prepared(c, "the crystals given") for c in crystals[start : start + batch_size]]
-            batch = CrystalBatch.from_crystals(prepared, dtype=torch.float32)
-            if self.generator.encoder.cutoff is not None:
-                batch = batch.with_edges(self.generator.encoder.cutoff)
-            for name, values in decoder.predict(self.generator.memory(batch.to(self.device))).items():
+        for memory in self._memories(crystals, batch_size):
+            with torch.inference_mode():
+                columns = decoder.predict(memory)
+            for name, values in columns.items():
                 found.setdefault(name, []).append(values.cpu().numpy())
         return {name: np.concatenate(values) for name, values in found.items()}
+
+    def embed(self, crystals: CrystalsLike, *, batch_size: int = 64) -> np.ndarray:
+        """What the encoder says of N crystals: its pooled vectors, (N, C). Raises ConditionError for a model without one."""
+        if not self.generator.uses_memory:
+            raise ConditionError("this model has no encoder to embed crystals with: its conditioning is none")
+        found = [memory.pooled.cpu().numpy() for memory in self._memories(crystals, batch_size)]
+        return np.concatenate(found) if found else np.zeros((0, self.generator.encoder.dim), dtype=np.float32)
+
+    def _memories(self, crystals: CrystalsLike, batch_size: int) -> Iterator[Memory]:
+        """What the encoder says of crystals, batch by batch."""
+        waiting = as_crystals(crystals)
+        while batch := list(islice(waiting, batch_size)):
+            prepared = [self._prepared(crystal, "the crystals given") for crystal in batch]
+            yield self.sampler.memory(prepared)
 
 
 def recipe_of(payload: Mapping[str, Any], path: Path) -> Recipe:
@@ -156,12 +213,18 @@ def recipe_of(payload: Mapping[str, Any], path: Path) -> Recipe:
             raise CheckpointError(f"{path}: {_unassembled(payload, error, str(file))}") from error
 
 
+def _provenance(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the checkpoint comes from; empty where it does not say."""
+    try:
+        found = json.loads(str(payload["provenance"]))
+    except (KeyError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _unassembled(payload: Mapping[str, Any], error: Exception, file: str) -> str:
     """Why the recipe of a checkpoint cannot be assembled here, and what to install."""
-    try:
-        made_with = json.loads(str(payload["provenance"]))["components"]
-    except (KeyError, ValueError):
-        made_with = {}
+    made_with: dict[str, str] = _provenance(payload).get("components", {})
     offered = {f"{entry.kind} {entry.name}" for entry in registry().entries()}
     missing: dict[str, list[str]] = {}
     for component, origin in made_with.items():

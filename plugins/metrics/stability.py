@@ -8,6 +8,7 @@ result says so. Only known crystals within a sample's chemical system are comput
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ class Stability(Metric):
             "displacement_mean": _mean([item["displacement"] for item in relaxed if not item["problem"]]),
             "relaxed": len(relaxed) - sum(bool(item["problem"]) for item in relaxed),
             "not_judged": {name: count for name, count in problems.items() if count},
-            "summary": [f"stable, unique and novel (CHGNet, own hull): {sun['count']} of {total}"],
+            "summary": [f"stable, unique and novel (CHGNet, own hull): {sun['count']} of {total}{_not_judged(problems)}"],
             "protocol": {
                 "potential": _potential_name(),
                 "hull": f"{_potential_name()} energies of {len(members)} known crystals in the samples' chemical systems",
@@ -125,6 +126,12 @@ class Stability(Metric):
                 "displacement": "root mean square in angstrom, mean shift removed, change of the cell included",
             },
         }
+
+
+def _not_judged(problems: Mapping[str, int]) -> str:
+    """`; 4 not judged: no known crystals of an element 4`, empty where all were."""
+    reasons = ", ".join(f"{name} {count}" for name, count in problems.items() if count)
+    return f"; {sum(problems.values())} not judged: {reasons}" if reasons else ""
 
 
 def _within(crystal: Crystal, systems: Collection[frozenset[int]]) -> bool:
@@ -168,7 +175,8 @@ def _energy(item: tuple[Packed, tuple[int, float, float]]) -> dict[str, Any]:
     packed, (steps, fmax, limit) = item
     structure = unpack(packed)
     try:
-        with time_limit(limit):
+        with time_limit(limit), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the library warns of its own parts on every call
             if not steps:
                 return {"energy": float(_model().predict_structure(structure)["e"]), "displacement": 0.0, "problem": ""}
             outcome = _relaxer().relax(structure, fmax=fmax, steps=steps, verbose=False)

@@ -1,10 +1,12 @@
 """crystalfw: conditional crystal generation from components that a recipe names.
 
     import crystalfw
-    encoder = crystalfw.create("encoder", "equivariant", lmax=2)
+    model = crystalfw.train("xattn", data={"path": "my_crystals.csv"})
     crystals = crystalfw.load("runs/xattn").sample(16, condition={"band_gap": 2.0})
+    figures = crystalfw.evaluate(crystals, "data/test.csv.gz", metrics="shares,match")
 
-Everything is loaded on first use; importing the package costs nothing.
+Everything is loaded on first use; importing the package costs nothing. Wherever crystals go in, they may be a Crystal,
+a pymatgen Structure, ASE Atoms, a path, or a list of these.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,10 +14,25 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from crystalfw.core.crystal import Crystal as Crystal
-    from crystalfw.core.errors import CrystalfwError as CrystalfwError
+    from collections.abc import Iterable
+    from pathlib import Path
 
-__all__ = ["Crystal", "CrystalfwError", "create", "load", "slices"]
+    import numpy as np
+
+    from crystalfw.core.crystal import Crystal as Crystal
+    from crystalfw.core.data.reading import CrystalsLike
+    from crystalfw.core.errors import CrystalfwError as CrystalfwError
+    from crystalfw.core.evaluate.inputs import Samples
+    from crystalfw.core.records import Decoded, Encoded
+    from crystalfw.core.records import Sample as Sample
+    from crystalfw.core.sample.trained import Trained as Trained
+    from crystalfw.plugins.representations import slices as slices
+
+__all__ = [
+    "Crystal", "CrystalfwError", "Sample", "Trained", "create", "decode", "embed", "encode", "evaluate", "load", "slices",
+    "train",
+]  # fmt: skip
+_CLASSES = {"Crystal": "crystal", "CrystalfwError": "errors", "Sample": "records", "Trained": "sample.trained"}
 
 
 def create(kind: str, name: str, **options: Any) -> Any:
@@ -28,23 +45,86 @@ def create(kind: str, name: str, **options: Any) -> Any:
     return make(kind, name, options)
 
 
-def load(run: str) -> Any:
-    """A trained model from a run folder or checkpoint file: `.sample(n, condition=...)` gives crystals.
+def load(run: "str | Path", *, which: str = "best", device: str = "cpu") -> "Trained":
+    """A trained model from a run folder (its best or last checkpoint) or a checkpoint file.
 
     Raises CheckpointError where it is damaged or of a newer format.
     """
     from crystalfw.core.sample.trained import Trained
 
-    return Trained.load(run)
+    return Trained.load(run, which=which, device=device)
+
+
+def train(recipe: "str | Path", /, **overrides: Any) -> "Trained":
+    """Train, sample, evaluate and report as `crystalfw run` does, and return the best checkpoint, loaded.
+
+    `recipe` is a file or the name of an installed recipe. A section of the recipe is overridden key by key, e.g.
+    train("xattn", fit={"steps": 500}, model={"encoder": "composition"}). Raises RecipeError with every mistake at once.
+    """
+    import json
+    from collections.abc import Mapping
+
+    from crystalfw.core.recipe import load_recipe
+    from crystalfw.core.run.run import run_recipe
+
+    pairs: dict[str, Any] = {}
+    for name, value in overrides.items():
+        pairs |= {f"{name}.{key}": below for key, below in value.items()} if isinstance(value, Mapping) else {name: value}
+    run_dir = run_recipe(load_recipe(recipe, [f"{key}={json.dumps(value, default=str)}" for key, value in pairs.items()]))
+    assert run_dir is not None, "only a dry run has no folder"
+    return load(run_dir)
+
+
+def evaluate(
+    samples: "Samples",
+    reference: "CrystalsLike | None" = None,
+    metrics: "str | Iterable[str] | None" = None,
+    **options: Any,
+) -> "dict[str, Any]":
+    """The figures of metrics over samples: the content of metrics.json, with protocol, counts and versions.
+
+    `samples`: crystals, Sample objects, a run folder or a file. `metrics`: names, or as on the command line
+    "shares,match:n=[1,20]"; otherwise the usual ones. `options` are those of crystalfw.core.evaluate.evaluate, e.g. training,
+    out (a folder for metrics.json), workers. Nothing is written without `out`.
+    """
+    from crystalfw.core.commands.evaluate import parse_metrics
+    from crystalfw.core.evaluate.evaluation import evaluate as compute
+
+    if metrics is not None:
+        options["metrics"] = parse_metrics(metrics if isinstance(metrics, str) else ",".join(metrics))
+    return compute(samples, reference, **{"quiet": True, **options})
+
+
+def embed(model: "Trained | str | Path", crystals: "CrystalsLike") -> "np.ndarray":
+    """The vectors (N, C) that a trained model's encoder gives N crystals."""
+    from crystalfw.core.sample.trained import Trained
+
+    return (model if isinstance(model, Trained) else load(model)).embed(crystals)
+
+
+def encode(crystals: "CrystalsLike", dialect: str = "plain") -> "list[Encoded]":
+    """SLICES strings of crystals: an outcome for each, with `.string`, or `.reason` why there is none."""
+    from crystalfw.core.data.reading import as_crystals
+
+    encoded: list[Encoded] = create("representation", "slices", dialect=dialect, max_atoms=256).encode(
+        list(as_crystals(crystals))
+    )
+    return encoded
+
+
+def decode(strings: "str | Iterable[str]") -> "list[Decoded]":
+    """Crystals of SLICES strings: an outcome for each, with `.crystal`, or `.reason` and `.message` why there is none."""
+    found: list[Decoded] = create("representation", "slices", max_atoms=256).decode(
+        [strings] if isinstance(strings, str) else list(strings)
+    )
+    return found
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name == "slices":
-        from importlib import import_module
-
         return import_module("crystalfw.plugins.representations.slices")
-    if name in ("Crystal", "CrystalfwError"):
-        from importlib import import_module
-
-        return getattr(import_module(f"crystalfw.core.{'crystal' if name == 'Crystal' else 'errors'}"), name)
+    if name in _CLASSES:
+        return getattr(import_module(f"crystalfw.core.{_CLASSES[name]}"), name)
     raise AttributeError(f"module 'crystalfw' has no attribute {name!r}")

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOMS = (
-    ("errors",), ("system",), ("crystal",), ("geometry",),
+    ("errors",), ("system",), ("crystal_forms",), ("crystal",), ("geometry",),
     ("batch", "records", "presentation", "interfaces", "hookspecs", "registry", "discovery"),
     ("recipe",), ("data",), ("library",), ("model",), ("sample",), ("predict",), ("evaluate",), ("run",), ("testing",),
     ("commands",),

@@ -6,11 +6,15 @@ import importlib
 
 import pytest
 
+import crystalfw
 from crystalfw.core import hookspecs
 from crystalfw.core.registry import KINDS
 
 FROZEN = {
-    "crystalfw": {"Crystal", "CrystalfwError", "create", "load", "slices"},
+    "crystalfw": {
+        "Crystal", "CrystalfwError", "Sample", "Trained", "create", "decode", "embed", "encode", "evaluate", "load", "slices",
+        "train",
+    },
     "crystalfw.core": {
         "ConditionError", "Conditioning", "Crystal", "CrystalBatch", "CrystalfwError", "DataError", "DecodeError", "Decoded",
         "Decoder", "DecodingCache", "Edges", "Encoded", "Encoder", "Figure", "GrammarState", "Loss", "Memory", "Metric",
@@ -51,6 +55,20 @@ def test_public_names_stay(module):
     assert not missing, f"{module} lost {sorted(missing)}: see docs/project/stability.md"
     for name in loaded.__all__:
         assert getattr(loaded, name) is not None
+
+
+MEMBERS = {
+    "Crystal": {
+        "atoms", "cart_coords", "cif", "formula", "from_atoms", "from_cif", "from_file", "from_structure", "n_atoms",
+        "space_group", "structure", "volume", "write",
+    },
+    "Trained": {"embed", "load", "predict", "sample", "samples"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_members_of_public_classes_stay(name):
+    assert set(dir(getattr(crystalfw, name))) >= MEMBERS[name]
 
 
 def test_hooks_stay():

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from crystalfw.core.crystal import Crystal, FloatArray
-from crystalfw.core.evaluate.report.elements import colour, radius
-from crystalfw.core.evaluate.report.html import Markup, text
+from crystalfw.core.evaluate.report.elements import colour, gradients, key, radius
+from crystalfw.core.evaluate.report.html import Markup, tag, text
 
 SIZE = 200
 """Side of the picture's coordinate system."""
@@ -64,6 +64,24 @@ def picture(crystal: Crystal, label: str) -> Markup:
         f'<svg class="crystal" viewBox="{-half} {-half} {SIZE} {SIZE}" tabindex="0" role="img" aria-label="{text(label)}" '
         f'data-scene="{text(data)}">{_drawn(drawn)}</svg>'
     )
+
+
+def notebook_picture(crystal: Crystal) -> Markup:
+    """The picture with its caption and styles of its own, for a notebook; the caption alone where nothing can be drawn."""
+    caption = tag("figcaption", repr(crystal))
+    finite = np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all() and crystal.volume > 0
+    if not finite or not 0 < crystal.n_atoms <= MAX_ATOMS:
+        return tag("figure", caption)
+    numbers = set(crystal.numbers.tolist())
+    drawn = picture(crystal, f"Crystal structure of {crystal.formula}")
+    return tag("figure", _NOTEBOOK_STYLE, gradients(numbers), drawn, key(numbers), caption, class_="crystalfw")
+
+
+_NOTEBOOK_STYLE = Markup(
+    "<style>.crystalfw { margin: 0; max-width: 18em; } .crystalfw svg.crystal { width: 16em; overflow: visible; } "
+    ".crystalfw .edge { stroke: #888; stroke-width: 0.8; fill: none; } .crystalfw .legend svg { width: 1em; } "
+    ".crystalfw .bond { stroke-width: 4; stroke-linecap: round; fill: none; }</style>"
+)
 
 
 def _with_images(crystal: Crystal) -> tuple[FloatArray, Any]:

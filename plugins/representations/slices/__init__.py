@@ -1,7 +1,7 @@
 """SLICES: crystals as strings of atoms and labelled bonds, and back; usable alone.
 
     from crystalfw import slices
-    string = slices.encode(crystal)                 # a Crystal or a pymatgen Structure
+    string = slices.encode(crystal)                 # or a pymatgen Structure, ASE Atoms, a path
     outcome = slices.decode(string)                 # .crystal, .quality, or .reason and .message
     slices.canonical(string) == slices.canonical(slices.augment(string, seed=7))
     slices.key(crystal)                             # equal for equal bond topologies
@@ -12,11 +12,14 @@ docs/guides/slices.md has the grammar and the reasons.
 from __future__ import annotations
 
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.data.reading import as_crystals
+from crystalfw.core.errors import DataError
 from crystalfw.core.records import Decoded
 from crystalfw.plugins.representations.slices.encoding import EncodeError, canonical_graph
 from crystalfw.plugins.representations.slices.graph.graph import QuotientGraph
@@ -24,7 +27,7 @@ from crystalfw.plugins.representations.slices.slices import Slices, read_net, to
 from crystalfw.plugins.representations.slices.text.strings import dialect_of, parse, print_graph
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
+    from crystalfw.core.data.reading import One
 
 __all__ = [
     "EncodeError",
@@ -46,11 +49,14 @@ def _codec(dialect: str) -> Slices:
     return Slices(Slices.Config(dialect=dialect, max_atoms=256))
 
 
-def _crystal(crystal: Crystal | Structure) -> Crystal:
-    return crystal if isinstance(crystal, Crystal) else Crystal.from_structure(crystal)
+def _crystal(given: One) -> Crystal:
+    crystals = list(islice(as_crystals(given), 2))
+    if len(crystals) != 1:
+        raise DataError(f"one crystal is needed here, not {'none' if not crystals else 'several'}")
+    return crystals[0]
 
 
-def encode(crystal: Crystal | Structure, dialect: str = "plain") -> str:
+def encode(crystal: One, dialect: str = "plain") -> str:
     """The canonical string of a crystal; raises EncodeError with its reason.
 
     For many crystals `Slices(config).encode(crystals)` is the way: it returns an outcome for each.
@@ -74,7 +80,7 @@ def canonical(string: str) -> str:
     return print_graph(canonical_graph(read_net(string)))
 
 
-def key(crystal: Crystal | Structure) -> str:
+def key(crystal: One) -> str:
     """The canonical plain string: the same for every description of a crystal (order of atoms, basis of the same
     lattice, origin, rotation, reflection), and equal only for equal composition and bond topology.
 

@@ -1,5 +1,7 @@
 """Model FLOP utilisation: operations as torch counts them, a peak that a product reaches, a share in the log."""
 
+import json
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -38,9 +40,14 @@ def test_a_product_reaches_the_peak_and_the_type_follows_the_precision():
 
 def test_the_log_of_a_run_has_it(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    options = ["data.max_crystals=40", "fit.steps=4", "fit.log_every=2", "sample.n=1", "evaluate.metrics=[]"]
+    options = ["data.max_crystals=40", "fit.steps=4", "fit.log_every=2", "fit.warmup=100", "sample.n=1", "evaluate.metrics=[]"]
     assert main(["run", "smoke", *options, f"run_dir={tmp_path}"]) == 0
-    assert "mfu in metrics.csv is the decoder's share of" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "mfu" not in shown
+    assert "warm-up of 100 steps" in shown
+    noted = json.loads((tmp_path / "smoke" / "provenance.json").read_text())
+    assert "decoder's share of" in noted["mfu"]
+    assert noted["ranges"]["atoms"][0] >= 1
     shares = read_metrics(tmp_path / "smoke" / "metrics.csv")["mfu"]
     assert len(shares) == 2
     assert all(0 < share < 1 for share in shares)

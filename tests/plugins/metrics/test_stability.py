@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
+from crystalfw.plugins.metrics import stability
+from crystalfw.plugins.metrics.shared.geometry import pack
 from crystalfw.plugins.metrics.stability import Stability
 from tests.plugins.metrics.crystals import caesium_chloride, rock_salt, sample
 
@@ -20,6 +24,23 @@ def test_a_hull_needs_crystals(context):
     pytest.importorskip("chgnet")
     with pytest.raises(DataError, match="hull"):
         Stability(Stability.Config()).compute([sample("0", rock_salt())], [], context)
+
+
+def test_warnings_of_the_potential_are_not_the_users(monkeypatch):
+    class Talkative:
+        def predict_structure(self, structure):
+            warnings.warn("a part of mine is old", UserWarning, stacklevel=1)
+            return {"e": -3.0}
+
+    monkeypatch.setattr(stability, "_model", Talkative)
+    assert stability._energy((pack(rock_salt()), (0, 0.1, 60.0))) == {"energy": -3.0, "displacement": 0.0, "problem": ""}
+
+
+def test_what_was_not_judged_is_counted_in_words():
+    assert stability._not_judged({"timeout": 1, "no known crystals of an element": 3, "ValueError": 0}) == (
+        "; 4 not judged: timeout 1, no known crystals of an element 3"
+    )
+    assert stability._not_judged({"timeout": 0}) == ""
 
 
 @pytest.mark.slow

@@ -1,0 +1,34 @@
+"""`crystalfw sample`: formula units, and a folder of its own for each request."""
+
+import pytest
+
+from crystalfw.core.commands import sample
+from crystalfw.core.commands.cli import make_parser
+from crystalfw.core.errors import ConditionError, CrystalfwError
+
+
+def _folder(tmp_path, *words):
+    return sample._default_out(make_parser("sample").parse_args([str(tmp_path), *words])).parent.name
+
+
+def test_changed_settings_are_in_the_name_of_the_folder(tmp_path):
+    plain = _folder(tmp_path, "--condition", "gap=2")
+    assert plain == "gap=2_seed0"
+    assert _folder(tmp_path, "--condition", "gap=2", "--batch-size", "3", "--n", "5") == plain
+    others = [["--temperature", "0.5"], ["--temperature", "0.7"], ["--composition-exact"], ["--formula-units", "1,2"]]
+    names = {_folder(tmp_path, "--condition", "gap=2", *words) for words in [*others, ["--checkpoint", "last"]]}
+    assert len({plain, *names}) == 6
+
+
+def test_formula_units_multiply_the_composition():
+    found = sample.cells({"composition": "LiFePO4", "gap": 1.0}, [1, 4])
+    assert [cell["composition"] for cell in found] == [{"Li": k, "Fe": k, "P": k, "O": 4 * k} for k in (1, 4)]
+    assert all(cell["gap"] == 1.0 for cell in found)
+    with pytest.raises(ConditionError, match="needs a composition"):
+        sample.cells({"gap": 1.0}, [2])
+
+
+def test_formula_units_are_whole_numbers(tmp_path, capsys):
+    with pytest.raises((SystemExit, CrystalfwError)) as stopped:
+        make_parser("sample").parse_args([str(tmp_path), "--formula-units", "0,2"])
+    assert "1,2,4" in capsys.readouterr().err + str(stopped.value)
