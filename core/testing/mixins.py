@@ -154,3 +154,14 @@ class MetricTests(ComponentTests):
     def test_law(self, law: Law) -> None:
         """One law."""
         self.obey(law)
+
+
+class RetrieverTests(ComponentTests):
+    """The laws of retrievers."""
+
+    kind = "retriever"
+
+    @_every_law("retriever")
+    def test_law(self, law: Law) -> None:
+        """One law."""
+        self.obey(law)

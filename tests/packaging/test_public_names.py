@@ -23,7 +23,7 @@ FROZEN = {
     },
     "crystalfw.core.testing": {
         "ConditioningTests", "DecoderTests", "EncoderTests", "Law", "MetricTests", "Outcome", "RepresentationTests",
-        "SourceTests", "TransformTests", "laws_of", "run_laws",
+        "RetrieverTests", "SourceTests", "TransformTests", "laws_of", "run_laws",
     },
     "crystalfw.core.recipe": {"expand", "load_recipe", "recipe_to_dict"},
 }  # fmt: skip

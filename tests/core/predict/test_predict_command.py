@@ -81,7 +81,7 @@ def test_atoms_that_do_not_fit_are_a_sentence():
 def test_a_typo_is_refused_before_anything_is_built(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert main(["predict", "SrTiQ3"]) == 2
-    assert "not a chemical formula" in capsys.readouterr().err
+    assert "not an element" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
