@@ -61,6 +61,8 @@ from crystalfw.core.records import Record as Record
 from crystalfw.core.records import Rejected as Rejected
 from crystalfw.core.records import Sample as Sample
 from crystalfw.core.records import Vocabulary as Vocabulary
+from crystalfw.core.stepping import DecodingCache as DecodingCache
+from crystalfw.core.stepping import GrammarState as GrammarState
 
 Weights = dict[str, Tensor]
 
@@ -198,21 +200,6 @@ class PropertyDecoder(Decoder):
         """Each target (B,) in its column's unit, in the order of `targets`."""
 
 
-class DecodingCache(ABC):
-    """What a SequenceDecoder keeps of the tokens written so far; rows leave and enter independently."""
-
-    positions: Tensor
-    """(B,) int64 on the CPU: how many string tokens each row has seen; the decoder's forward() advances it."""
-
-    @abstractmethod
-    def select(self, index: Tensor) -> None:
-        """Keep the rows `index` (R,), in this order; a row may be asked for twice."""
-
-    @abstractmethod
-    def reset(self, rows: Tensor) -> None:
-        """Empty these rows: their next token is the first of a new string."""
-
-
 class SequenceDecoder(Decoder):
     """A causal decoder of token strings: logits for the next token at every position."""
 
@@ -250,26 +237,6 @@ class Transform(Component, ABC):
     @abstractmethod
     def __call__(self, crystal: Crystal, rng: np.random.Generator) -> Crystal:
         """The transformed crystal; a new object. Raises Reject(reason) for one that must be rejected."""
-
-
-class GrammarState(ABC):
-    """Which tokens keep each of R strings completable: advanced token by token, rows independent."""
-
-    @abstractmethod
-    def mask(self) -> NDArray[np.bool_]:
-        """(R, V), True where the token may come next; at least one per unfinished row, only `pad` after the end."""
-
-    @abstractmethod
-    def advance(self, ids: NDArray[np.int64]) -> None:
-        """Append token ids (R,), each allowed by the mask."""
-
-    @abstractmethod
-    def select(self, rows: NDArray[np.int64]) -> None:
-        """Keep these rows, in this order."""
-
-    @abstractmethod
-    def append_rows(self, count: int, constraints: Sequence[Mapping[str, Any]] | None = None) -> None:
-        """Add `count` fresh rows at the end."""
 
 
 class Representation(Component, ABC):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOMS = (
     ("errors",), ("system",), ("crystal_forms",), ("crystal",), ("geometry",),
-    ("batch", "records", "presentation", "interfaces", "hookspecs", "registry", "discovery"),
+    ("batch", "records", "stepping", "presentation", "interfaces", "hookspecs", "registry", "discovery"),
     ("recipe",), ("data",), ("library",), ("model",), ("sample",), ("predict",), ("evaluate",), ("run",), ("testing",),
     ("commands",),
 )  # fmt: skip
