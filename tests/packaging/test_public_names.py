@@ -83,7 +83,7 @@ def test_names_of_laws_stay_because_expected_failures_uses_them():
 
 
 def test_kinds_and_interface_version():
-    assert set(KINDS) >= {"encoder", "conditioning", "decoder", "transform", "representation", "source", "metric"}
+    assert set(KINDS) >= {"encoder", "conditioning", "decoder", "transform", "representation", "source", "metric", "retriever"}
     assert hookspecs.INTERFACE_VERSION == 1, (
         "raise it together with CHANGELOG.md, docs/project/stability.md and core/commands/scaffold"
     )
