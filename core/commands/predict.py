@@ -12,7 +12,6 @@ The same command continues after an interruption.
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,5 +119,7 @@ def _rows_of_questions(out: Path) -> list[int]:
 
 def _digest(text: str) -> str:
     """A formula as it stands; a table by its content."""
+    from crystalfw.core.system.files import file_digest
+
     path = Path(text)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else text
+    return file_digest(path) if path.is_file() else text

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from crystalfw.core.errors import DataError
 from crystalfw.core.library.entry import Entry
+from crystalfw.core.system.files import file_digest
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -99,7 +100,7 @@ class Library:
         arrays = {}
         for name, (kind, inner) in ARRAYS.items():
             file = folder / f"{name}.bin"
-            if not file.is_file() or _digest(file) != manifest.sha256[name]:
+            if not file.is_file() or file_digest(file) != manifest.sha256[name]:
                 raise DataError(f"{file}: missing or damaged (its checksum is wrong); build the library again")
             empty = file.stat().st_size == 0
             flat = np.zeros(0, dtype=kind) if empty else np.memmap(file, dtype=kind, mode="r")
@@ -150,15 +151,3 @@ class Library:
 
 def _starts(lengths: NDArray[Any]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _by_blocks(file)
-
-
-def _by_blocks(file: Any) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

