@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.hostile import fuzz, others
@@ -21,6 +23,13 @@ def test_a_hundred_broken_files(tmp_path):
     assert max(r.seconds for r in results) < HANG
     assert max(r.peak_mb for r in results) < MAX_MB
     assert {r.ending for r in results} == {"crystals", "set aside", "refused"}
+
+
+def test_memory_of_the_process_that_watches_is_not_counted(tmp_path):
+    held = bytearray(os.urandom(2**20)) * (MAX_MB + 100)
+    (first,) = attack(broken_files(1, seed=7, large=False), tmp_path)
+    assert len(held) > first.peak_mb * 2**20
+    assert first.survived
 
 
 def test_the_same_seed_gives_the_same_files():
