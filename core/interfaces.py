@@ -23,6 +23,9 @@ dimensions that the assembly tells it as keywords. A complete encoder:
             mask_B1 = torch.ones(batch.size, 1, dtype=torch.bool)
             return Memory(tokens_B1C, mask_B1, tokens_B1C[:, 0])
 
+Kinds that no recipe's model needs lie in files of their own and are imported from here all the same: who proposes
+crystals (contracts/proposing.py).
+
 What core hands to a component is imported from here too: batches, `Memory` and `Ports` (batch.py), through which a decoder
 reaches the conditioning of one batch; records and `MetricContext` (records.py), what an evaluation gives to every metric.
 
@@ -34,7 +37,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,6 +48,10 @@ from crystalfw.core.batch import CrystalBatch, Memory, TrainBatch
 from crystalfw.core.batch import Ports as Ports
 from crystalfw.core.batch import masked_mean as masked_mean
 from crystalfw.core.batch import select_rows as select_rows
+from crystalfw.core.contracts.component import Component as Component
+from crystalfw.core.contracts.component import NoOptions as NoOptions
+from crystalfw.core.contracts.component import Weights as Weights
+from crystalfw.core.contracts.proposing import Retriever as Retriever
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import PluginError
 from crystalfw.core.presentation import Figure as Figure
@@ -63,29 +69,6 @@ from crystalfw.core.records import Sample as Sample
 from crystalfw.core.records import Vocabulary as Vocabulary
 from crystalfw.core.stepping import DecodingCache as DecodingCache
 from crystalfw.core.stepping import GrammarState as GrammarState
-
-Weights = dict[str, Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoOptions:
-    """The Config of a component without options."""
-
-
-class Component:
-    """What all kinds share: a name in the registry (the key it was registered under), typed options, a version."""
-
-    Config: ClassVar[type] = NoOptions
-    config: Any = NoOptions()
-    """The Config that the constructor was given; core assigns it after construction where the class does not."""
-    version: ClassVar[str] = "1"
-    """Raise it ("2", "2.1") when options or weights that an older release saved no longer fit; checkpoints store it."""
-
-    @classmethod
-    def upgrade(cls, version: str, options: dict[str, Any], state: Weights) -> tuple[dict[str, Any], Weights]:
-        """Options and weights (its own state_dict; empty where it has none) of a checkpoint that an older `version` of this
-        component wrote, as this version reads them. Core calls it for older versions only; the default changes nothing."""
-        return options, state
 
 
 class Encoder(nn.Module, Component, ABC):
@@ -326,29 +309,6 @@ class Source(Component, ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Changes whenever what `read` yields would change: keys the cache."""
-
-
-class Retriever(nn.Module, Component, ABC):
-    """Composition -> known crystals with the elements exchanged, ranked. Constructor: `__init__(self, config)`.
-
-    Weights are its state_dict; the library they were fitted on is given back with `attach` after loading.
-    """
-
-    @abstractmethod
-    def fit(self, library: Any, *, seed: int = 0, say: Callable[[str], None] = print) -> None:
-        """Learn from a `crystalfw.core.library.Library` and attach it. A question's own formula is never its answer."""
-
-    @abstractmethod
-    def attach(self, library: Any) -> None:
-        """Propose from this library from now on."""
-
-    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Weights of a state_dict, as `fit` left them; buffers may have another size than a fresh instance's."""
-        self.load_state_dict(dict(weights))
-
-    @abstractmethod
-    def propose(self, question: Question, n: int) -> list[Proposal]:
-        """At most n crystals, the likeliest first; the same question gives the same answer."""
 
 
 class Metric(Component, ABC):
