@@ -27,7 +27,8 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def crystalfw_register(registry: Registry) -> None:
     """Register components: `registry.add("encoder", "schnet", "my_package.schnet:SchNet", summary="...")`.
 
-    Give import strings, not classes: nothing heavy is imported until a recipe asks for the component.
+    Give import strings, not classes: nothing heavy is imported until a recipe asks for the component. A trained model comes
+    the same way: `registry.add_model("mine", "my_package:mine")`, with a folder as `crystalfw export` writes it.
     """
 
 

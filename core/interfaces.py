@@ -79,6 +79,8 @@ class Encoder(nn.Module, Component, ABC):
     requires: frozenset[str] = frozenset()
     """What the batch must hold: `geometry`, `composition`, `properties.NAME`, `arrays.NAME`. An instance may narrow it.
     It is also what may be asked for when sampling: a condition outside of it is an error."""
+    optional: frozenset[str] = frozenset()
+    """The part of `requires` that a condition may leave out, because the encoder was trained with it missing."""
     atom_tokens: bool = False
     """True where the memory's tokens are the crystal's atoms, in their order."""
     cutoff: float | None = None
@@ -181,6 +183,11 @@ class PropertyDecoder(Decoder):
     @abstractmethod
     def predict(self, memory: Memory) -> dict[str, Tensor]:
         """Each target (B,) in its column's unit, in the order of `targets`."""
+
+    def spread(self, memory: Memory) -> dict[str, Tensor]:
+        """How large each target's error (B,) is likely to be, positive, in its column's unit; {} where the decoder does not
+        say. The validation part then tells by which factor it holds a stated share of errors."""
+        return {}
 
 
 class SequenceDecoder(Decoder):

@@ -8,6 +8,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeAlias
 
 from crystalfw.core.errors import PluginError
 
@@ -59,11 +62,35 @@ class Entry:
         return component
 
 
+@dataclass(frozen=True)
+class ModelEntry:
+    """A trained model that a distribution delivers: the name it is asked for by, and the folder that holds it."""
+
+    name: str
+    resource: str
+    """`package:folder`, the folder inside the import package."""
+    origin: Origin
+
+    def folder(self) -> Path:
+        """Where the model lies; nothing of it is read. Raises PluginError where the package has no such folder."""
+        package, _, inside = self.resource.partition(":")
+        spec = find_spec(package)
+        for place in (spec.submodule_search_locations or ()) if spec else ():
+            folder = Path(place) / inside
+            if folder.is_dir():
+                return folder
+        raise PluginError(f"model '{self.name}' of {self.origin}: there is no folder {self.resource}; install it again")
+
+
+Snapshot: TypeAlias = tuple[dict[tuple[str, str], list[Entry]], dict[str, list[ModelEntry]]]
+
+
 class Registry:
     """All components that installed distributions offer. A duplicate name is kept as a conflict, never overwritten."""
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], list[Entry]] = {}
+        self._models: dict[str, list[ModelEntry]] = {}
         self._origin = Origin("(this program)", "")
         self.failures: dict[Origin, str] = {}
         """Distributions whose plugin could not be loaded, with the cause."""
@@ -77,19 +104,41 @@ class Registry:
         before = self.failures.get(origin)
         self.failures[origin] = cause if before is None else f"{before}; {cause}"
 
-    def snapshot(self) -> dict[tuple[str, str], list[Entry]]:
-        """The entries as they are now, for `restore`."""
-        return {key: list(entries) for key, entries in self._entries.items()}
+    def snapshot(self) -> Snapshot:
+        """Entries and models as they are now, for `restore`."""
+        return ({key: list(found) for key, found in self._entries.items()}, {k: list(v) for k, v in self._models.items()})
 
-    def restore(self, entries: dict[tuple[str, str], list[Entry]]) -> None:
+    def restore(self, before: Snapshot) -> None:
         """Take back what was added since the snapshot."""
-        self._entries = entries
+        self._entries, self._models = before
 
     def add(self, kind: str, name: str, target: str | type, *, summary: str = "", extra: str = "") -> None:
         """Offer a component. `target` is `module:Class` or a class; `extra` what to install if its import fails."""
         if kind not in KINDS:
             raise PluginError(f"{self._origin} registers '{name}' as a {kind!r}; kinds are {', '.join(KINDS)}")
         self._entries.setdefault((kind, name), []).append(Entry(kind, name, target, self._origin, summary, extra))
+
+    def add_model(self, name: str, resource: str) -> None:
+        """Deliver a trained model under `name`. `resource` is `package:folder`, a folder as `crystalfw export` writes it; it
+        is not read before the model is asked for."""
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name) or name == "check":
+            raise PluginError(
+                f"{self._origin} delivers a model called {name!r}: lower-case letters, digits, '-', '_', '.', not 'check'"
+            )
+        self._models.setdefault(name, []).append(ModelEntry(name, resource, self._origin))
+
+    def models(self) -> Iterator[ModelEntry]:
+        """All delivered models in the order of their names."""
+        for name in sorted(self._models):
+            yield from self._models[name]
+
+    def model(self, name: str) -> ModelEntry | None:
+        """The delivered model called `name`, or None. Raises PluginError where two distributions deliver it."""
+        found = self._models.get(name, [])
+        if len(found) > 1:
+            owners = " and ".join(str(entry.origin) for entry in found)
+            raise PluginError(f"model '{name}' is delivered by {owners}; uninstall one, or give the folder of its files")
+        return found[0] if found else None
 
     def entries(self, kind: str | None = None) -> Iterator[Entry]:
         """All entries, of one kind or of all, in the order of kinds and names."""

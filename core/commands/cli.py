@@ -20,6 +20,10 @@ COMMANDS = {
     "sample": "generate crystals with a trained model",
     "predict": "crystals of a composition, ranked, from known structure types",
     "library": "build, describe or search a library of known crystals",
+    "predict-properties": "formation energy, band gap, ... of structures, with their errors",
+    "embed": "what a model's encoder says of structures, as arrays",
+    "models": "delivered models: what they answer, how good they are",
+    "export": "a trained run as an installable package",
     "evaluate": "metrics of samples against reference crystals",
     "ablate": "a grid of recipes and seeds, compared with statistics",
     "data": "check, import, split or prepare a data set",
@@ -32,7 +36,7 @@ COMMANDS = {
     "new": "write a new plugin package",
     "doctor": "versions, devices and a quick self-test",
 }
-_MODULES = {"codec": "codec_fit", "new": "new_plugin"}
+_MODULES = {"codec": "codec_fit", "new": "new_plugin", "predict-properties": "predict_properties"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -26,8 +26,8 @@ _LABELS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw describe`."""
-    parser.add_argument("kind", choices=KINDS, help="kind of component")
-    parser.add_argument("name", help="component, as `crystalfw plugins KIND` lists it")
+    parser.add_argument("kind", choices=(*KINDS, "model"), help="kind of component, or `model`")
+    parser.add_argument("name", help="component, as `crystalfw plugins KIND` lists it, or a delivered model")
     parser.add_argument(
         "--from", dest="owner", metavar="DISTRIBUTION", help="which distribution to take, if two offer the name"
     )
@@ -36,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the description; raises PluginError for an unknown name or one that cannot be loaded."""
+    if args.kind == "model":
+        from crystalfw.core.commands.models import described, known_model
+        from crystalfw.core.packaged import read_card
+
+        card = read_card(known_model(args.name).folder())
+        print(json.dumps(dataclasses.asdict(card), indent=2) if args.json else described(card))
+        return 0
     entry = registry().get(args.kind, args.name, override=args.owner)
     print(json.dumps(description(entry), indent=2) if args.json else describe(entry))
     return 0

@@ -87,7 +87,7 @@ def add_out(parser: argparse.ArgumentParser, metavar: str, meaning: str, *, old:
 
 def add_run(parser: argparse.ArgumentParser, default: str = "best") -> None:
     """RUN and `--checkpoint`; that RUN is there is checked before anything heavy is imported."""
-    parser.add_argument("run", metavar="RUN", help="run folder or checkpoint file")
+    parser.add_argument("run", metavar="RUN", help="run folder, checkpoint file or delivered model")
     add_checkpoint(parser, default, "which checkpoint of the run folder")
     parser.set_defaults(_must_exist="run")
 
@@ -103,12 +103,12 @@ def add_json(parser: argparse.ArgumentParser, keys: str) -> None:
 
 
 def check_paths(parsed: argparse.Namespace) -> None:
-    """Raise CrystalfwError where a file or folder that the command needs is not there."""
+    """Raise CheckpointError where what the command needs is neither a file, nor a folder, nor a delivered model."""
     name = getattr(parsed, "_must_exist", None)
-    if name is None or (path := Path(getattr(parsed, name))).exists():
-        return
-    there = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-    raise CrystalfwError(f"{path}: there is no such run folder or checkpoint.{_near(path.name, there)}")
+    if name is not None and not Path(getattr(parsed, name)).exists():
+        from crystalfw.core.packaged import located
+
+        located(getattr(parsed, name))
 
 
 def key_type(section: type, name: str) -> Callable[[str], Any]:

@@ -3,6 +3,7 @@
   crystalfw sample runs/xattn --n 100 --condition band_gap=2.0
   crystalfw sample runs/xattn --n 100 --condition composition=SrTiO3 --composition-exact
   crystalfw sample runs/composition --n 30 --condition composition=LiFePO4 --formula-units 1,2,4
+  crystalfw sample mp-property --n 50 --condition band_gap=2.0          a delivered model, ready without training
   crystalfw sample runs/xattn --n 100 --like NaCl.cif -o like_NaCl/samples.csv
   crystalfw sample runs/unconditional --n 1000 --temperature 0.8
   crystalfw sample runs/composition --like test.csv --composition-exact --candidates 40 --keep 20
@@ -53,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=key_type(SampleSection, name), help=meaning)
     parser.add_argument("--seed", type=int, default=0, help="seed of the random streams (default 0)")
     parser.add_argument("--device", default="cpu", help="torch device, e.g. cuda (default cpu)")
-    add_out(parser, "FILE", "table to write (default RUN/sampled/CONDITION/samples.csv)")
+    add_out(
+        parser, "FILE", "table to write (default RUN/sampled/CONDITION/samples.csv; of a delivered model sampled/MODEL/...)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -176,12 +179,18 @@ def _digest(path: Path) -> str:
 def _default_out(args: argparse.Namespace) -> Path:
     """A folder of its own per request, so that two requests never mix in one table."""
     run = Path(args.run)
+    if not run.exists():  # a delivered model: nothing is written among its files, nor into a folder of its name
+        return Path("sampled") / str(args.run) / _label(args) / "samples.csv"
     folder = run if run.is_dir() else run.parent.parent if run.parent.name == "checkpoints" else run.parent
+    return folder / "sampled" / _label(args) / "samples.csv"
+
+
+def _label(args: argparse.Namespace) -> str:
+    """What tells a request from others, as a folder's name."""
     changes = [name for name in _SETTINGS if name != "batch_size"]  # the batch size changes no sample
     chosen = [f"{name}{getattr(args, name)}" for name in changes if getattr(args, name) is not None]
     chosen += ["exact"] if args.composition_exact else []
     chosen += ["units" + ".".join(map(str, args.formula_units))] if args.formula_units else []
     chosen += [args.checkpoint] if args.checkpoint != "best" else []
     words = [*args.condition, Path(args.like).stem if args.like else "", *chosen, f"seed{args.seed}"]
-    label = "_".join("".join(c if c.isalnum() or c in "=.-" else "_" for c in word) for word in words if word)
-    return folder / "sampled" / label / "samples.csv"
+    return "_".join("".join(c if c.isalnum() or c in "=.-" else "_" for c in word) for word in words if word)

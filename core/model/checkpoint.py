@@ -17,6 +17,7 @@ import torch
 
 from crystalfw.core.errors import CheckpointError
 from crystalfw.core.model.checkpoint_upgrades import UPGRADES
+from crystalfw.core.packaged import MODEL, located
 from crystalfw.core.system.files import digest, temporary_name, write_atomically
 
 FORMAT = 2
@@ -103,12 +104,14 @@ def is_whole(path: Path) -> bool:
 
 
 def find(run: Path, which: str = "last") -> Path:
-    """The checkpoint file of a run folder, or the file itself; `which` is last, previous or best."""
+    """The checkpoint file of a run folder or of a delivered model, or the file itself; `which` is last, previous or best.
+
+    Raises CheckpointError where there is none, or where a delivered model is damaged.
+    """
+    run = located(run)
     if run.is_file():
         return run
-    if not run.exists():
-        raise CheckpointError(f"{run}: there is no such run folder or checkpoint")
-    for candidate in (run / "checkpoints" / f"{which}.pt", run / "checkpoints" / "last.pt"):
+    for candidate in (run / "checkpoints" / f"{which}.pt", run / "checkpoints" / "last.pt", run / MODEL):
         if candidate.exists():
             return candidate
     raise CheckpointError(f"{run}: the run folder holds no checkpoint; nothing was trained there yet")

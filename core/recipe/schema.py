@@ -125,9 +125,9 @@ class ModelSection:
     freeze_encoder: bool = False
     """`true`: the encoder's weights stay as they were loaded."""
     encoder_checkpoint: str | None = None
-    """Run folder or checkpoint that the encoder's weights are loaded from."""
+    """Run folder, checkpoint or delivered model that the encoder's weights are loaded from."""
     checkpoint: str | None = None
-    """Run folder or checkpoint of the same model; training starts from its weights (fine-tuning)."""
+    """Run folder, checkpoint or delivered model of the same parts; training starts from its weights (fine-tuning)."""
 
 
 @dataclass(frozen=True, kw_only=True)

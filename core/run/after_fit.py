@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import PropertyDecoder
+from crystalfw.core.model import checkpoint
 from crystalfw.core.run.setup import Setup
 from crystalfw.core.sample.request import Request, needed_conditions
 from crystalfw.core.sample.trained import Trained
@@ -37,6 +38,7 @@ def after_fit(fabric: Fabric, setup: Setup, run_dir: Path, say: Say) -> None:
             finish_samples(run_dir / "samples.csv", say)
             evaluate_run(setup, run_dir, say)
     elif fabric.is_global_zero and isinstance(setup.generator.decoder, PropertyDecoder):
+        keep_calibration(trained, setup.dataset.splits.get("val", ()), run_dir)
         write_predictions(trained, setup.dataset.splits.get("test", ()), run_dir, say)
     if fabric.is_global_zero:
         from crystalfw.core.evaluate.report import write_report
@@ -71,22 +73,30 @@ def evaluate_run(setup: Setup, run_dir: Path, say: Say) -> None:
         say(f"  {line}")
 
 
+def keep_calibration(trained: Trained, validation: Sequence[Crystal], run_dir: Path) -> None:
+    """Find how far predictions are off on the validation part, and keep it in the best checkpoint."""
+    factors = trained.calibrate(list(validation)) if len(validation) else {}
+    path = checkpoint.find(run_dir, "best")
+    checkpoint.save(path, {**checkpoint.load(path), "calibration": factors})
+
+
 def write_predictions(trained: Trained, test: Sequence[Crystal], run_dir: Path, say: Say) -> None:
-    """predictions.csv (id, column, target, predicted) and metrics.json with MAE and RMSE of every column."""
+    """predictions.csv (id, column, target, predicted, half of the 90 % interval) and metrics.json with the errors of every
+    column and the share of them inside the interval."""
     crystals = list(test)
     if not crystals:
         say("no test part: no predictions")
         return
-    predicted = trained.predict(crystals)
+    predicted = trained.predict_with_errors(crystals)
     errors: dict[str, dict[str, float]] = {}
     with (run_dir / "predictions.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "column", "target", "predicted"])
-        for name, values in predicted.items():
+        writer.writerow(["id", "column", "target", "predicted", "half_of_90_percent"])
+        for name, (values, half) in predicted.items():
             target = np.array([crystal.properties.get(name, np.nan) for crystal in crystals])
             known = np.isfinite(target)
-            for crystal, true, value in zip(crystals, target, values, strict=True):
-                writer.writerow([crystal.id, name, repr(float(true)), repr(float(value))])
+            for crystal, true, value, off in zip(crystals, target, values, half, strict=True):
+                writer.writerow([crystal.id, name, repr(float(true)), repr(float(value)), repr(float(off))])
             error = values[known] - target[known]
             spread = np.abs(target[known] - np.median(target[known]))
             errors[name] = {
@@ -95,5 +105,7 @@ def write_predictions(trained: Trained, test: Sequence[Crystal], run_dir: Path, 
                 "mae_of_the_median": float(spread.mean()),
                 "crystals": int(known.sum()),
             }
+            if np.isfinite(half).all():
+                errors[name]["inside_90"] = float((np.abs(error) <= half[known]).mean())
             say(f"{name}: test MAE {errors[name]['mae']:.4f} ({errors[name]['mae_of_the_median']:.4f} by always the median)")
     write_text_atomically(run_dir / "metrics.json", json.dumps({"prediction": errors}, indent=2))

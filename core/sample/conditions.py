@@ -38,8 +38,11 @@ def parse_composition(text: Any) -> dict[str, int]:
     return {str(element): int(amount) for element, amount in amounts.items()}
 
 
-def condition_crystal(condition: Mapping[str, Any], requires: frozenset[str]) -> Crystal:
-    """The crystal that stands for named conditions; raises ConditionError for one the model does not take."""
+def condition_crystal(
+    condition: Mapping[str, Any], requires: frozenset[str], optional: frozenset[str] = frozenset()
+) -> Crystal:
+    """The crystal that stands for named conditions; raises ConditionError for one the model does not take, and where one is
+    missing that is not `optional`."""
     from pymatgen.core import Element
 
     numbers: list[int] = []
@@ -56,7 +59,7 @@ def condition_crystal(condition: Mapping[str, Any], requires: frozenset[str]) ->
             properties[column] = _number(name, value)
             asked.append(f"properties.{column}")
     require_condition(requires, asked)
-    _check_complete(requires, set(asked))
+    _check_complete(requires - optional, set(asked))
     return Crystal(
         lattice=np.full((3, 3), math.nan), frac_coords=np.full((len(numbers), 3), math.nan),
         numbers=np.array(numbers, dtype=np.int64), properties=properties,

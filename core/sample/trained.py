@@ -32,6 +32,7 @@ from crystalfw.core.errors import (
 from crystalfw.core.interfaces import PropertyDecoder, SequenceDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.model.assembly import Components, build_components, build_generator
+from crystalfw.core.model.calibration import Factors, conformal_factors, half_width
 from crystalfw.core.model.component_versions import to_installed_versions
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.recipe import load_recipe
@@ -50,16 +51,20 @@ class Trained:
 
     def __init__(
         self, recipe: Recipe, components: Components, generator: Generator, device: str = "cpu",
-        *, ranges: Mapping[str, Any] | None = None,
+        *, ranges: Mapping[str, Any] | None = None, calibration: Factors | None = None,
     ) -> None:  # fmt: skip
         self.recipe, self.components, self.device = recipe, components, usable_device(device)
         self.ranges = ranges or {}  # of the training data; checkpoints of earlier versions hold none
+        self.calibration = calibration or {}  # of a predictor whose run had a validation part
         self.generator = generator.to(self.device).eval()
         self.sampler = Sampler(self.generator, components, self.device)
 
     @classmethod
     def load(cls, run: str | Path, *, which: str = "best", device: str = "cpu") -> Trained:
-        """From a run folder (its best or last checkpoint) or a checkpoint file. Raises CheckpointError."""
+        """From a run folder (its best or last checkpoint), a checkpoint file or the name of a delivered model.
+
+        Raises CheckpointError.
+        """
         usable_device(device)
         path = checkpoint.find(Path(run), which)
         payload = to_installed_versions(checkpoint.load(path), path)
@@ -70,12 +75,18 @@ class Trained:
             generator.load_state_dict(payload["model"])
         except RuntimeError as error:
             raise CheckpointError(f"{path}: its weights do not fit the model of its recipe: {error}") from error
-        return cls(recipe, components, generator, device, ranges=_provenance(payload).get("ranges"))
+        ranges, calibration = _provenance(payload).get("ranges"), payload.get("calibration")
+        return cls(recipe, components, generator, device, ranges=ranges, calibration=calibration)
 
     @property
     def requires(self) -> frozenset[str]:
         """What the model is conditioned on; empty for an unconditional one."""
         return frozenset(self.generator.encoder.requires) if self.generator.uses_memory else frozenset()
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """What of `requires` may be left out."""
+        return frozenset(self.generator.encoder.optional) & self.requires
 
     def __repr__(self) -> str:
         model = self.recipe.model
@@ -127,7 +138,8 @@ class Trained:
     def conditions(
         self, condition: Mapping[str, Any] | None, like: CrystalsLike | None, limit: int | None = None
     ) -> list[Crystal]:
-        """The crystals to condition on, prepared as the training crystals were; empty for an unconditional model.
+        """The crystals to condition on, prepared as the training crystals were; empty where nothing is asked of a model that
+        needs nothing.
 
         Of `like` at most `limit` crystals are read, the first ones.
         """
@@ -135,17 +147,18 @@ class Trained:
         if condition:
             if like is not None:
                 raise ConditionError("give either a condition or crystals to be like, not both")
-            return [condition_crystal(condition, requires)]
+            return [condition_crystal(condition, requires, self.optional)]
         if like is None:
-            if requires:
+            if requires > self.optional:
                 raise ConditionError(what_to_give(requires))
             return []
         origin = str(like) if isinstance(like, (str, Path)) else "the crystals given"
-        prepared = [self._prepared(crystal, origin) for crystal in islice(as_crystals(like), limit)]
-        check_crystals(prepared, requires, origin)
+        prepared = [self.prepared(crystal, origin) for crystal in islice(as_crystals(like), limit)]
+        check_crystals(prepared, requires - self.optional, origin)
         return prepared
 
-    def _prepared(self, crystal: Crystal, origin: str) -> Crystal:
+    def prepared(self, crystal: Crystal, origin: str) -> Crystal:
+        """The crystal as the model's training crystals were prepared. Raises ConditionError for one that cannot be used."""
         for transform in self.components.prepare:
             try:
                 crystal = transform(crystal, np.random.default_rng(0))
@@ -176,29 +189,63 @@ class Trained:
 
     def predict(self, crystals: CrystalsLike, *, batch_size: int = 64) -> dict[str, np.ndarray]:
         """Property columns of N crystals, (N,) each, in the units of the training data."""
+        return {name: values for name, (values, _) in self._predicted(crystals, batch_size).items()}
+
+    def predict_with_errors(self, crystals: CrystalsLike, *, batch_size: int = 64) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Property columns of N crystals: values (N,) and half of the 90 % interval (N,), both in the column's unit.
+
+        Of crystals like the validation part, nine in ten lie within value +- half; elsewhere more may be outside. NaN where
+        the model was never calibrated.
+        """
+        found = self._predicted(crystals, batch_size)
+        return {name: (values, half_width(self.calibration, name, scale)) for name, (values, scale) in found.items()}
+
+    def _predicted(self, crystals: CrystalsLike, batch_size: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Column -> values (N,) and stated scales of their errors (N,); scales are 1 where the decoder states none."""
         decoder = self.generator.decoder
         if not isinstance(decoder, PropertyDecoder):
             raise ConditionError("this model generates crystals; train a recipe with decoder: regressor to predict properties")
-        found: dict[str, list[np.ndarray]] = {}
+        found: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {name: ([], []) for name in decoder.targets}
         for memory in self._memories(crystals, batch_size):
             with torch.inference_mode():
-                columns = decoder.predict(memory)
+                columns, scales = decoder.predict(memory), decoder.spread(memory)
             for name, values in columns.items():
-                found.setdefault(name, []).append(values.cpu().numpy())
-        return {name: np.concatenate(values) for name, values in found.items()}
+                found[name][0].append(values.cpu().numpy())
+                found[name][1].append(scales.get(name, torch.ones_like(values)).cpu().numpy())
+        none = [np.zeros(0, dtype=np.float32)]
+        return {name: (np.concatenate(values or none), np.concatenate(s or none)) for name, (values, s) in found.items()}
+
+    def calibrate(self, crystals: Sequence[Crystal]) -> Factors:
+        """The factors by which the stated scales of errors hold their shares of these crystals' errors."""
+        factors: Factors = {}
+        for name, (values, scales) in self._predicted(crystals, 64).items():
+            true = np.array([crystal.properties.get(name, np.nan) for crystal in crystals])
+            if found := conformal_factors(values - true, scales.astype(np.float64)):
+                factors[name] = found
+        self.calibration = factors
+        return factors
 
     def embed(self, crystals: CrystalsLike, *, batch_size: int = 64) -> np.ndarray:
         """What the encoder says of N crystals: its pooled vectors, (N, C). Raises ConditionError for a model without one."""
+        return self.embed_both(crystals, batch_size=batch_size)[0]
+
+    def embed_both(self, crystals: CrystalsLike, *, batch_size: int = 64) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The pooled vectors (N, C) of N crystals, and the tokens (M, C) of each: of the encoder `equivariant` one for each
+        atom of the prepared crystal. Raises ConditionError for a model without an encoder."""
         if not self.generator.uses_memory:
             raise ConditionError("this model has no encoder to embed crystals with: its conditioning is none")
-        found = [memory.pooled.cpu().numpy() for memory in self._memories(crystals, batch_size)]
-        return np.concatenate(found) if found else np.zeros((0, self.generator.encoder.dim), dtype=np.float32)
+        pooled = [np.zeros((0, self.generator.encoder.dim), dtype=np.float32)]
+        tokens: list[np.ndarray] = []
+        for memory in self._memories(crystals, batch_size):
+            pooled.append(memory.pooled.cpu().numpy())
+            tokens += [own_MC[mask_M].cpu().numpy() for own_MC, mask_M in zip(memory.tokens, memory.mask, strict=True)]
+        return np.concatenate(pooled), tokens
 
     def _memories(self, crystals: CrystalsLike, batch_size: int) -> Iterator[Memory]:
         """What the encoder says of crystals, batch by batch."""
         waiting = as_crystals(crystals)
         while batch := list(islice(waiting, batch_size)):
-            prepared = [self._prepared(crystal, "the crystals given") for crystal in batch]
+            prepared = [self.prepared(crystal, "the crystals given") for crystal in batch]
             yield self.sampler.memory(prepared)
 
 

@@ -20,6 +20,8 @@ from crystalfw.core.errors import DataError, PluginError
 from crystalfw.core.interfaces import Ports, PropertyDecoder
 from crystalfw.core.records import Loss, Vocabulary
 
+_WIDEST = 8.0
+"""Largest logarithm, up or down, of an error's scale in standard deviations of its target."""
 _LOSSES: dict[str, Callable[..., Tensor]] = {"l1": functional.l1_loss, "huber": functional.huber_loss}
 
 
@@ -42,6 +44,8 @@ class Regressor(PropertyDecoder):
         """Share of hidden activations dropped in training."""
         loss: str = "l1"
         """`l1`, or `huber` (quadratic below one standard deviation)."""
+        spread: bool = False
+        """`true`: a second MLP says how large the error of each crystal is likely to be; the values are trained as without."""
 
     def __init__(self, config: Config, *, encoder_dim: int, vocabulary: Vocabulary | None = None) -> None:
         super().__init__()
@@ -57,6 +61,7 @@ class Regressor(PropertyDecoder):
             for layer in (nn.Linear(w_in, w_out), nn.SiLU(), nn.Dropout(config.dropout))
         ]
         self.mlp = nn.Sequential(nn.LayerNorm(encoder_dim), *hidden, nn.Linear(widths[-1], len(self.targets)))
+        self.log_spread = _log_spread(encoder_dim, config.hidden, len(self.targets)) if config.spread else None
         self.mean_Y: Tensor
         self.std_Y: Tensor
         self.register_buffer("mean_Y", torch.zeros(len(self.targets)))
@@ -78,8 +83,18 @@ class Regressor(PropertyDecoder):
         values_BY = self.mlp(memory.pooled) * self.std_Y + self.mean_Y  # float32 or better: that of the statistics
         return dict(zip(self.targets, values_BY.unbind(1), strict=True))
 
+    def spread(self, memory: Memory) -> dict[str, Tensor]:
+        """Scale of each target's error (B,) in its column's unit, positive; {} without the option `spread`."""
+        if self.log_spread is None:
+            return {}
+        scale_BY = self.log_spread(memory.pooled).clamp(-_WIDEST, _WIDEST).exp() * self.std_Y
+        return dict(zip(self.targets, scale_BY.unbind(1), strict=True))
+
     def loss(self, batch: TrainBatch, memory: Memory, ports: Ports) -> Loss:
-        """Sum over the targets that are known, in standard deviations; parts `mae.COLUMN` in the column's unit."""
+        """Sum over the targets that are known, in standard deviations; parts `mae.COLUMN` in the column's unit.
+
+        In training, the spread adds its own term, which neither the encoder nor the values see.
+        """
         known = batch.crystals.properties
         missing = [name for name in self.targets if name not in known]
         if missing:
@@ -90,6 +105,20 @@ class Regressor(PropertyDecoder):
         target_BY = torch.where(mask_BY, (target_BY - self.mean_Y) / self.std_Y, 0.0)
         output_BY = self.mlp(memory.pooled).float()
         losses_BY = _LOSSES[self.config.loss](output_BY, target_BY, reduction="none") * mask_BY
-        errors_BY = (output_BY - target_BY).abs().detach() * mask_BY * self.std_Y
+        off_BY = (output_BY - target_BY).abs().detach()
+        if self.training and self.log_spread is not None:
+            losses_BY = losses_BY + self._likelihood(memory.pooled.detach(), off_BY) * mask_BY
+        errors_BY = off_BY * mask_BY * self.std_Y
         parts = {f"mae.{name}": (errors_BY[:, y].sum(), mask_BY[:, y].sum()) for y, name in enumerate(self.targets)}
         return Loss(losses_BY.sum(), mask_BY.sum(), parts)
+
+    def _likelihood(self, pooled_BC: Tensor, off_BY: Tensor) -> Tensor:
+        """(B, Y) negative logarithm of the Laplace density of errors `off_BY`, without its constant."""
+        assert self.log_spread is not None
+        log_BY = self.log_spread(pooled_BC).float().clamp(-_WIDEST, _WIDEST)
+        return off_BY * (-log_BY).exp() + log_BY
+
+
+def _log_spread(width: int, hidden: int, n_targets: int) -> nn.Sequential:
+    """The network that says the logarithm of the errors' scale, in standard deviations of the target."""
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.SiLU(), nn.Linear(hidden, n_targets))

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from crystalfw.core import CrystalBatch, Encoder, Memory, PluginError
 from crystalfw.core.discovery import registry
 from crystalfw.core.recipe.options import make_config
-from crystalfw.core.recipe.schema import ComponentSpec, Count, EncoderSpec
+from crystalfw.core.recipe.schema import Bounds, ComponentSpec, Count, EncoderSpec
 
 
 class Concat(Encoder):
@@ -31,6 +31,9 @@ class Concat(Encoder):
         """The members in order, each a name or a mapping {name: ..., option: ...}, as under `encoder:` itself."""
         dim: Count = 128
         """Width of tokens and pooled vector."""
+        dropout: Annotated[float, Bounds(0, 0.99)] = 0.0
+        """Share of crystals for which a member is hidden in training, each member independently. Above 0 every member
+        may be left out when sampling: the model can be asked with any of them, or with none."""
 
         def __post_init__(self) -> None:
             """Raise PluginError if no member is named."""
@@ -40,15 +43,17 @@ class Concat(Encoder):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.dim = config.dim
+        self.dim, self.dropout = config.dim, config.dropout
         self.members = nn.ModuleList(_make(member) for member in config.encoders)
         self.requires = frozenset().union(*(member.requires for member in self._encoders()))
+        self.optional = self.requires if config.dropout else frozenset()
         cutoffs = [member.cutoff for member in self._encoders() if member.cutoff is not None]
         self.cutoff = max(cutoffs, default=None)
         widths = [member.dim for member in self._encoders()]
         self.project = nn.ModuleList(nn.Linear(width, config.dim) for width in widths)
         self.origin = nn.Parameter(torch.randn(len(widths), config.dim))
         self.pool = nn.Linear(sum(widths), config.dim)
+        self.hidden = nn.ParameterList(torch.randn(width) for width in widths) if config.dropout else None
 
     def fit_statistics(self, columns: Mapping[str, NDArray[np.float64]]) -> None:
         """Passed on to every member."""
@@ -58,6 +63,11 @@ class Concat(Encoder):
     def forward(self, batch: CrystalBatch) -> Memory:
         """Tokens (B, M, C) of the members in order, mask (B, M), pooled (B, C)."""
         memories = [member(batch) for member in self.members]
+        if self.hidden is not None:
+            memories = [
+                _hide(memory, self._hidden_in(batch, member), vector_C)
+                for memory, member, vector_C in zip(memories, self._encoders(), self.hidden, strict=True)
+            ]
         tokens_BMC = torch.cat(
             [
                 project(memory.tokens) + origin_C
@@ -68,8 +78,36 @@ class Concat(Encoder):
         mask_BM = torch.cat([memory.mask for memory in memories], dim=1)
         return Memory(tokens_BMC, mask_BM, self.pool(torch.cat([memory.pooled for memory in memories], dim=1)))
 
+    def _hidden_in(self, batch: CrystalBatch, member: Encoder) -> Tensor:
+        """(B,) bool: crystals that give a member nothing to read, and in training those for which it is hidden."""
+        absent_B = ~torch.stack([given(batch, name) for name in sorted(member.requires)]).any(0)
+        if not self.training:
+            return absent_B
+        return absent_B | (torch.rand(batch.size, device=absent_B.device) < self.dropout)
+
     def _encoders(self) -> list[Encoder]:
         return [member for member in self.members if isinstance(member, Encoder)]
+
+
+def given(batch: CrystalBatch, name: str) -> Tensor:
+    """(B,) bool: crystals that have what a requirement names."""
+    kind, _, key = name.partition(".")
+    if kind != "properties":
+        return batch.n_atoms > 0
+    values_B = batch.properties.get(key)
+    return torch.zeros_like(batch.n_atoms, dtype=torch.bool) if values_B is None else values_B.isfinite()
+
+
+def _hide(memory: Memory, hidden_B: Tensor, vector_C: Tensor) -> Memory:
+    """The memory with one learned token instead of the crystal's own, for the crystals marked."""
+    vector_C = vector_C.to(memory.tokens.dtype)
+    first_BM = torch.zeros_like(memory.mask)
+    first_BM[:, 0] = True
+    return Memory(
+        torch.where(hidden_B[:, None, None], vector_C, memory.tokens),
+        torch.where(hidden_B[:, None], first_BM, memory.mask),
+        torch.where(hidden_B[:, None], vector_C, memory.pooled),
+    )
 
 
 def _spec(member: Any) -> ComponentSpec:

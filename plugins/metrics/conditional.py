@@ -23,6 +23,7 @@ from crystalfw.core.evaluate.per_sample import PerSample, crystal_of, ids
 from crystalfw.core.evaluate.workbench import Workbench
 from crystalfw.core.geometry.space_group import space_group_number
 from crystalfw.core.interfaces import Metric, MetricContext
+from crystalfw.core.packaged import located
 from crystalfw.core.presentation import Figure, Scatter, Section, short
 from crystalfw.core.records import Sample
 from crystalfw.core.system.sequences import Picked
@@ -42,7 +43,8 @@ class Conditional(Metric):
         """Options."""
 
         predictor: str | None = None
-        """Run folder of a property predictor; without it only composition and space group are judged."""
+        """Run folder of a property predictor, or a delivered model; without it only composition and space group are
+        judged."""
         tolerance: Mapping[str, float] = field(default_factory=dict)
         """Column -> distance within which a target counts as hit; the predictor's own test error where not given."""
         symprec: float = 0.1
@@ -117,7 +119,7 @@ class Conditional(Metric):
 
         assert self.config.predictor is not None
         predictor = Trained.load(self.config.predictor)
-        errors = _test_errors(Path(self.config.predictor))
+        errors = _test_errors(located(self.config.predictor))
         wanted = {name: np.full(len(samples), np.nan) for name in targets}
         judgeable = np.zeros(len(samples), dtype=bool)
         for k, sample in enumerate(samples):

@@ -165,7 +165,7 @@ def test_every_key_of_the_recipe_is_documented():
 def test_every_recipe_is_valid_short_and_commented(capsys, name):
     code, out, err = run(capsys, "run", name, "--print")
     assert code == 0, err
-    assert f"\nname: {name}\n" in out
+    assert f"\nname: {name.rpartition('/')[2]}\n" in out
     text = installed_recipes()[name].read_text()
     assert text.startswith("# ")
     assert len(text.splitlines()) < 60

@@ -64,6 +64,15 @@ def test_a_missing_condition_says_what_to_give(requires, words):
     assert words in what_to_give(frozenset(requires))
 
 
+def test_what_is_optional_may_be_left_out():
+    both = frozenset({"composition", "properties.gap"})
+    crystal = condition_crystal({"gap": 2.0}, both, both)
+    assert crystal.n_atoms == 0
+    assert crystal.properties == {"gap": 2.0}
+    with pytest.raises(ConditionError, match="composition"):
+        condition_crystal({"gap": 2.0}, both, frozenset({"properties.gap"}))
+
+
 def test_composition_counts():
     assert parse_composition("Ca(OH)2") == {"Ca": 1, "O": 2, "H": 2}
 

@@ -78,3 +78,15 @@ def test_encode_and_decode(rock_salt):
     assert crystalfw.slices.encode(rock_salt.structure) == crystalfw.encode([rock_salt])[0].string
     with pytest.raises(DataError, match="one crystal is needed here, not several"):
         crystalfw.slices.encode([rock_salt, rock_salt])
+
+
+def test_nothing_asked_of_a_model_whose_conditions_are_optional():
+    members = "model.encoder={name: concat, dropout: 0.5, dim: 16, encoders: [composition, space_group]}"
+    optional = untrained(members, "model.decoder.n_layers=1", "model.decoder.dim=32")
+    assert len(optional.sample(4, failed=True, max_length=40)) == 4
+    asked = optional.sample(2, condition={"space_group": 225}, failed=True, max_length=40)
+    assert [sample.condition for sample in asked] == [{"spacegroup.number": 225.0}] * 2
+    with pytest.raises(ConditionError, match="not trained for the condition 'band_gap'"):
+        optional.sample(1, condition={"band_gap": 1.0})
+    with pytest.raises(ConditionError, match="composition"):
+        untrained("model.encoder=composition").sample(1)

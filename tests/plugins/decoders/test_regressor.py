@@ -83,3 +83,30 @@ def test_mistakes_are_named():
         make().fit_statistics({"gap": np.ones(3), "density": np.full(3, NAN)})
     with pytest.raises(DataError, match="no column density"):
         make().loss(batch_of({"gap": [1.0]}), memory_of(1), Ports(None, None))
+
+
+def test_the_spread_learns_who_is_hard_and_leaves_the_values_alone():
+    """Of two kinds of crystals one has ten times the noise; values and their gradients are those of a model without it."""
+    rng = torch.Generator().manual_seed(0)
+    kind_B = torch.arange(256) % 2
+    pooled_BC = torch.randn(256, 4, generator=rng)
+    pooled_BC[:, 0] = 4.0 * kind_B
+    target_B = torch.randn(256, generator=rng) * torch.where(kind_B > 0, 1.0, 0.1)
+    batch = batch_of({"y": target_B.tolist()})
+    memory = Memory(pooled_BC[:, None], torch.ones(256, 1, dtype=torch.bool), pooled_BC)
+    made = {}
+    for spread in (False, True):
+        torch.manual_seed(1)
+        decoder = Regressor(Regressor.Config(columns=("y",), hidden=16, spread=spread), encoder_dim=4)
+        optimizer = torch.optim.Adam(decoder.parameters(), lr=1e-2)
+        for _ in range(150):
+            loss = decoder.loss(batch, memory, Ports(None, None))
+            optimizer.zero_grad()
+            (loss.total / loss.weight).backward()
+            optimizer.step()
+        made[spread] = decoder.eval()
+    torch.testing.assert_close(made[True].predict(memory)["y"], made[False].predict(memory)["y"])
+    assert made[False].spread(memory) == {}
+    scale_B = made[True].spread(memory)["y"]
+    assert (scale_B > 0).all()
+    assert scale_B[kind_B > 0].mean() > 3 * scale_B[kind_B == 0].mean()

@@ -163,6 +163,36 @@ def test_concat_passes_statistics_on_and_names_a_wrong_member() -> None:
         make("concat", encoders=[])
 
 
+OPTIONAL = {"encoders": ["composition", "space_group", {"name": "properties", "columns": ["gap"]}], "dropout": 0.5}
+
+
+def test_concat_with_dropout_can_be_asked_with_any_member() -> None:
+    encoder = make("concat", dim=16, **OPTIONAL).eval()
+    assert encoder.optional == encoder.requires
+    full, nothing = crystal([11, 17], {"gap": 5.0, "spacegroup.number": 225}), crystal([])
+    memory = encode(encoder, full, crystal([11, 17]), nothing)
+    assert memory.mask.tolist() == [[True] * 4, [True, True, True, True], [True, False, True, True]]
+    assert memory.tokens.isfinite().all()
+    # what is not given is the same learned token whatever else is
+    assert torch.equal(memory.tokens[1, 2:], memory.tokens[2, 2:])
+    assert not torch.allclose(memory.tokens[0, 2:], memory.tokens[1, 2:])
+    assert deviation(encode(encoder, full).pooled[0], memory.pooled[0]) < 1e-6
+
+
+def test_concat_hides_members_in_training_only_and_independently() -> None:
+    encoder = make("concat", dim=16, **OPTIONAL)
+    batch = CrystalBatch.from_crystals([crystal([11, 17], {"gap": 5.0, "spacegroup.number": 225})] * 400)
+    torch.manual_seed(0)
+    composition, group = encoder.train()(batch).mask[:, 1], encoder(batch).tokens[:, 2]
+    assert 0.4 < float(composition.float().mean()) < 0.6
+    assert 0.4 < float((group == group[0]).all(1).float().mean()) < 0.6
+    assert bool(encoder.eval()(batch).mask.all())
+
+
+def test_concat_without_dropout_needs_every_member() -> None:
+    assert make("concat", encoders=["composition", "none"]).optional == frozenset()
+
+
 def test_equivariant_names_a_missing_multiplicity() -> None:
     with pytest.raises(PluginError, match="lmax 3 needs 4 numbers"):
         make(lmax=3)

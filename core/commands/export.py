@@ -1,0 +1,53 @@
+"""A trained run as an installable package: weights without the optimiser's state, a card, a pyproject.toml.
+
+  crystalfw export runs/mine -o my-models                     a package with one model, called as the run
+  crystalfw export runs/other -o my-models --name other       one more model into the same package
+  crystalfw export runs/mine -o my-models --card card.yaml    with what people should know of it
+  crystalfw models check my-models && pip install ./my-models
+
+A card's fields are those that `crystalfw models NAME` shows: answers, trained_on, headline, figures, licence, citations,
+limits, leakage, recipe. Fields that the run itself tells are filled in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from crystalfw.core.commands.parser import add_out, add_run
+from crystalfw.core.errors import CrystalfwError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `crystalfw export`."""
+    add_run(parser)
+    add_out(parser, "FOLDER", "package to write, or to add the model to", required=True)
+    parser.add_argument("--name", help="the model's name (default: the run's)")
+    parser.add_argument("--card", metavar="FILE.yaml", help="fields of the card")
+    parser.add_argument("--half", action="store_true", help="store weights in 16 bits")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the package or add to it."""
+    from crystalfw.core.commands.models import size
+    from crystalfw.core.commands.new_plugin import write_model_package
+    from crystalfw.core.model.checkpoint import find
+    from crystalfw.core.packaged import located
+    from crystalfw.core.run.export import export_model, read_stated
+    from crystalfw.core.sample.trained import Trained
+
+    trained_run, out = located(args.run), Path(args.out)
+    name = args.name or Trained.load(find(trained_run, args.checkpoint)).recipe.name
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+        raise CrystalfwError(f"'{name}' cannot be a model's name: lower-case letters, digits, '-', '_', '.'; give --name")
+    stated = read_stated(Path(args.card)) if args.card else {}
+    folder = write_model_package(out) / name
+    if folder.exists():
+        raise CrystalfwError(f"{folder}: there is a model already; choose another --name, or delete it")
+    card = export_model(trained_run, folder, name=name, stated=stated, half=args.half)
+    print(f"{folder}: {card.kind} '{name}', {card.parameters:,} parameters, {size(folder) / 1e6:.1f} MB")
+    if missing := [key for key in ("answers", "trained_on", "headline", "licence", "leakage") if key not in stated]:
+        print(f"  the card does not state {', '.join(missing)}: write them into a file, --card FILE.yaml")
+    print(f"  crystalfw models check {out} && pip install {out if out.is_absolute() else f'./{out}'}")
+    return 0
