@@ -51,6 +51,8 @@ from crystalfw.core.batch import select_rows as select_rows
 from crystalfw.core.contracts.component import Component as Component
 from crystalfw.core.contracts.component import NoOptions as NoOptions
 from crystalfw.core.contracts.component import Weights as Weights
+from crystalfw.core.contracts.proposing import Proposer as Proposer
+from crystalfw.core.contracts.proposing import Ranker as Ranker
 from crystalfw.core.contracts.proposing import Retriever as Retriever
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import PluginError
@@ -59,6 +61,7 @@ from crystalfw.core.presentation import Section as Section
 from crystalfw.core.presentation import numbers
 from crystalfw.core.records import Decoded as Decoded
 from crystalfw.core.records import Encoded as Encoded
+from crystalfw.core.records import Judged as Judged
 from crystalfw.core.records import Loss as Loss
 from crystalfw.core.records import MetricContext as MetricContext
 from crystalfw.core.records import Proposal as Proposal
@@ -66,6 +69,7 @@ from crystalfw.core.records import Question as Question
 from crystalfw.core.records import Record as Record
 from crystalfw.core.records import Rejected as Rejected
 from crystalfw.core.records import Sample as Sample
+from crystalfw.core.records import Verdict as Verdict
 from crystalfw.core.records import Vocabulary as Vocabulary
 from crystalfw.core.stepping import DecodingCache as DecodingCache
 from crystalfw.core.stepping import GrammarState as GrammarState

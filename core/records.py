@@ -125,15 +125,44 @@ class Proposal:
 
     crystal: Crystal
     probability: float
-    """That the composition takes this structure, among all structures that the retriever knows."""
+    """That the composition takes this structure, among all structures that the proposer knows."""
     template: str
-    """Id of the known crystal that it was made from."""
+    """Id of the known crystal that it was made from; empty where it was made from none."""
     source: str
-    """Source of that crystal."""
+    """Source of that crystal, or the name of the model that made it."""
     group: int
     """Space-group number."""
     units: int
     """Formula units in the primitive cell."""
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    """What speaks for and against it, by name, for a ranker to weigh; finite numbers."""
+    why: str = ""
+    """Why it stands where it stands, in a line; the ranker's words."""
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, in a few words."""
+        return f"template {self.template} ({self.source})" if self.template else f"model {self.source}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A ranker's opinion of one proposal."""
+
+    probability: float
+    """That the composition takes this structure."""
+    why: str
+    """In a line."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A question with its proposals and the truth: what a ranker learns from."""
+
+    question: Question
+    proposals: Sequence[Proposal]
+    right: Sequence[bool]
+    """Which of them are the crystal that the question was made from."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from crystalfw.core.errors import PluginError
 
-KINDS = ("encoder", "conditioning", "decoder", "transform", "representation", "source", "metric", "retriever")
+KINDS = ("encoder", "conditioning", "decoder", "transform", "representation", "source", "metric", "retriever", "ranker")
 
 
 @dataclass(frozen=True)

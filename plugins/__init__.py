@@ -66,6 +66,9 @@ _BUILT_IN = {
     "retriever": {
         "structure_types": ("structure_types:StructureTypes", "known structure types with the elements exchanged, ranked"),
     },
+    "ranker": {
+        "as_proposed": ("as_proposed:AsProposed", "the order and the probabilities of whoever proposes"),
+    },
 }  # fmt: skip
 
 

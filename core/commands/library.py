@@ -4,6 +4,7 @@
   crystalfw library build a.csv.gz b/ -o mine.library --licence "CC BY 4.0, Materials Project"
   crystalfw library info mp20.library                           entries, sources, what was rejected
   crystalfw library search mp20.library SrTiO3                   the known crystals of a formula
+  crystalfw library fit mp20.library -o mp20.predictor           learn from it; a folder that `predict --library` takes
 
 Parts val and test of a data set are left out unless --parts names them. `build` continues after an interruption.
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw library`."""
-    tasks = parser.add_subparsers(dest="task", required=True, metavar="{build,info,search}")
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="{build,info,search,fit}")
     build = tasks.add_parser("build", help="known crystals from tables, folders, archives")
     build.add_argument("paths", nargs="+", metavar="PATH", help="anything that data.path takes")
     build.add_argument("-o", "--out", required=True, metavar="FOLDER", help="folder to write")
@@ -31,11 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     search = tasks.add_parser("search", help="the entries of a formula")
     search.add_argument("library", metavar="LIBRARY")
     search.add_argument("formula", metavar="FORMULA")
+    fit = tasks.add_parser("fit", help="a folder with the library and all that is learned from it")
+    fit.add_argument("library", metavar="LIBRARY")
+    fit.add_argument("-o", "--out", required=True, metavar="FOLDER", help="folder to write")
+    fit.add_argument("--retriever", default="structure_types", help="which retriever (default structure_types)")
+    fit.add_argument("--ranker", default="as_proposed", help="which ranker (default as_proposed)")
+    fit.add_argument("--seed", type=int, default=0)
 
 
 def run(args: argparse.Namespace) -> int:
     """Build, describe or search; the exit code."""
-    return {"build": _build, "info": _info, "search": _search}[args.task](args)
+    return {"build": _build, "info": _info, "search": _search, "fit": _fit}[args.task](args)
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -63,9 +70,8 @@ def _info(args: argparse.Namespace) -> int:
     library = Library.open(args.library)
     manifest = library.manifest
     formulas = {library.slots(row) for row in range(len(library))}
-    ratios = {counts for _, counts in formulas}
     print(
-        f"{manifest.entries:,} entries of {len(formulas):,} formulas and {len(ratios):,} ratios, "
+        f"{manifest.entries:,} entries of {len(formulas):,} formulas and {len(library.ratios()):,} ratios, "
         f"from {manifest.read:,} crystals"
     )
     for source in manifest.sources:
@@ -81,7 +87,7 @@ def _search(args: argparse.Namespace) -> int:
     from crystalfw.core.predict.question import question_of
 
     library, question = Library.open(args.library), question_of(args.formula)
-    found = [row for row in range(len(library)) if library.slots(row) == (question.elements, question.counts)]
+    found = [row for row in library.rows_of(question.counts) if library.slots(row)[0] == question.elements]
     for row in found:
         group, units = library.group_and_units(row)
         letters = " ".join(library.letters(row))
@@ -92,3 +98,23 @@ def _search(args: argparse.Namespace) -> int:
     if not found:
         print(f"no entry of {args.formula}")
     return 0 if found else 1
+
+
+def _fit(args: argparse.Namespace) -> int:
+    import torch
+
+    from crystalfw.core.errors import DataError
+    from crystalfw.core.library.store import Library
+    from crystalfw.core.predict.fitted import fit_predictor
+    from crystalfw.core.predict.saved import save
+    from crystalfw.core.recipe.options import create
+
+    out = Path(args.out)
+    if out.exists() and any(out.iterdir()):
+        raise DataError(f"{out}: the folder is not empty; choose another with -o")
+    torch.set_num_threads(1)
+    parts = create("retriever", args.retriever), create("ranker", args.ranker)
+    predictor = fit_predictor(Library.open(args.library), *parts, seed=args.seed)
+    save(predictor, out, {"retriever": args.retriever, "ranker": args.ranker})
+    print(f"{out}: written; use it with: crystalfw predict FORMULA --library {out}")
+    return 0

@@ -3,6 +3,7 @@
   crystalfw predict SrTiO3 LiFePO4 -n 20                      candidates with probabilities, on the screen
   crystalfw predict compositions.csv -o predicted/            columns id, composition; samples.csv and CIF files
   crystalfw predict NaCl --library mp_20/                     known crystals to learn from: a library, table or folder
+  crystalfw predict NaCl --library mp20.predictor             what `crystalfw library fit` wrote: nothing is fitted
 
 Without --library the embedded prototypes are used: decorated structure types, good for a first look. The first call builds
 the library and fits the retriever; later calls load both from the cache. Parts val and test of a data set are never used.
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from crystalfw.core.interfaces import Retriever
+    from crystalfw.core.predict.predictor import Predictor
     from crystalfw.core.predict.question import Asked
 
 
@@ -26,8 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw predict`."""
     parser.add_argument("questions", nargs="+", metavar="FORMULA|TABLE.csv", help="formulas, or tables with id, composition")
     parser.add_argument("-n", type=int, default=20, help="candidates for each composition (default 20)")
-    parser.add_argument("--library", metavar="PATH", help="known crystals: a library, or anything that data.path takes")
+    parser.add_argument(
+        "--library",
+        metavar="PATH",
+        help="known crystals: a library, what `library fit` wrote, or anything that data.path takes",
+    )
     parser.add_argument("--retriever", default="structure_types", help="which retriever (default structure_types)")
+    parser.add_argument("--ranker", default="as_proposed", help="which ranker orders the candidates (default as_proposed)")
     parser.add_argument("--cell", action="store_true", help="the counts are the atoms of the primitive cell")
     parser.add_argument("--atoms", type=int, metavar="N", help="atoms in the primitive cell (default: any)")
     parser.add_argument("-o", "--out", metavar="FOLDER", help="write FOLDER/samples.csv and FOLDER/cifs")
@@ -48,14 +54,13 @@ def run(args: argparse.Namespace) -> int:
     return _written(args, asked)
 
 
-def _retriever(args: argparse.Namespace) -> Retriever:
+def _predictor(args: argparse.Namespace) -> Predictor:
     import torch
 
-    from crystalfw.core.predict.fitted import fitted, open_library
+    from crystalfw.core.predict.fitted import open_predictor
 
     torch.set_num_threads(1)
-    library = open_library(args.library, workers=args.workers)
-    return fitted(library, args.retriever)
+    return open_predictor(args.library, args.retriever, args.ranker, workers=args.workers)
 
 
 def _shown(args: argparse.Namespace, asked: list[Asked]) -> int:
@@ -65,9 +70,9 @@ def _shown(args: argparse.Namespace, asked: list[Asked]) -> int:
     wrong = [one.reason for one in asked if one.question is None]
     if wrong:
         raise ConditionError("\n".join(wrong))
-    retriever = _retriever(args)
+    predictor = _predictor(args)
     for one in asked:
-        print("\n".join(lines(answer(retriever, one, args.n), args.shown)))
+        print("\n".join(lines(answer(predictor, one, args.n), args.shown)))
     return 0
 
 
@@ -79,11 +84,11 @@ def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
     from crystalfw.core.system.resumable_csv import RowFile
     from crystalfw.core.system.signals import StopRequest
 
-    retriever = _retriever(args)
+    predictor = _predictor(args)
     out = Path(args.out) / "samples.csv"
     request = {
-        "questions": [_digest(text) for text in args.questions], "n": args.n, "retriever": args.retriever, "cell": args.cell,
-        "atoms": args.atoms, "library": args.library,
+        "questions": [_digest(text) for text in args.questions], "n": args.n, "cell": args.cell, "atoms": args.atoms,
+        "library": args.library, "retriever": args.retriever, "ranker": args.ranker,
     }  # fmt: skip
     counts: Counter[str] = Counter()
     progress = Progress("predict", None)
@@ -92,7 +97,7 @@ def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
         for number, one in enumerate(asked):
             if number < len(known) - 1:
                 continue
-            rows = answer(retriever, one, args.n)
+            rows = answer(predictor, one, args.n)
             # a kill may have cut the rows of the last question
             table.append(rows[known[number] if number < len(known) else 0 :])
             counts["with candidates" if rows[0][STATUS] == "ok" else rows[0][STATUS]] += 1

@@ -1,15 +1,23 @@
-"""Who proposes crystals for a composition."""
+"""Who proposes crystals for a composition, and who ranks them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from crystalfw.core.contracts.component import Component
-from crystalfw.core.records import Proposal, Question
+from crystalfw.core.records import Judged, Proposal, Question, Verdict
+
+
+class Proposer(Protocol):
+    """Anything that answers a question: a retriever, a generator, both of which a `Predictor` asks."""
+
+    def propose(self, question: Question, n: int) -> list[Proposal]:
+        """At most n crystals, the likeliest first."""
+        ...
 
 
 class Retriever(nn.Module, Component, ABC):
@@ -33,3 +41,18 @@ class Retriever(nn.Module, Component, ABC):
     @abstractmethod
     def propose(self, question: Question, n: int) -> list[Proposal]:
         """At most n crystals, the likeliest first; the same question gives the same answer."""
+
+
+class Ranker(nn.Module, Component, ABC):
+    """Puts the proposals for a question in order. Constructor: `__init__(self, config)`. Weights are its state_dict."""
+
+    def fit(self, judged: Sequence[Judged], *, seed: int = 0, say: Callable[[str], None] = print) -> None:
+        """Learn from questions whose answers are known; a ranker that has nothing to learn ignores them."""
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Weights of a state_dict, as `fit` left them."""
+        self.load_state_dict(dict(weights))
+
+    @abstractmethod
+    def rank(self, question: Question, proposals: Sequence[Proposal]) -> list[Verdict]:
+        """A verdict on each proposal, in the order given; which order that is does not matter to the verdicts."""

@@ -24,9 +24,10 @@ from crystalfw.core.data.reading import read_sound
 from crystalfw.core.errors import DataError, Interrupted, Reject
 from crystalfw.core.interfaces import Source
 from crystalfw.core.library.entry import Entry, describe
-from crystalfw.core.library.store import ARRAYS, MANIFEST, Library, Manifest, pack
+from crystalfw.core.library.store import ARRAYS, MANIFEST, RELABELINGS, Library, Manifest, pack
+from crystalfw.core.library.wyckoff import installed_relabelings
 from crystalfw.core.records import Record, Rejected
-from crystalfw.core.system.files import write_atomically
+from crystalfw.core.system.files import digest, write_atomically
 from crystalfw.core.system.progress import Progress
 from crystalfw.core.system.signals import StopRequest
 
@@ -156,7 +157,10 @@ def _merge(partial: Path, folder: Path, sources: list[dict[str, str]]) -> None:
     if not seen:
         why = "; ".join(f"{count:,} x {reason}" for reason, count in rejected.most_common(3))
         raise DataError(f"{folder}: no crystal of {read:,} rows can be used{f': {why}' if why else ''}")
-    manifest = Manifest(len(seen), read, dict(rejected), sources, {name: d.hexdigest() for name, d in digests.items()})
+    spellings = installed_relabelings()
+    write_atomically(folder / f"{RELABELINGS}.json", spellings)
+    checksums = {name: d.hexdigest() for name, d in digests.items()} | {RELABELINGS: digest(spellings)}
+    manifest = Manifest(len(seen), read, dict(rejected), sources, checksums)
     write_atomically(folder / MANIFEST, json.dumps(vars(manifest), indent=2).encode())
 
 
@@ -169,7 +173,7 @@ def _first_times(keys: Sequence[bytes], seen: set[bytes]) -> NDArray[np.bool_]:
     return fresh
 
 
-_PER = {"frac_coords": "n_atoms", "numbers": "n_atoms", "elements": "n_slots", "counts": "n_slots", "ids": "id_bytes",
+_PER = {"coordinates": "n_atoms", "elements": "n_slots", "counts": "n_slots", "ids": "id_bytes",
         "letters": "letter_bytes"}  # fmt: skip
 
 

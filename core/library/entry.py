@@ -8,17 +8,14 @@ of one type are the same arrangement with other elements, up to distances.
 from __future__ import annotations
 
 import math
-import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 
 from crystalfw.core.crystal import Crystal, FloatArray, IntArray
+from crystalfw.core.crystal_forms import SYMPREC, spglib_call
 from crystalfw.core.errors import Reject
-
-SYMPREC = 0.1
-"""Tolerance of the symmetry search in angstrom, as in the Materials Project's own space-group column."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +27,7 @@ class Entry:
     frac_coords: FloatArray
     """(N, 3)."""
     numbers: IntArray
-    """(N,) atomic numbers."""
+    """(N,) atomic numbers, slot after slot."""
     elements: tuple[int, ...]
     """Atomic number of each slot."""
     counts: tuple[int, ...]
@@ -65,17 +62,8 @@ def slots_of(numbers: IntArray) -> tuple[tuple[int, ...], tuple[int, ...], int]:
 
 def describe(crystal: Crystal, symprec: float = SYMPREC) -> Entry:
     """The entry of a crystal; raises Reject where spglib finds no symmetry (not even translations)."""
-    import spglib
-
-    failure = getattr(spglib, "SpglibError", ValueError)
-    cell = (crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # spglib 2.7 announces on every call that it will raise
-        try:
-            found = spglib.get_symmetry_dataset(cell, symprec=symprec)
-            primitive = spglib.standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec)
-        except failure as error:
-            raise Reject(f"no symmetry found: {error}") from error
+    found = spglib_call("get_symmetry_dataset", crystal, symprec=symprec)
+    primitive = spglib_call("standardize_cell", crystal, to_primitive=True, no_idealize=True, symprec=symprec)
     if found is None or primitive is None:
         raise Reject("no symmetry found: atoms too close, or a cell that spglib cannot reduce")
     lattice, frac_coords, numbers = (np.asarray(part) for part in primitive)
@@ -84,7 +72,9 @@ def describe(crystal: Crystal, symprec: float = SYMPREC) -> Entry:
     letters: dict[int, str] = defaultdict(str)
     for number, letter in sorted(orbits.values()):
         letters[number] += letter
+    order = np.argsort([elements.index(int(number)) for number in numbers], kind="stable")
     return Entry(
-        lattice=lattice, frac_coords=frac_coords, numbers=numbers.astype(np.int64), elements=elements, counts=counts,
-        units=units, group=int(found.number), letters=tuple(letters[number] for number in elements), id=crystal.id,
+        lattice=lattice, frac_coords=frac_coords[order], numbers=numbers[order].astype(np.int64), elements=elements,
+        counts=counts, units=units, group=int(found.number), letters=tuple(letters[number] for number in elements),
+        id=crystal.id,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A retriever with its library: fitted once, kept beside the library or in the user's cache, loaded at once afterwards."""
+"""A predictor for a library: fitted once, kept in the user's cache, loaded at once afterwards."""
 
 from __future__ import annotations
 
@@ -11,19 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from crystalfw.core.errors import DataError
-from crystalfw.core.interfaces import Retriever
+from crystalfw.core.interfaces import Ranker, Retriever
 from crystalfw.core.library.build import Origin, build_library
 from crystalfw.core.library.store import MANIFEST, Library
+from crystalfw.core.predict.examples import judged_questions
+from crystalfw.core.predict.predictor import Predictor
+from crystalfw.core.predict.saved import is_saved, load, save
 from crystalfw.core.recipe.auto_source import source_name
 from crystalfw.core.recipe.options import create
 
-DEFAULT = "structure_types"
+RETRIEVER, RANKER = "structure_types", "as_proposed"
 Say = Callable[[str], None]
 
 
 def cache_folder() -> Path:
-    """The user's cache folder ($XDG_CACHE_HOME or ~/.cache) for libraries and fitted retrievers."""
+    """The user's cache folder ($XDG_CACHE_HOME or ~/.cache) for libraries and fitted predictors."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "crystalfw"
+
+
+def open_predictor(
+    path: str | Path | None, retriever: str = RETRIEVER, ranker: str = RANKER, *, workers: int = 0, say: Say = print
+) -> Predictor:
+    """The predictor of a saved folder; or of a library or crystals in any format, fitted where it was not before."""
+    if path is not None and is_saved(Path(path)):
+        return load(Path(path))
+    return fitted(open_library(path, workers=workers), retriever, ranker, say=say)
 
 
 def open_library(path: str | Path | None, *, workers: int = 0) -> Library:
@@ -36,7 +48,7 @@ def open_library(path: str | Path | None, *, workers: int = 0) -> Library:
     options: Mapping[str, Any] = {"max_atoms": 60, "per_prototype": 0} if path is None else {}
     source = create("source", name, options, path=None if path is None else str(path))
     parts = None if path is None else tuple(part for part in source.parts() if part not in ("val", "test")) or None
-    key = hashlib.sha256(f"{source.fingerprint()} {parts}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{source.fingerprint()} {parts} 2".encode()).hexdigest()[:16]
     folder = cache_folder() / f"library-{key}"
     if (folder / MANIFEST).is_file():
         return Library.open(folder)
@@ -44,26 +56,28 @@ def open_library(path: str | Path | None, *, workers: int = 0) -> Library:
     return build_library([Origin(source, title, parts=parts)], folder, workers=workers)
 
 
-def fitted(library: Library, name: str = DEFAULT, options: Mapping[str, Any] | None = None, *, say: Say = print) -> Retriever:
-    """The retriever of a library: from the cache where it was fitted before, otherwise fitted now and kept."""
-    from safetensors.torch import load_file, save_file
+def fit_predictor(library: Library, retriever: Retriever, ranker: Ranker, *, seed: int = 0, say: Say = print) -> Predictor:
+    """Fit a retriever on a library, then a ranker on the retriever's answers for entries whose own formula it may not use."""
+    retriever.fit(library, seed=seed, say=say)
+    predictor = Predictor(library, retriever, ranker)
+    ranker.fit(judged_questions(predictor, seed=seed, say=say), seed=seed, say=say)
+    return predictor
 
-    retriever: Retriever = create("retriever", name, options)
-    wanted = json.dumps([name, asdict(retriever.config), library.manifest.digest, 1], sort_keys=True)
-    path = cache_folder() / f"retriever-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}.safetensors"
-    if path.is_file():
+
+def fitted(library: Library, retriever: str = RETRIEVER, ranker: str = RANKER, *, say: Say = print) -> Predictor:
+    """The predictor of a library: from the cache where it was fitted before, otherwise fitted now and kept."""
+    parts = create("retriever", retriever), create("ranker", ranker)
+    said = [[name, part.version, asdict(part.config)] for name, part in zip((retriever, ranker), parts, strict=True)]
+    wanted = json.dumps([said, library.manifest.digest, 2], sort_keys=True)
+    folder = cache_folder() / f"predictor-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
+    if is_saved(folder):
         try:
-            retriever.load_weights(load_file(path))
-            retriever.attach(library)
-            return retriever
-        except Exception:  # a damaged file of the cache is made again
-            say(f"{path}: damaged; fitted again")
-    retriever.fit(library, say=say)
+            return load(folder, library)
+        except DataError as error:  # a damaged file of the cache is made again
+            say(f"{error}; fitted again")
+    predictor = fit_predictor(library, *parts, say=say)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file({key: value.contiguous() for key, value in retriever.state_dict().items()}, temporary)
-        temporary.replace(path)
+        save(predictor, folder, {"retriever": retriever, "ranker": ranker}, with_library=False)
     except OSError as error:
-        say(f"{path}: cannot be kept ({error.strerror}); the next prediction fits again")
-    return retriever
+        say(f"{folder}: cannot be kept ({error.strerror}); the next prediction fits again")
+    return predictor

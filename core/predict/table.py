@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from crystalfw.core.interfaces import Retriever
+from crystalfw.core.predict.predictor import Predictor
 from crystalfw.core.predict.question import Asked
 from crystalfw.core.records import Proposal
 
 COLUMNS = (
-    "id", "reference_id", "rank", "probability", "origin", "status", "reason", "formula", "space_group", "cif",
+    "id", "reference_id", "rank", "probability", "origin", "why", "status", "reason", "formula", "space_group", "cif",
 )  # fmt: skip
 STATUS = COLUMNS.index("status")
 
 
-def answer(retriever: Retriever, asked: Asked, n: int) -> list[list[str]]:
+def answer(predictor: Predictor, asked: Asked, n: int) -> list[list[str]]:
     """The rows of one question."""
     if asked.question is None:
         return [_failed(asked, "question", asked.reason)]
-    found = retriever.propose(asked.question, n)
+    found = predictor.answer(asked.question, n)
     if not found:
         ratio = ":".join(map(str, asked.question.counts))
         units = f" with {asked.question.units[0]} formula units in the cell" if asked.question.units else ""
@@ -29,13 +29,12 @@ def answer(retriever: Retriever, asked: Asked, n: int) -> list[list[str]]:
 def _row(asked: Asked, rank: int, proposal: Proposal) -> list[str]:
     return [
         f"{asked.id}-{rank}", asked.id, str(rank), f"{proposal.probability:.6g}",
-        f"template {proposal.template} ({proposal.source})", "ok", "", proposal.crystal.formula, str(proposal.group),
-        proposal.crystal.cif(),
+        proposal.origin, proposal.why, "ok", "", proposal.crystal.formula, str(proposal.group), proposal.crystal.cif(),
     ]  # fmt: skip
 
 
 def _failed(asked: Asked, status: str, reason: str) -> list[str]:
-    return [f"{asked.id}-0", asked.id, "", "", "", status, reason, "", "", ""]
+    return [f"{asked.id}-0", asked.id, "", "", "", "", status, reason, "", "", ""]
 
 
 def lines(rows: list[list[str]], shown: int) -> Iterator[str]:

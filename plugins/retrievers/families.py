@@ -9,14 +9,13 @@ Shapes: M members, X exchanges, K slots, Y types.
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.library.store import Library
-from crystalfw.core.library.wyckoff import canonical_letters
 
 MAX_EXCHANGES = 120
 """Exchanges tried for one formula; more than five slots of equal counts are rare."""
@@ -55,15 +54,29 @@ def exchanges_of(counts: Counts) -> NDArray[np.int64]:
     return np.array(found, dtype=np.int64)
 
 
-def families(library: Library) -> dict[Counts, Family]:
-    """Anonymous formula -> its family."""
-    members: dict[Counts, list[int]] = defaultdict(list)
-    for index in range(len(library)):
-        members[library.slots(index)[1]].append(index)
-    return {counts: _family(library, counts, rows) for counts, rows in members.items()}
+class Families(Mapping[Counts, Family]):
+    """Anonymous formula -> its family, made when it is first asked for."""
+
+    def __init__(self, library: Library) -> None:
+        self._library, self._sizes = library, library.ratios()
+        self._made: dict[Counts, Family] = {}
+
+    def __getitem__(self, counts: Counts) -> Family:
+        if counts not in self._made:
+            if counts not in self._sizes:
+                raise KeyError(counts)
+            self._made[counts] = _family(self._library, counts)
+        return self._made[counts]
+
+    def __iter__(self) -> Iterator[Counts]:
+        return iter(self._sizes)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
 
 
-def _family(library: Library, counts: Counts, rows: list[int]) -> Family:
+def _family(library: Library, counts: Counts) -> Family:
+    rows = library.rows_of(counts)
     ways = exchanges_of(counts)
     names: dict[tuple[object, ...], int] = {}
     types = np.zeros((len(rows), len(ways)), dtype=np.int64)
@@ -73,7 +86,7 @@ def _family(library: Library, counts: Counts, rows: list[int]) -> Family:
             moved = [""] * len(way)
             for slot, text in zip(way, letters, strict=True):
                 moved[slot] = text
-            types[m, x] = names.setdefault((group, units, *canonical_letters(group, tuple(moved))), len(names))
+            types[m, x] = names.setdefault((group, units, *library.canonical(group, tuple(moved))), len(names))
     return Family(
         counts=counts, members=np.array(rows), elements=np.array([library.slots(row)[0] for row in rows]),
         exchanges=ways, types=types, units=np.array([name[1] for name in names]),

@@ -19,7 +19,7 @@ from crystalfw.core.interfaces import Proposal, Question, Retriever
 from crystalfw.core.library.store import Library
 from crystalfw.core.recipe.schema import Bounds, Count
 from crystalfw.plugins.retrievers.element_metric import MAX_Z, ElementMetric, fit, type_scores
-from crystalfw.plugins.retrievers.families import Counts, Family, families
+from crystalfw.plugins.retrievers.families import Counts, Families, Family
 from crystalfw.plugins.retrievers.variants import Variants
 from crystalfw.plugins.retrievers.volumes import exchange_scale, fit_volumes
 
@@ -56,7 +56,7 @@ class StructureTypes(Retriever):
 
     def attach(self, library: Library) -> None:
         """Look for candidates in this library from now on."""
-        self._library, self._families, self._seen = library, families(library), Variants(library)
+        self._library, self._families, self._seen = library, Families(library), Variants(library)
 
     volumes: Tensor
 

@@ -100,7 +100,7 @@ def test_a_damaged_or_missing_library_is_a_sentence(folder, tmp_path):
     with pytest.raises(DataError, match="crystalfw library build"):
         Library.open(place)
     build_library(origins(folder), place, workers=1)
-    file = place / "frac_coords.bin"
+    file = place / "coordinates.bin"
     content = bytearray(file.read_bytes())
     content[5] ^= 1
     file.write_bytes(bytes(content))

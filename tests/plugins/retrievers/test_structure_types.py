@@ -15,7 +15,7 @@ from crystalfw.core.library.entry import describe
 from crystalfw.core.predict.question import question_of
 from crystalfw.core.recipe.options import create
 from crystalfw.core.testing.crystals import small_crystals
-from crystalfw.plugins.retrievers.families import exchanges_of, families
+from crystalfw.plugins.retrievers.families import Families, exchanges_of
 
 SALTS = [(3, 9), (3, 17), (11, 9), (11, 17), (11, 35), (19, 9), (19, 17), (19, 35)]
 HEAVY = [(55, 17), (55, 35), (55, 53), (81, 17), (81, 35)]
@@ -47,7 +47,7 @@ def test_exchanges_keep_the_counts():
 
 
 def test_a_type_does_not_depend_on_the_elements(library):
-    family = families(library)[(1, 1)]
+    family = Families(library)[(1, 1)]
     assert len(family.units) == 2
     assert {int(t) for t in family.types[: len(SALTS)].ravel()} == {0}
 

@@ -1,0 +1,1 @@
+"""Built-in rankers: proposals for a question -> probabilities with reasons."""
