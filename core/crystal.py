@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.crystal_forms import SpaceGroup, file_text, one_line, space_group
+from crystalfw.core.crystal_forms import lattice_to_parameters as lattice_to_parameters
 from crystalfw.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,19 +47,6 @@ def lattice_from_parameters(lengths: FloatArray, angles: FloatArray) -> FloatArr
     return lengths[..., :, None] * directions
 
 
-def lattice_to_parameters(lattice: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Lengths (..., 3) and angles alpha, beta, gamma (..., 3) of lattice rows (..., 3, 3)."""
-    lattice = np.asarray(lattice, dtype=np.float64)
-    lengths = np.linalg.norm(lattice, axis=-1)
-    angles = []
-    for first, second in ((1, 2), (0, 2), (0, 1)):
-        u, v = lattice[..., first, :], lattice[..., second, :]
-        # atan2 keeps full precision near 0 and 180 degrees, where arccos loses half of the digits
-        cross = np.linalg.norm(np.cross(u, v), axis=-1)
-        angles.append(np.rad2deg(np.arctan2(cross, np.sum(u * v, axis=-1))))
-    return lengths, np.stack(angles, axis=-1)
-
-
 MOST_EXPANDED = 20_000
 """Sites times symmetry operations of a CIF; pymatgen compares each with all others, 20,000 take half a minute."""
 
@@ -75,9 +63,7 @@ def _refuse_expansion(parser: Any) -> None:
 
 
 READER = "crystalfw.core.data.reading:read_one"
-PICTURE = "crystalfw.core.evaluate.report.crystal:notebook_picture"
-"""Who reads a file and draws a picture for `Crystal`: named as entry points are, since they know sources and pages, of
-which this file knows nothing."""
+"""Who reads a file for `Crystal`: named as entry points are, since it knows sources, of which this file knows nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -136,7 +122,9 @@ class Crystal:
 
     def _repr_html_(self) -> str:
         """The picture that notebooks show."""
-        return str(resolve_name(PICTURE)(self))
+        from crystalfw.core.drawing.card import notebook_picture
+
+        return str(notebook_picture(self))
 
     @property
     def n_atoms(self) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalfw.core.errors import DataError
 
@@ -32,6 +33,19 @@ class SpaceGroup(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.symbol} ({self.number})"
+
+
+def lattice_to_parameters(lattice: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lengths (..., 3) and angles alpha, beta, gamma (..., 3) of lattice rows (..., 3, 3)."""
+    lattice = np.asarray(lattice, dtype=np.float64)
+    lengths = np.linalg.norm(lattice, axis=-1)
+    angles = []
+    for first, second in ((1, 2), (0, 2), (0, 1)):
+        u, v = lattice[..., first, :], lattice[..., second, :]
+        # atan2 keeps full precision near 0 and 180 degrees, where arccos loses half of the digits
+        cross = np.linalg.norm(np.cross(u, v), axis=-1)
+        angles.append(np.rad2deg(np.arctan2(cross, np.sum(u * v, axis=-1))))
+    return lengths, np.stack(angles, axis=-1)
 
 
 def space_group(crystal: Crystal, symprec: float = SYMPREC) -> SpaceGroup | None:

@@ -143,6 +143,8 @@ class Decoder(nn.Module, Component, ABC):
     """False where the decoder predicts properties instead of strings."""
     reads_atoms: ClassVar[bool] = False
     """True where it needs an encoder with `atom_tokens`."""
+    loss_unit: str = ""
+    """What the loss is measured in, for the axis of its curve."""
     blocks: Iterable[nn.Module]
     """Submodules, each called through its forward(), that FSDP shards one by one; () unless the constructor assigns it."""
 
@@ -197,6 +199,7 @@ class PropertyDecoder(Decoder):
 class SequenceDecoder(Decoder):
     """A causal decoder of token strings: logits for the next token at every position."""
 
+    loss_unit = "nats per token"
     max_length: int
     """Longest string, begin and end included, that it can write."""
 

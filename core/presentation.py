@@ -10,13 +10,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 PERCENT = "%"
 """The unit of shares: the value runs from 0 to 1 and is shown as a percentage."""
+_ROUNDING = 1e-12
+"""Smaller numbers are what floating point leaves of zero."""
 _SHARE = frozenset({"count", "of", "share"})
-_NOT_MEASURED = frozenset({"protocol", "summary", "outcomes", "examples"})
+_NOT_MEASURED = frozenset({"protocol", "summary", "outcomes", "examples", "verdicts"})
 """Names that have a meaning in every result and hold no measures."""
+
+
+class Verdict(TypedDict):
+    """What a metric says of one sample beside what was asked for; `result["verdicts"]` maps sample ids to them."""
+
+    good: bool
+    """True where the sample is what was asked for."""
+    text: str
+    """In a few words; after a colon the particulars: `no match: NaCl2 instead of NaCl`."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +141,26 @@ class Table:
     """True shows the title only, until the reader opens the table."""
 
 
-Part = Bars | Histogram | Scatter | ElementMap | Table
+@dataclass(frozen=True)
+class Example:
+    """A sample that stands for several."""
+
+    words: str
+    """What is the case with them."""
+    count: int
+    sample: str
+    """Id of the one that the page shows: its crystal, or its string where it has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Kinds of samples, most frequent first, each with its count and one sample that the page draws."""
+
+    title: str
+    rows: Sequence[Example]
+
+
+Part = Bars | Histogram | Scatter | ElementMap | Table | Examples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,10 +204,20 @@ def short(value: Any, digits: int = 4) -> str:
         return str(value)
     if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):
         return f"{int(value):,}"
+    if abs(value) < _ROUNDING:
+        return "0"
     if 1e-4 <= abs(value) < 1e6:
         decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
         return f"{value:,.{min(decimals, 8)}f}"
     return f"{value:.{digits - 1}e}"
+
+
+def to_places(value: float | None, places: int = 3) -> str:
+    """A measured number to so many decimal places: `0.012`; `<0.001` for what would read as nothing, '–' for nothing."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    least = 10.0**-places
+    return f"<{least:.{places}f}" if abs(value) < least / 2 else f"{value:,.{places}f}"
 
 
 def percent(value: float | None) -> str:

@@ -25,6 +25,7 @@ from crystalfw.core.commands.parser import add_json, add_out
 from crystalfw.core.errors import CrystalfwError, DataError, Interrupted
 from crystalfw.core.recipe.schema import ComponentSpec, EvaluateSection
 from crystalfw.core.system.files import file_digest
+from crystalfw.core.system.variants import runs_inside
 
 if TYPE_CHECKING:
     from crystalfw.core.evaluate.inputs import Crystals
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 
 def refuse_ablation(folder: Path) -> None:
     """Raise DataError for the folder of an ablation, whose runs are judged one by one."""
-    runs = sorted(path.parent for path in folder.glob("runs/*/run/recipe.yaml"))
+    runs = list(runs_inside(folder).values())
     if runs and not (folder / "samples.csv").exists():
         listed = ", ".join(map(str, runs[:12])) + (f" and {len(runs) - 12} more" if len(runs) > 12 else "")
         raise DataError(f"{folder}: an ablation of {len(runs)} runs; evaluate one of them: {listed}")

@@ -6,6 +6,7 @@
   crystalfw sample mp-property --n 50 --condition band_gap=2.0          a delivered model, ready without training
   crystalfw sample runs/xattn --n 100 --like NaCl.cif -o like_NaCl/samples.csv
   crystalfw sample runs/unconditional --n 1000 --temperature 0.8
+  crystalfw sample runs/demo --model "cross attention" --like NaCl.cif
   crystalfw sample runs/composition --like test.csv --composition-exact --candidates 40 --keep 20
 
 Writes samples.csv (one row per crystal requested, failures with their reason) and cifs/ beside it; a table of another name,
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from crystalfw.core.commands.parser import add_out, add_run, key_type
 from crystalfw.core.errors import ConditionError, CrystalfwError
 from crystalfw.core.system.files import file_digest
+from crystalfw.core.system.variants import runs_inside, slug
 
 if TYPE_CHECKING:
     from crystalfw.core.sample.trained import Trained
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     sentences = field_sentences(SampleSection)
     add_run(parser)
+    parser.add_argument("--model", metavar="NAME", help="of an ablation's folder: the run to take, e.g. cross-attention-seed0")
     number = "crystals to generate (default 100; in a prediction what all conditions need)"
     parser.add_argument("--n", type=key_type(SampleSection, "n"), help=number)
     parser.add_argument("--condition", action="append", default=[], metavar="NAME=VALUE", help="repeat for several")
@@ -69,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from crystalfw.core.sample.training_range import warnings_outside
     from crystalfw.core.sample.writing import finish_samples, sample_to_table
 
+    args.run = str(chosen_run(Path(args.run), args.model))
     trained = Trained.load(args.run, which=args.checkpoint, device=args.device)
     settings: dict[str, Any] = {name: getattr(args, name) for name in _SETTINGS if getattr(args, name) is not None}
     for given, other in (("beam", "candidates"), ("candidates", "beam")):
@@ -96,6 +100,23 @@ def run(args: argparse.Namespace) -> int:
     finish_samples(out, print)
     print(*outcome_lines(out), sep="\n")
     return 0
+
+
+def chosen_run(folder: Path, name: str | None) -> Path:
+    """The run itself, or that of this name in an ablation's folder. Raises CrystalfwError with the names there are."""
+    runs = runs_inside(folder)
+    if not runs:
+        if name:
+            raise CrystalfwError(f"{folder}: not the folder of an ablation, so that --model {name} means nothing; leave it out")
+        return folder
+    wanted = slug(name) if name else ""
+    found = [place for known, place in runs.items() if wanted and (known == wanted or known.startswith(f"{wanted}-seed"))]
+    if len(found) == 1 or (name is None and len(runs) == 1):
+        return found[0] if found else next(iter(runs.values()))
+    what = (
+        f"holds no run '{name}'" if name and not found else f"holds {len(found or runs)} runs" + (f" '{name}'" if name else "")
+    )
+    raise CrystalfwError(f"{folder}: {what}; choose one with --model NAME: {', '.join(runs)}")
 
 
 def read_conditions(pairs: list[str]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.executor import PROCESSES
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CrystalfwError, PluginError
+from crystalfw.core.evaluate.asked import write_asked
 from crystalfw.core.evaluate.inputs import Crystals, Samples, load_crystals, load_samples, sample_path
 from crystalfw.core.evaluate.workbench import Workbench
 from crystalfw.core.interfaces import Metric, MetricContext, Representation
@@ -93,6 +94,7 @@ def evaluate(
     record: dict[str, Any] = finite(_record(samples, asked, reference, known, training, train, results))
     if folder is not None and store is not None:
         _write_outcomes(folder / "outcomes.csv", results)
+        write_asked(folder / "asked.csv", asked, known, train)
         write_json(folder / "metrics.json", record)
         store.unlink(missing_ok=True)
     return record

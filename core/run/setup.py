@@ -181,6 +181,7 @@ def facts(setup: Setup, fabric: Fabric) -> dict[str, Any]:
     return provenance(
         setup.recipe,
         parameters=parameter_counts(setup.generator),
+        loss_unit=setup.generator.decoder.loss_unit,
         crystals={name: len(part) for name, part in setup.dataset.splits.items()},
         ranges=training_ranges(train.n_atoms, train.columns),
         rejected=dict(setup.dataset.rejected),

@@ -29,6 +29,7 @@ class Regressor(PropertyDecoder):
     """Named columns from the pooled vector; targets standardised, missing ones left out."""
 
     ports = frozenset({"none"})
+    loss_unit = "standard deviations"
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

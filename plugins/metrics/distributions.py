@@ -19,10 +19,10 @@ from crystalfw.core.records import Sample
 from crystalfw.plugins.metrics.shared.population import judge
 
 QUANTITIES = {
-    "density": "g/cm3",
+    "density": "g/cm³",
     "elements": "distinct elements",
     "atoms": "atoms per cell",
-    "volume_per_atom": "cubic angstrom",
+    "volume_per_atom": "Å³",
 }
 _GRAM_PER_DALTON, _CUBIC_CM_PER_CUBIC_ANGSTROM = 1.66053906892e-24, 1e-24
 

@@ -19,11 +19,14 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.evaluate.per_sample import crystal_of, decoded, source_positions
 from crystalfw.core.geometry.matcher import TOLERANCES
 from crystalfw.core.interfaces import Metric, MetricContext
-from crystalfw.core.presentation import Figure, Section, Table, short
+from crystalfw.core.presentation import Figure, Section, Table, Verdict, short, to_places
 from crystalfw.core.records import Sample
 from crystalfw.plugins.metrics.shared.geometry import mean, share
 from crystalfw.plugins.metrics.shared.matching import compare_pairs, tolerance_record
 from crystalfw.plugins.metrics.shared.population import Groups, compositions, contents, judge
+
+_SHOWN, _SHOWN_EACH = 12, 4
+"""Reference crystals with verdicts on single samples, and samples of each."""
 
 
 class Match(Metric):
@@ -62,6 +65,7 @@ class Match(Metric):
             result[tolerance] = {**work.prediction(tolerance), "metre": work.metre(tolerance, stol)}
         result["outcomes"] = work.outcomes()
         result["trouble"] = work.trouble()
+        result["verdicts"] = work.verdicts()
         result["summary"] = _summary(result)
         result["protocol"] = {
             "tolerances": {name: tolerance_record(name) for name in TOLERANCES},
@@ -77,7 +81,7 @@ class Match(Metric):
         """The match rate with one sample per reference, at both tolerances."""
         return [
             Figure.of_share(
-                f"{tolerance}.n=1", f"match at n = 1, {tolerance}", figures, note=f"RMSE {short(figures['rmse'], 3)}"
+                f"{tolerance}.n=1", f"match at n = 1, {tolerance}", figures, note=f"RMSE {to_places(figures['rmse'])}"
             )
             for tolerance in TOLERANCES
             if (figures := result[tolerance].get("n=1"))
@@ -163,6 +167,18 @@ class _Work:
                 found[f"{tolerance}.n={n}"] = dict(zip(names, matched.astype(float).tolist(), strict=True))
         return found
 
+    def verdicts(self) -> dict[str, Verdict]:
+        """Sample id -> does it match, and why not: the first samples of the first reference crystals asked for."""
+        shown = set(self.asked[:_SHOWN].tolist())
+        found: dict[str, Verdict] = {}
+        for place in np.flatnonzero(self.named.turn < _SHOWN_EACH).tolist():
+            target, sample = int(self.named.target[place]), self.samples[self.named.sample[place]]
+            if target in shown and sample.crystal is not None:
+                rms = {tolerance: float(self.named.rms[tolerance][place]) for tolerance in TOLERANCES}
+                trouble = next(name for name, kind in self._kinds.items() if kind == max(self.named.kind[place], 0))
+                found[sample.id] = verdict(sample.crystal, self.reference[target], rms, trouble)
+        return found
+
     def metre(self, tolerance: str, stol: float) -> dict[str, Any]:
         """Each reference against every sample of its composition."""
         if self.everyone is None:
@@ -231,6 +247,22 @@ class _Pairs:
         self.turn[order] = np.arange(len(sample_P)) - starts
 
 
+def verdict(crystal: Crystal, asked: Crystal, rms: Mapping[str, float], trouble: str = "") -> Verdict:
+    """Is the crystal the one asked for, and what is different where it is not; rms by tolerance, NaN without a match."""
+    matched = [tolerance for tolerance in TOLERANCES if np.isfinite(rms[tolerance])]
+    if matched:
+        return Verdict(good=True, text=f"match ({' and '.join(matched)}), RMSE {to_places(rms[matched[0]])}")
+    if crystal.formula != asked.formula:
+        return Verdict(good=False, text=f"no match: {crystal.formula} instead of {asked.formula}")
+    if trouble:
+        return Verdict(good=False, text=f"not decided: {trouble}")
+    groups = [item.space_group for item in (crystal, asked)]
+    words = [f"{groups[0]} instead of {groups[1]}"] if None not in groups and groups[0] != groups[1] else []
+    volumes = [item.volume / item.n_atoms for item in (crystal, asked)]
+    words += [f"{volumes[0]:.1f} instead of {volumes[1]:.1f} Å³ per atom"] if abs(volumes[0] / volumes[1] - 1) > 0.1 else []
+    return Verdict(good=False, text="; ".join(["no match: same composition, another structure", *words]))
+
+
 def _rate(best_R: FloatArray, references: int) -> dict[str, Any]:
     matched = best_R[np.isfinite(best_R)].tolist()
     return {**share(len(matched), len(best_R)), "rate_of_all": len(matched) / references, "rmse": mean(matched)}
@@ -245,9 +277,9 @@ def _rows(tolerance: str, name: str, figures: Mapping[str, Any]) -> list[list[st
     for suffix, item in (("", figures), (", valid only", figures.get("valid"))):
         if item:
             share_of = Figure.of_share(name, label, item)
-            crmse = short(item.get("crmse"), 3) if "crmse" in item else ""
+            crmse = to_places(item.get("crmse")) if "crmse" in item else ""
             rows.append([tolerance, label + suffix, item["count"], item["of"], share_of.text, share_of.interval,
-                         short(item["rmse"], 3), crmse])  # fmt: skip
+                         to_places(item["rmse"]), crmse])  # fmt: skip
     return rows
 
 
@@ -255,7 +287,8 @@ def _summary(result: Mapping[str, Any]) -> list[str]:
     lines = []
     for tolerance in TOLERANCES:
         for name, figures in result[tolerance].items():
-            if "share" in figures and figures["share"] is not None:
-                rmse = "" if figures["rmse"] is None else f", RMSE {figures['rmse']:.4f}"
-                lines.append(f"match {tolerance}, {name}: {figures['count']} of {figures['of']} ({figures['share']:.1%}){rmse}")
+            if figures.get("share") is not None:
+                rmse = "" if figures["rmse"] is None else f", RMSE {to_places(figures['rmse'], 4)}"
+                found = f"{figures['count']} of {figures['of']} ({figures['share']:.1%})"
+                lines.append(f"match {tolerance}, {'METRe' if name == 'metre' else name}: {found}{rmse}")
     return lines

@@ -18,7 +18,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.evaluate.per_sample import PerSample, decoded, ids
 from crystalfw.core.evaluate.workbench import Workbench
 from crystalfw.core.interfaces import Metric, MetricContext
-from crystalfw.core.presentation import Bars, Figure, Section, Table, percent, short
+from crystalfw.core.presentation import Bars, Example, Examples, Figure, Section, Table, percent, short
 from crystalfw.core.records import Sample
 from crystalfw.core.system.sequences import Picked
 from crystalfw.plugins.metrics.shared.equality import find_equal, group_equal
@@ -36,7 +36,7 @@ _EXAMPLES = 100
 class Shares(Metric):
     """The funnel from samples requested to novel crystals."""
 
-    not_measured = frozenset({"failures", "comparisons"})
+    not_measured = frozenset({"failures", "failure_examples", "comparisons"})
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -61,10 +61,16 @@ class Shares(Metric):
         crystals = self._valid(samples, crystals, funnel, context.bench)
         survivors, decided = self._distinct(crystals, funnel, reference, context)
         names, total = ids(context.bench, samples), len(samples)
+        listed = {stage: _listed(reasons) for stage, reasons in funnel.failures.items() if reasons}
         return {
             "asked": total,
             "chain": [{"stage": stage, **share(count, total)} for stage, count in funnel.counts.items()],
-            "failures": {stage: _listed(reasons) for stage, reasons in funnel.failures.items() if reasons},
+            "failures": listed,
+            "failure_examples": {
+                stage: {reason: names[k] for reason, k in first.items() if reason in listed[stage]}
+                for stage, first in funnel.first.items()
+                if stage in listed
+            },
             "comparisons": decided,
             "examples": [names[k] for k in survivors.positions[:_EXAMPLES].tolist()],
             "protocol": self._protocol(reference, context),
@@ -83,17 +89,22 @@ class Shares(Metric):
     def sections(cls, result: Mapping[str, Any]) -> Sequence[Section]:
         """The funnel, and what was lost where."""
         stages = [Figure.of_share(link["stage"], link["stage"], link) for link in result["chain"]]
-        lost = [[stage, reason, n] for stage, reasons in result["failures"].items() for reason, n in reasons.items()]
+        examples = result.get("failure_examples", {})  # absent in files of earlier versions
+        lost = [
+            Example(f"not {stage}: {reason}", n, examples.get(stage, {}).get(reason, ""))
+            for stage, reasons in result["failures"].items()
+            for reason, n in reasons.items()
+        ]
         note = "Shares of all samples requested; each stage counts what passed all before it."
         rows = [[link["stage"], link["count"], percent(link["share"]), figure.interval]
                 for link, figure in zip(result["chain"], stages, strict=True)]  # fmt: skip
-        reasons = Table(title="Where samples were lost", header=["stage", "reason", "samples"], rows=lost)
+        reasons = Examples(title="Where samples were lost", rows=sorted(lost, key=lambda item: -item.count))
         return [
             Section(
                 name="Funnel", title="From samples to new crystals", lead=_lead(result),
                 parts=[
                     Bars(title="How many samples pass each check", figures=stages, note=note),
-                    reasons if lost else Table(title="Nothing was lost", header=[], rows=[]),
+                    *([reasons] if lost else []),
                     Table(
                         title="The shares as a table", header=["stage", "samples", "share of all", "95 % interval"], rows=rows,
                         folded=True,
@@ -116,7 +127,9 @@ class Shares(Metric):
         lost_at = [Counter[str]() for _ in STAGES[:3]]
         for k in np.flatnonzero(lost).tolist():
             sample = samples[k]
-            lost_at[{"parse": 0, "read": 0, "graph": 1}.get(sample.status, 2)][_kind_of(sample)] += 1
+            lost_in, kind = {"parse": 0, "read": 0, "graph": 1}.get(sample.status, 2), _kind_of(sample)
+            lost_at[lost_in][kind] += 1
+            funnel.first.setdefault(STAGES[lost_in], {}).setdefault(kind, k)
         remaining = len(samples)
         for stage, reasons in zip(STAGES, lost_at, strict=False):
             remaining -= sum(reasons.values())
@@ -129,7 +142,9 @@ class Shares(Metric):
         judged = judge(bench, samples, self.config.oxidation_set)
         for stage, problems in ((STAGES[3], judged.structural), (STAGES[4], judged.compositional)):
             own = problems[crystals.positions]
-            reasons = Counter({judged.reasons[code]: int((own == code).sum()) for code in np.unique(own[own > 0]).tolist()})
+            codes = np.unique(own[own > 0]).tolist()
+            reasons = Counter({judged.reasons[code]: int((own == code).sum()) for code in codes})
+            funnel.first[stage] = {judged.reasons[c]: int(crystals.positions[(own == c).argmax()]) for c in codes}
             crystals = funnel.keep(stage, crystals, own == 0, reasons)
         return crystals
 
@@ -167,6 +182,8 @@ class _Funnel:
         self._total = total
         self.counts: dict[str, int] = {}
         self.failures: dict[str, Counter[str]] = {}
+        self.first: dict[str, dict[str, int]] = {}
+        """Stage -> reason -> position of the first sample that was lost there for it."""
         self.passed: dict[str, NDArray[np.bool_]] = {}
         """Stage -> (S,) did the sample pass it?"""
 
@@ -178,6 +195,8 @@ class _Funnel:
         self.counts[stage] = len(kept)
         lost = len(crystals) - len(kept)
         self.failures[stage] = reasons if isinstance(reasons, Counter) else Counter({reasons: lost} if lost else {})
+        if isinstance(reasons, str) and lost:
+            self.first[stage] = {reasons: int(crystals.positions[mask.argmin()])}
         self.passed[stage] = np.zeros(self._total, dtype=bool)
         self.passed[stage][kept.positions] = True
         return kept

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOMS = (
-    ("errors",), ("system",), ("crystal_forms",), ("crystal",), ("geometry",),
+    ("errors",), ("system",), ("crystal_forms", "drawing"), ("crystal",), ("geometry",),
     ("batch", "records", "stepping", "presentation", "contracts", "interfaces", "hookspecs", "registry", "discovery"),
     ("packaged",), ("recipe",), ("data",), ("library",), ("energies",), ("powder",), ("model",), ("sample",), ("predict",),
     ("evaluate",), ("run",), ("testing",), ("serve",), ("commands",),

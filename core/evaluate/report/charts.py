@@ -6,17 +6,19 @@ Every mark has a `<title>`, which browsers show on hover, and every chart a labe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from crystalfw.core.evaluate.report.html import Markup, join, tag, text
-from crystalfw.core.evaluate.report.numbers import tick_labels, ticks
+from crystalfw.core.drawing.markup import Markup, join, tag, text
+from crystalfw.core.evaluate.report.numbers import log_ticks, tick_labels, ticks
 from crystalfw.core.presentation import percent, short
 
 WIDTH, HEIGHT = 480, 270
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 10, 42
+LEFT, RIGHT, TOP, BOTTOM = 62, 22, 10, 42
+_LOGARITHMIC = 20
+"""From this ratio of the largest to the smallest value on, all positive, an axis is logarithmic."""
 _MAX_POINTS = 400
 
 
@@ -35,26 +37,35 @@ class Line:
 class _Axes:
     """Data coordinates to the picture's, and the frame with ticks."""
 
-    def __init__(self, x: tuple[float, float], y: tuple[float, float], x_name: str, y_name: str) -> None:
+    def __init__(
+        self, x: tuple[float, float], y: tuple[float, float], x_name: str, y_name: str, *, logarithmic: bool = False
+    ) -> None:
         self.x_range, self.y_range, self.x_name, self.y_name = _widened(x), _widened(y), x_name, y_name
+        self.logarithmic = logarithmic
 
     def x(self, value: float) -> float:
         low, high = self.x_range
         return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
-        low, high = self.y_range
-        return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
+        low, high, at = *self.y_range, value
+        if self.logarithmic:
+            low, high, at = math.log(low), math.log(high), math.log(value)
+        return HEIGHT - BOTTOM - (at - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
     def frame(self, x_ticks: Sequence[float] | None = None, y_format: str = "number") -> Markup:
         parts = []
-        heights, places = ticks(*self.y_range), x_ticks if x_ticks is not None else ticks(*self.x_range)
+        heights = log_ticks(*self.y_range) if self.logarithmic else ticks(*self.y_range)
+        places = x_ticks if x_ticks is not None else ticks(*self.x_range)
         shares = [percent(value).replace(".0 ", " ") for value in heights]
-        for value, label in zip(heights, shares if y_format == "percent" else tick_labels(heights), strict=True):
+        plain = [short(value) for value in heights] if self.logarithmic else tick_labels(heights)
+        for value, label in zip(heights, shares if y_format == "percent" else plain, strict=True):
             y = self.y(value)
             parts += [_segment(LEFT, y, WIDTH - RIGHT, y, "gridline"), _label(LEFT - 7, y + 4, label, "end")]
         for value, label in zip(places, tick_labels(places), strict=True):
-            parts.append(_label(self.x(value), HEIGHT - BOTTOM + 18, label, "middle"))
+            # a long label at the end of the axis would be cut
+            x = min(self.x(value), WIDTH - 4 - 3.6 * len(label))
+            parts.append(_label(x, HEIGHT - BOTTOM + 18, label, "middle"))
         parts.append(_segment(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "axis"))
         parts.append(_label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, self.x_name, "middle", "name"))
         if self.y_name:
@@ -71,11 +82,13 @@ def line_chart(lines: Sequence[Line], x_name: str, y_name: str, label: str) -> M
     if not lines:
         return tag("p", "Nothing was recorded.", class_="note")
     xs = [x for line in lines for x, _ in line.points]
-    axes = _Axes((min(xs), max(xs)), _clear_of_outliers(lines), x_name, y_name)
+    ys = [y for line in lines for _, y in line.points]
+    logarithmic = min(ys) > 0 and max(ys) > _LOGARITHMIC * min(ys)
+    name = f"{y_name} (logarithmic)".strip() if logarithmic else y_name
+    axes = _Axes((min(xs), max(xs)), (min(ys), max(ys)), x_name, name, logarithmic=logarithmic)
     body = [axes.frame()]
     for line in sorted(lines, key=lambda line: not line.faint):
-        low, high = axes.y_range
-        points = [(axes.x(x), axes.y(min(max(y, low), high))) for x, y in line.points]
+        points = [(axes.x(x), axes.y(y)) for x, y in line.points]
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
         style = f"line s{line.style}" + (" faint" if line.faint else "")
         body.append(tag("path", tag("title", line.label), d=path, class_=style))
@@ -156,17 +169,18 @@ class Interval:
 
 
 def intervals(rows: Sequence[Interval], label: str, *, zero: bool = False) -> Markup:
-    """Means as dots with intervals as bars, one row each, single values as faint dots; `zero` marks no difference."""
+    """Means as dots with intervals as bars, one row each with its name on the left; `zero` marks no difference."""
     known = [v for row in rows for v in (row.mean, row.low, row.high, *row.values) if v is not None and math.isfinite(v)]
     if zero:
         known.append(0.0)
     if not known:
         return tag("p", "Nothing was measured.", class_="note")
     low, high = _widened((min(known), max(known)))
-    margin, step, height = (high - low) * 0.05, 36, 40 + 36 * len(rows)
+    left = min(190.0, 16 + 7 * max(len(row.name) for row in rows))
+    margin, step, height = (high - low) * 0.05, 26, 40 + 26 * len(rows)
 
     def place(value: float) -> float:
-        return 10 + (value - low + margin) / (high - low + 2 * margin) * (WIDTH - 20)
+        return left + (value - low + margin) / (high - low + 2 * margin) * (WIDTH - left - RIGHT)
 
     marks, bottom = ticks(low, high, 5), 8 + step * len(rows)
     body = [_segment(place(value), 4, place(value), bottom, "gridline") for value in marks]
@@ -174,14 +188,21 @@ def intervals(rows: Sequence[Interval], label: str, *, zero: bool = False) -> Ma
     if zero:
         body.append(_segment(place(0.0), 4, place(0.0), bottom, "diagonal"))
     for k, row in enumerate(rows):
-        y = 8 + k * step + 24
-        body.append(_label(10, y - 10, row.name, "start", "strong"))
-        if row.low is not None and row.high is not None:
-            body.append(_segment(place(row.low), y, place(row.high), y, f"line s{row.style}"))
-        body += [_dot(place(value), y, 2.5, f"dot faint s{row.style}", short(value)) for value in row.values]
-        tip = f"{row.name}: {short(row.mean)} ({short(row.low)} to {short(row.high)})"
-        body.append(_dot(place(row.mean), y, 4.5, f"dot s{row.style}", tip))
+        body += _interval(row, 8 + k * step + step / 2, left, place)
     return Markup(f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{text(label)}">{join(body)}</svg>')
+
+
+def _interval(row: Interval, y: float, left: float, place: Callable[[float], float]) -> list[Markup]:
+    fits = int((left - 10) / 7)
+    name = row.name if len(row.name) <= fits else row.name[: fits - 1] + "…"
+    body = [
+        tag("text", tag("title", row.name), name, x=f"{left - 10:.1f}", y=f"{y + 4:.1f}", text_anchor="end", class_="strong")
+    ]
+    if row.low is not None and row.high is not None:
+        body.append(_segment(place(row.low), y, place(row.high), y, f"line s{row.style}"))
+    body += [_dot(place(value), y, 2.5, f"dot faint s{row.style}", short(value)) for value in row.values]
+    tip = f"{row.name}: {short(row.mean)} ({short(row.low)} to {short(row.high)})"
+    return [*body, _dot(place(row.mean), y, 4.5, f"dot s{row.style}", tip)]
 
 
 def legend(entries: Sequence[tuple[str, int, bool]]) -> Markup:
@@ -204,12 +225,6 @@ def thin(points: Sequence[tuple[float, float]], most: int = _MAX_POINTS) -> list
         return points
     step = (len(points) - 1) / (most - 1)
     return [points[round(k * step)] for k in range(most)]
-
-
-def _clear_of_outliers(lines: Sequence[Line]) -> tuple[float, float]:
-    """The range of y without the first moments of training, which would flatten everything after them."""
-    ys = sorted(y for line in lines for _, y in line.points)
-    return ys[0], ys[min(len(ys) - 1, int(len(ys) * 0.98))]
 
 
 def _widened(bounds: tuple[float, float]) -> tuple[float, float]:

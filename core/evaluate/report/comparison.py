@@ -8,12 +8,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from crystalfw.core.drawing.markup import Markup, join, tag, text
 from crystalfw.core.evaluate.presented import Presented
 from crystalfw.core.evaluate.report.charts import Line, line_chart, smoothed
-from crystalfw.core.evaluate.report.gallery import gallery, pick
-from crystalfw.core.evaluate.report.html import Markup, card, grid, join, page, section, table, tag, text
+from crystalfw.core.evaluate.report.gallery import balls_of, gallery
+from crystalfw.core.evaluate.report.html import card, grid, page, section, table
 from crystalfw.core.evaluate.report.parts import figure_bars, identifier
-from crystalfw.core.evaluate.report.run import RunFiles, read_run
+from crystalfw.core.evaluate.report.run_files import RunFiles, read_run
+from crystalfw.core.evaluate.report.samples import pick
 from crystalfw.core.evaluate.report.sections import best, points
 from crystalfw.core.presentation import Bars, Figure, short
 
@@ -50,7 +52,12 @@ def render(runs: Sequence[RunFiles], title: str) -> str:
     written = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     links = [(id, name) for id, name, _ in shown]
     subtitle = f"{len(runs)} crystalfw runs, written {written}"
-    return page(title, subtitle, [_missing(runs), *(content for _, _, content in shown)], links=links)
+    return page(
+        title,
+        subtitle,
+        [_missing(runs), balls_of(item.crystal for item in picks), *(content for _, _, content in shown)],
+        links=links,
+    )
 
 
 def _table(runs: Sequence[RunFiles], results: Sequence[Sequence[Presented]]) -> Markup:
@@ -87,10 +94,9 @@ def _cell(figure: Figure | None) -> Markup:
 
 def _curves(runs: Sequence[RunFiles]) -> Markup:
     cards = []
-    for name, title, unit in (
-        ("val_loss", "Validation loss", "nats per token"),
-        ("loss", "Training loss (running median)", "nats per token"),
-    ):
+    units = {run.loss_unit for run in runs if run.curves}
+    unit = units.pop() if len(units) == 1 else ""  # runs of different decoders: no common unit
+    for name, title in (("val_loss", "Validation loss"), ("loss", "Training loss (running median)")):
         smooth = smoothed if name != "val_loss" else list
         curves = [(run.name, smooth(points(run.curves, name)), _colour(k)) for k, run in enumerate(runs)]
         lines = [Line(*curve) for curve in curves if curve[1]]

@@ -11,33 +11,9 @@ from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any
 
+from crystalfw.core.drawing.markup import Markup, asset, tag, text
+
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
-
-
-class Markup(str):
-    """HTML that is safe to put into the page as it is."""
-
-    __slots__ = ()
-
-
-def text(value: Any) -> Markup:
-    """The value as text, escaped; Markup stays as it is."""
-    return value if isinstance(value, Markup) else Markup(html.escape(str(value), quote=True))
-
-
-def join(parts: Iterable[Markup]) -> Markup:
-    """One after the other."""
-    return Markup("".join(parts))
-
-
-def tag(name: str, *content: Any, **attributes: Any) -> Markup:
-    """An element; attribute names with underscores for dashes, a trailing underscore for Python's words."""
-    pairs = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value), quote=True)}"'
-        for key, value in attributes.items()
-        if value is not None
-    )
-    return Markup(f"<{name}{pairs}>{''.join(text(part) for part in content)}</{name}>")
 
 
 def table(header: Sequence[Any], rows: Iterable[Sequence[Any]], *, caption: str = "") -> Markup:
@@ -89,7 +65,7 @@ def page(title: str, subtitle: str, sections: Sequence[Markup], *, links: Sequen
     """The whole document; `links` are (id, name) of the sections for the navigation."""
     navigation = tag("nav", *(tag("a", name, href=f"#{id}") for id, name in links)) if links else Markup("")
     header = tag("header", tag("h1", title), tag("p", subtitle), _THEME_BUTTON)
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = _asset("page.css") + asset("crystal.css"), asset("crystal.js") + _asset("page.js")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'

@@ -18,6 +18,17 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [round(k * step, 12) for k in range(first, last + 1)]
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten in [low, high], with 2 and 5 between them where there are few; both ends above 0."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1,), (1, 3), (1, 2, 5)):
+        found = [round(factor * 10.0**power, 12) for power in powers for factor in factors]
+        found = [value for value in found if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
+        if len(found) >= 3:
+            return found
+    return found or [low]
+
+
 def tick_labels(values: Sequence[float]) -> list[str]:
     """Ticks without needless digits, all in one unit: 1.5, 20, 5k, 2M, 5e-4."""
     largest = max((abs(value) for value in values), default=0.0)

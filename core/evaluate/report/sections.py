@@ -6,14 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crystalfw.core.evaluate.presented import Presented
+from crystalfw.core.drawing.markup import Markup, tag
 from crystalfw.core.evaluate.report.charts import Line, line_chart, scatter, smoothed
-from crystalfw.core.evaluate.report.html import Markup, card, details, grid, section, table, tag, tile
+from crystalfw.core.evaluate.report.html import card, details, grid, section, table, tile
+from crystalfw.core.evaluate.report.run_files import RunFiles
 from crystalfw.core.presentation import PERCENT, Figure, short
 
 Curves = Mapping[str, Sequence[float]]
 NOTHING = Markup("")
 _MAX_TABLE = 400
+_ENOUGH_TO_SMOOTH = 50
 _NOISY = ("grad_norm", "tokens_per_s", "mfu")
 
 
@@ -28,11 +30,9 @@ def best(curves: Curves, name: str = "val_loss") -> tuple[float, float] | None:
     return min(points(curves, name), key=lambda point: point[1], default=None)
 
 
-def summary(metrics: Mapping[str, Any], curves: Curves, results: Sequence[Presented]) -> Markup:
-    """The figures that one asks for first: of the training, of every metric, of a prediction."""
-    tiles = []
-    if (lowest := best(curves)) is not None:
-        tiles.append(tile(short(lowest[1]), "best validation loss", f"nats per token, at step {short(lowest[0])}"))
+def summary(files: RunFiles) -> Markup:
+    """The figures that one asks for first: of every metric, of a prediction, of the training."""
+    metrics, results, tiles = files.metrics, files.results, list[Markup]()
     if results:
         tiles.append(tile(short(metrics.get("samples", {}).get("count")), "samples requested"))
     tiles += [_tile(figure) for item in results for figure in item.headline()]
@@ -40,6 +40,9 @@ def summary(metrics: Mapping[str, Any], curves: Curves, results: Sequence[Presen
         tiles.append(
             tile(short(errors["mae"]), f"test MAE of {column}", f"the median alone: {short(errors['mae_of_the_median'])}")
         )
+    if (lowest := best(files.curves)) is not None:
+        unit = f"{files.loss_unit}, " if files.loss_unit else ""
+        tiles.append(tile(short(lowest[1]), "best validation loss", f"{unit}at step {short(lowest[0])}"))
     return section("summary", "Summary", tag("div", *tiles, class_="tiles")) if tiles else NOTHING
 
 
@@ -48,24 +51,25 @@ def _tile(figure: Figure) -> Markup:
     return tile(figure.number, figure.label, "; ".join(filter(None, (unit, figure.note))))
 
 
-def training(curves: Curves) -> Markup:
-    """Losses, learning rate and speed."""
+def training(curves: Curves, loss_unit: str) -> Markup:
+    """Losses, learning rate and speed, as far as they were recorded and not all zero."""
     if not curves:
         return NOTHING
     losses = [
         Line("training loss", points(curves, "loss"), 1, faint=True),
         Line("validation loss", points(curves, "val_loss"), 2, marks=len(points(curves, "val_loss")) <= 60),
     ]
-    cards = [card("Loss", line_chart(losses, "step", "nats per token", "Training and validation loss against steps"))]
+    cards = [card("Loss", line_chart(losses, "step", loss_unit, "Training and validation loss against steps"))]
     for name, title, unit in (
         ("lr", "Learning rate", ""),
         ("grad_norm", "Gradient norm", ""),
         ("tokens_per_s", "Speed", "tokens / s"),
         ("mfu", "Model FLOP utilisation", "share of peak"),
     ):
-        if values := points(curves, name):
-            lines = [Line(title.lower(), values, faint=name in _NOISY)]
-            if name in _NOISY:
+        values = points(curves, name)
+        if any(value for _, value in values):
+            lines = [Line(title.lower(), values, faint=name in _NOISY and len(values) > _ENOUGH_TO_SMOOTH)]
+            if name in _NOISY and len(values) > _ENOUGH_TO_SMOOTH:
                 lines.append(Line("running median", smoothed(values), 2))
             cards.append(card(title, line_chart(lines, "step", unit, f"{title} against steps")))
     rows = [[short(step), short(value, 6)] for step, value in points(curves, "val_loss")[-_MAX_TABLE:]]
@@ -92,7 +96,8 @@ def everything(metrics: Mapping[str, Any]) -> Markup:
         options = ", ".join(f"{key} = {value}" for key, value in item.get("options", {}).items()) or "no options"
         head = f"{name}, version {item.get('version')}, from {item.get('origin')}"
         problem = [tag("p", f"Not computed: {item['error']}", class_="missing")] if item.get("error") else []
-        rows = list(flatten(item.get("result", {})))[:_MAX_TABLE]
+        result = {key: value for key, value in item.get("result", {}).items() if key not in ("verdicts", "summary")}
+        rows = flatten(result)[:_MAX_TABLE]
         blocks.append(details(head, tag("p", options, class_="note"), *problem, table(["figure", "value"], rows)))
     return section("metrics", "All numbers", *blocks, lead="Each metric with its version and settings.") if blocks else NOTHING
 

@@ -1,6 +1,8 @@
 """Runs of an ablation: ordinary `crystalfw run` processes in parallel, cached by expanded recipe, resumable.
 
-FOLDER/runs/KEY/   recipe.yaml, log.txt, run (link to the run folder), done.json or failed.json
+FOLDER/runs/NAME/   recipe.yaml, variant.json, log.txt, run (link to the run folder), done.json or failed.json
+
+NAME is the variant and the seed, e.g. cross-attention-seed0; where that name holds another recipe, a digest follows.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from crystalfw.core.run.folder import clear_temporaries, exclusive, is_held
 from crystalfw.core.system.files import digest, write_text_atomically
 from crystalfw.core.system.progress import duration
 from crystalfw.core.system.signals import StopRequest
+from crystalfw.core.system.variants import TITLE, slug
 
 _POLL_S = 0.2
 _LOG_LINES = 6
@@ -32,13 +35,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Job:
-    """One cell with one seed."""
+    """One variant with one seed."""
 
     cell: int
     seed: int
     recipe: str
     """The expanded recipe, without the name and place of the run."""
     folder: Path
+    name: str = ""
+    """The variant's name in the grid."""
 
     @property
     def run_dir(self) -> Path:
@@ -60,14 +65,27 @@ class Job:
 def make_jobs(base: str, cells: Sequence[Cell], seeds: Sequence[int], minutes: float | None, folder: Path) -> list[Job]:
     """Jobs in the order seed by seed, so that an early stop leaves complete seeds. Raises RecipeError."""
     jobs = []
+    places: dict[str, Path] = {}
     for seed in seeds:
         for index, cell in enumerate(cells):
             limit = [] if minutes is None else [f"fit.max_minutes={minutes}"]
             recipe = load_recipe(base, [*cell.overrides(), *limit, f"seed={seed}"])
             text = expand(replace(recipe, name="run", run_dir="."))
-            key = digest(text.encode())[:16]
-            jobs.append(Job(index, seed, text, folder / "runs" / key))
+            if text not in places:
+                places[text] = _place(folder / "runs", f"{slug(cell.name)}-seed{seed}", text, places.values())
+            jobs.append(Job(index, seed, text, places[text], cell.name))
     return jobs
+
+
+def _place(runs: Path, name: str, recipe: str, taken: Collection[Path]) -> Path:
+    """The folder of this recipe: by its name, unless another recipe has that, and where an earlier version put it."""
+    key = digest(recipe.encode())[:16]
+    if (runs / key).is_dir():
+        return runs / key
+    place = runs / name
+    kept = place / "recipe.yaml"
+    another = place in taken or (kept.is_file() and kept.read_text(encoding="utf-8") != recipe)
+    return runs / f"{name}-{key[:8]}" if another else place
 
 
 def run_jobs(jobs: Sequence[Job], *, cores: int, threads: int, devices: Sequence[str] = (), say: Say = print) -> None:
@@ -108,7 +126,7 @@ def _run_jobs(jobs: Sequence[Job], *, cores: int, threads: int, devices: Sequenc
                 pace = (time.monotonic() - began) / finished
                 left = pace * (len(open_jobs) + len(running))
                 outcome = "done" if code == 0 else f"FAILED, see {job.folder / 'log.txt'}"
-                say(f"seed {job.seed}, cell {job.cell + 1}: {outcome}; {len(open_jobs) + len(running)} left, {duration(left)}")
+                say(f"{job.name}, seed {job.seed}: {outcome}; {len(open_jobs) + len(running)} left, {duration(left)}")
         if stop.requested:
             for process in running.values():
                 process.stop()
@@ -124,6 +142,8 @@ class _Process:
         (job.folder / "failed.json").unlink(missing_ok=True)
         recipe = job.folder / "recipe.yaml"
         write_text_atomically(recipe, job.recipe)
+        title = {"variant": job.name, "seed": job.seed, "grid": job.folder.parent.parent.resolve().name}
+        write_text_atomically(job.folder / TITLE, json.dumps(title))
         command = [sys.executable, "-m", "crystalfw", "run"]
         if (job.run_dir / "recipe.yaml").is_file():
             command += ["--resume", str(job.run_dir)]

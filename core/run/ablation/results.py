@@ -12,7 +12,7 @@ from typing import Any
 
 from crystalfw.core.evaluate.presented import presented
 from crystalfw.core.model.logbook import read_metrics
-from crystalfw.core.presentation import Figure
+from crystalfw.core.presentation import Bars, Figure
 from crystalfw.core.run.ablation.grid import Cell
 from crystalfw.core.run.ablation.jobs import Job
 
@@ -70,6 +70,16 @@ def headline_of(run_dir: Path) -> dict[str, Figure]:
     """What the run's metrics show first, by measure."""
     results = presented(_json(run_dir / "metrics.json"))
     return {f"{item.name}.{figure.key}": figure for item in results for figure in item.headline()}
+
+
+def words_of(run_dir: Path) -> dict[str, Figure]:
+    """Every measure of the run that its metrics put into words, as a figure with label and unit."""
+    found = headline_of(run_dir)
+    for item in presented(_json(run_dir / "metrics.json")):
+        bars = (part for declared in item.sections() for part in declared.parts if isinstance(part, Bars))
+        for figure in (figure for part in bars for figure in part.figures):
+            found.setdefault(f"{item.name}.{figure.key}", figure)
+    return found
 
 
 def errors_of(run_dir: Path) -> dict[str, str]:

@@ -104,9 +104,9 @@ def decision(difference: Difference, better: str) -> str:
     return "better" if (difference.mean > 0) == (better == "higher") else "worse"
 
 
-def verdict(difference: Difference, cell: str, baseline: str, better: str) -> str:
-    """The comparison in words."""
-    name, seeds = difference.measure, f"{difference.seeds} seed{'s' if difference.seeds != 1 else ''}"
+def verdict(difference: Difference, cell: str, baseline: str, better: str, name: str = "") -> str:
+    """The comparison in words; `name` is what the measure is called in them."""
+    name, seeds = name or difference.measure, f"{difference.seeds} seed{'s' if difference.seeds != 1 else ''}"
     observed, word = f"{difference.mean:+.4g}", decision(difference, better)
     if word == "too few seeds" or difference.strict_low is None or difference.strict_high is None:
         return f"{name}: {cell} differs from {baseline} by {observed} in {seeds}; too few seeds to say more."

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from crystalfw.core.presentation import Figure
+from crystalfw.core.presentation import Figure, short
 from crystalfw.core.run.ablation.grid import Cell, Grid
 from crystalfw.core.run.ablation.jobs import Job
-from crystalfw.core.run.ablation.results import Result, collect, write_tidy
+from crystalfw.core.run.ablation.results import Result, collect, words_of, write_tidy
 from crystalfw.core.run.ablation.statistics import Difference, Mean, compare, mean_over_seeds, verdict
 
 _TOKENS_WITHIN = 0.02
@@ -31,8 +31,17 @@ class Study:
     differences: tuple[Difference, ...]
     verdicts: tuple[str, ...]
     warnings: tuple[str, ...]
-    words: Mapping[str, str] = field(default_factory=dict)
-    """Measure -> what it is, in words, where its metric says so."""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    """Measure -> what it is in words, with its unit, where its metric says so; of the first run that measured it."""
+
+    def words(self, measure: str) -> str:
+        """What the measure is, in words."""
+        return _in_words(measure, self.figures)
+
+    def text(self, measure: str, value: float | None) -> str:
+        """A value of the measure as its metric writes it."""
+        figure = self.figures.get(measure)
+        return short(value) if figure is None else replace(figure, value=value).number
 
 
 def summarise(grid: Grid, cells: Sequence[Cell], jobs: Sequence[Job]) -> Study:
@@ -45,12 +54,16 @@ def summarise(grid: Grid, cells: Sequence[Cell], jobs: Sequence[Job]) -> Study:
     means = {name: _means(results, name) for name in measures}
     differences = [item for name in measures for item in compare(results, grid.baseline, name)]
     baseline = cells[grid.baseline].name
-    verdicts = [verdict(item, cells[item.cell].name, baseline, measures[item.measure]) for item in differences]
+    figures = {name: figure for result in results for name, figure in words_of(result.run_dir).items()} if results else {}
+    verdicts = [
+        verdict(item, cells[item.cell].name, baseline, measures[item.measure], _in_words(item.measure, figures))
+        for item in differences
+    ]
     failures = tuple((job, job.failure) for job in jobs if job.failure)
     warnings = [*_unequal(grid, cells, results), *_unmeasured(grid, measured), *_failed_metrics(cells, results)]
     return Study(
         replace(grid, measures=measures), tuple(cells), tuple(results), failures, means,
-        tuple(differences), tuple(verdicts), tuple(warnings), _words(headline),
+        tuple(differences), tuple(verdicts), tuple(warnings), figures,
     )  # fmt: skip
 
 
@@ -73,8 +86,11 @@ def write_tables(study: Study, folder: Path) -> None:
             writer.writerow([*row, item.seeds, item.items, item.method, words])
 
 
-def _words(headline: Mapping[str, Figure]) -> dict[str, str]:
-    return {_LOSS: "validation loss", **{name: figure.label for name, figure in headline.items()}}
+def _in_words(measure: str, figures: Mapping[str, Figure]) -> str:
+    if measure == _LOSS:
+        return "validation loss"
+    figure = figures.get(measure)
+    return measure.replace("_", " ").replace(".", ", ") if figure is None else figure.label
 
 
 def _means(results: Sequence[Result], measure: str) -> dict[int, Mean]:

@@ -115,7 +115,10 @@ def test_a_context_reads_as_the_mapping_that_it_replaces():
 
 
 CHEAP = ("shares", "match", "distributions", "novelty", "validity", "symmetry", "coverage")
-CONTRACT = {"summary", "protocol", "outcomes", "examples", "count", "of", "share", "low", "high", "samples", "reference"}
+CONTRACT = {
+    "summary", "protocol", "outcomes", "examples", "verdicts", "good", "text", "count", "of", "share", "low",
+    "high", "samples", "reference",
+}  # fmt: skip
 """Keys that core/interfaces.py and core/presentation.py declare, and two that metrics.json has of its own."""
 
 

@@ -76,9 +76,10 @@ def test_a_run_is_shown_completely(run_dir):
     path = write_report(run_dir)
     content = path.read_text(encoding="utf-8")
     of_metrics = [f"metric-{name}" for name in ("funnel", "match", "distributions", "elements")]
-    for id in ("summary", "training", *of_metrics, "crystals", "recipe", "provenance"):
+    for id in ("summary", "answers", "training", *of_metrics, "crystals", "recipe", "provenance"):
         assert f'<section id="{id}">' in content
-    assert content.count('class="crystal"') == 3
+    # three in the gallery, and both requests with what was asked for and the answer
+    assert content.count('class="crystal"') == 3 + 2 * 2
     assert "is not in this folder" not in content
 
 

@@ -279,4 +279,11 @@ def test_without_measures_the_headlines_of_the_metrics_are_compared(grid_path, t
         (job.run_dir / "metrics.json").write_text(json.dumps({"metrics": {"v": {"metric": "validity", "result": result}}}))
     study = summarise(grid, grid.cells, jobs)
     assert study.grid.measures == {"val_loss": "lower", "v.samples.both": "higher"}
-    assert "Valid in structure and composition · v.samples.both" in render(study)
+    page = render(study)
+    assert "Valid in structure and composition" in page
+    assert "25.0 %" in page
+    grid_path.write_text(grid_path.read_text().replace("seeds: [0, 1]", "seeds: [0]"))
+    page = render(summarise(load_grid(grid_path), grid.cells, jobs))
+    assert 'id="results"' in page
+    assert 'id="verdicts"' not in page  # one seed allows none, and no interval
+    assert 'id="means"' not in page

@@ -1,11 +1,8 @@
-"""Elements as pictures show them: colour, size, place in the periodic table, and the table as a heat map."""
+"""Elements as pictures show them: colour, radius, electronegativity, the legend and the shading of balls."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from crystalfw.core.evaluate.report.html import Markup, join, tag, text
-from crystalfw.core.presentation import percent
+from crystalfw.core.drawing.markup import Markup, join, tag
 
 # The Jmol colours, hydrogen first: what crystallographers expect (oxygen red, nitrogen blue, ...).
 _COLOURS = (
@@ -24,8 +21,15 @@ _RADII = (
     "203 201 199 198 198 196 194 192 192 189 190 187 187 175 170 162 151 144 141 136 136 132 145 146 148 140 150 150 "
     "260 221 215 206 200 196 190 187 180 169 "
 )
-_UNKNOWN_COLOUR, _UNKNOWN_RADIUS = "ff1493", 170
-_CELL, _GAP = 26, 6
+# Electronegativities times 100 on Pauling's scale, hydrogen first, 0 where none is known (Allred, J. Inorg. Nucl. Chem. 1961,
+# 215, and later additions, as pymatgen has them).
+_ELECTRONEGATIVITIES = (
+    "220 0 98 157 204 255 304 344 398 0 93 131 161 190 219 258 316 0 82 100 136 154 163 166 155 183 188 191 190 165 "
+    "181 201 218 255 296 300 82 95 122 133 160 216 190 220 228 220 193 169 178 196 205 210 266 260 79 89 110 112 113 "
+    "114 113 117 120 120 110 122 123 124 125 110 127 130 150 236 190 220 220 228 254 200 162 233 202 200 220 220 70 "
+    "90 110 130 150 138 136 128 130 130 130 130 130 130 130 130 130 "
+)
+_UNKNOWN_COLOUR, _UNKNOWN_RADIUS, _UNKNOWN_ELECTRONEGATIVITY = "ff1493", 170, 200
 
 
 def colour(number: int) -> str:
@@ -38,6 +42,13 @@ def radius(number: int) -> float:
     """Covalent radius in angstrom."""
     known = _RADII.split()
     return (int(known[number - 1]) if 1 <= number <= len(known) else _UNKNOWN_RADIUS) / 100
+
+
+def electronegativity(number: int) -> float:
+    """Electronegativity on Pauling's scale; 2 for elements without one, so that they count as neither metal nor anion."""
+    known = _ELECTRONEGATIVITIES.split()
+    value = int(known[number - 1]) if 1 <= number <= len(known) else 0
+    return (value or _UNKNOWN_ELECTRONEGATIVITY) / 100
 
 
 def symbol(number: int) -> str:
@@ -63,44 +74,9 @@ def key(numbers: set[int]) -> Markup:
     return tag("div", *(tag("span", _ball(number), symbol(number)) for number in sorted(numbers)), class_="legend elements")
 
 
-def periodic_table(shares: Mapping[str, float], beside: Mapping[str, float], label: str) -> Markup:
-    """The periodic table, each element shaded by its share of crystals; `beside` is the other side, told on hover."""
-    highest = max([*shares.values(), *beside.values()], default=0.0) or 1.0
-    cells = []
-    for number in range(1, 104):
-        name = symbol(number)
-        tip = f"{name}: {percent(shares.get(name, 0.0))} here, {percent(beside.get(name, 0.0))} beside"
-        # the square root keeps rare elements visible beside oxygen
-        cells.append(_square(name, _place(number), (shares.get(name, 0.0) / highest) ** 0.5, tip))
-    width, height = 18 * _CELL, 9 * _CELL + _GAP
-    opening = f'<svg class="periodic" viewBox="0 0 {width} {height}" role="img" aria-label="{text(label)}">'
-    return Markup(f"{opening}{join(cells)}</svg>")
-
-
-def _square(name: str, place: tuple[int, int], strength: float, tip: str) -> Markup:
-    column, row = place
-    x, y, side = column * _CELL, row * _CELL + (_GAP if row > 6 else 0), _CELL - 2
-    box = f'<rect x="{x}" y="{y}" width="{side}" height="{side}" rx="3" '
-    layers = Markup(f'{box}class="cell"/>{box}class="heat" style="opacity:{strength:.3f}"/>')
-    style = "on" if strength > 0.6 else "none" if not strength else None
-    written = tag("text", name, x=x + side / 2, y=y + 16, text_anchor="middle", class_=style)
-    return tag("g", tag("title", tip), layers, written)
-
-
 def _ball(number: int) -> Markup:
     circle = f'<circle cx="10" cy="10" r="9" fill="url(#el{number})"/>'
     return Markup(f'<svg viewBox="0 0 20 20" aria-hidden="true">{circle}</svg>')
-
-
-def _place(number: int) -> tuple[int, int]:
-    """Column and row, from 0; lanthanides and actinides in two rows below."""
-    from pymatgen.core import Element
-
-    if 57 <= number <= 71 or 89 <= number <= 103:
-        start = 57 if number <= 71 else 89
-        return number - start + 2, 7 if start == 57 else 8
-    element = Element.from_Z(number)
-    return element.group - 1, element.row - 1
 
 
 def _mixed(first: str, second: str, weight: float) -> str:
