@@ -124,10 +124,16 @@ class ModelSection:
     """Share of training crystals whose condition is replaced by a learned null condition (for guidance)."""
     freeze_encoder: bool = False
     """`true`: the encoder's weights stay as they were loaded."""
+    checkpoint: str | None = None
+    """Run folder or checkpoint whose weights training starts from (fine-tuning, transfer)."""
     encoder_checkpoint: str | None = None
     """Run folder or checkpoint that the encoder's weights are loaded from."""
-    checkpoint: str | None = None
-    """Run folder or checkpoint of the same model; training starts from its weights (fine-tuning)."""
+    conditioning_checkpoint: str | None = None
+    """Run folder or checkpoint that the conditioning's weights are loaded from."""
+    decoder_checkpoint: str | None = None
+    """Run folder or checkpoint that the decoder's weights are loaded from."""
+    load: Literal["exact", "fitting"] = "exact"
+    """`exact`: every weight of a checkpoint must fit; `fitting`: load those that fit and list which are new."""
 
 
 @dataclass(frozen=True, kw_only=True)
