@@ -4,11 +4,13 @@
   crystalfw sample runs/xattn --n 100 --condition composition=SrTiO3 --composition-exact
   crystalfw sample runs/composition --n 30 --condition composition=LiFePO4 --formula-units 1,2,4
   crystalfw sample runs/xattn --n 100 --like NaCl.cif -o like_NaCl/samples.csv
+  crystalfw sample runs/xattn --n 20 --like NaCl.cif -o like_NaCl.extxyz
   crystalfw sample runs/unconditional --n 1000 --temperature 0.8
   crystalfw sample runs/composition --like test.csv --composition-exact --candidates 40 --keep 20
 
-Writes samples.csv (one row per crystal requested, failures with their reason) and cifs/ beside it; a table of another name,
-STEM.csv, has its CIF files in STEM_cifs/. The same command continues where an interrupted one stopped; sample k depends on
+Writes a table (one row per crystal requested; failed samples state the reason) and the crystals: -o out/ gives
+out/samples.csv and out/cifs/, -o out.csv its CIF files in out_cifs/, -o out.cif, out.extxyz or out.json one file of all
+crystals and the table out.csv. The same command continues where an interrupted one stopped; sample k depends on
 the seed and k only, not on the batch size.
 """
 
@@ -21,7 +23,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystalfw.core.commands.parser import add_out, add_run, key_type
+from crystalfw.core.commands.parser import OUT_HELP, add_out, add_run, add_symprec, check_checkpoint, key_type
 from crystalfw.core.errors import ConditionError, CrystalfwError
 from crystalfw.core.system.files import file_digest
 
@@ -53,13 +55,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=key_type(SampleSection, name), help=meaning)
     parser.add_argument("--seed", type=int, default=0, help="seed of the random streams (default 0)")
     parser.add_argument("--device", default="cpu", help="torch device, e.g. cuda (default cpu)")
-    add_out(parser, "FILE", "table to write (default RUN/sampled/CONDITION/samples.csv)")
+    add_out(parser, "OUT", f"{OUT_HELP} (default RUN/sampled/CONDITION/)")
+    add_symprec(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Sample; raises ConditionError for a condition that the model was not trained with."""
     conditions = read_conditions(args.condition)
+    check_request(args)
     from crystalfw.core.model.checkpoint import find
+    from crystalfw.core.sample.destination import destination
     from crystalfw.core.sample.outcome import outcome_lines
     from crystalfw.core.sample.request import Request, default_count, needed_conditions
     from crystalfw.core.sample.trained import Trained
@@ -82,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
         conditions=tuple(crystals),
         constraints={"composition": "from_condition"} if args.composition_exact else {},
     )
-    out = Path(args.out) if args.out else _default_out(args)
+    place = destination(args.out or _default_out(args))
+    out = place.table
     same_request(out, {
         "checkpoint": _digest(find(Path(args.run), args.checkpoint)), "conditions": conditions,
         "like": _digest(Path(args.like)) if args.like else None, "composition_exact": args.composition_exact,
@@ -90,9 +96,18 @@ def run(args: argparse.Namespace) -> int:
         "seed": args.seed, **{k: v for k, v in dataclasses.asdict(section).items() if k not in ("n", "batch_size")},
     })  # fmt: skip
     sample_to_table(trained, request, out, resume=True)
-    finish_samples(out, print)
+    finish_samples(out, print, crystals=place.crystals, symprec=args.symprec)
     print(*outcome_lines(out), sep="\n")
     return 0
+
+
+def check_request(args: argparse.Namespace) -> None:
+    """What can be said before torch is imported. Raises CrystalfwError."""
+    if args.like and args.condition:
+        raise ConditionError("give either --condition or --like, not both")
+    if args.like and not Path(args.like).exists():
+        raise CrystalfwError(f"--like {args.like}: no such file or folder")
+    check_checkpoint(Path(args.run))
 
 
 def read_conditions(pairs: list[str]) -> dict[str, Any]:

@@ -105,7 +105,8 @@ def assemble(fabric: Fabric, recipe: Recipe, say: Say) -> Setup:
     missing = [name for name in columns if name not in dataset.columns]
     if missing:
         has = ", ".join(dataset.columns) or "none"
-        raise DataError(f"{origin}: no property column {', '.join(missing)}; it has {has}")
+        remarks = "".join(f"\n  {remark}" for remark in components.source.remarks())
+        raise DataError(f"{origin}: no property column {', '.join(missing)}; it has {has}{remarks}")
     if not len(dataset.splits.get("train", ())):
         raise DataError(f"{origin}: no usable crystal in the train part; see {dataset.rejected_path}")
     generator.encoder.fit_statistics(dataset.splits["train"].columns)

@@ -25,6 +25,7 @@ from crystalfw.core.recipe.schema import ModelSection, Recipe
 from crystalfw.core.sample.trained import recipe_of
 from crystalfw.core.system.files import write_text_atomically
 from crystalfw.core.system.progress import Say
+from crystalfw.core.system.wording import counted
 
 PARTS = ("encoder", "conditioning", "decoder")
 NULL = "null_C"
@@ -50,7 +51,7 @@ def start_weights(recipe: Recipe, components: Components, generator: Generator, 
     Raises CheckpointError where weights do not fit, or with `load: fitting` where none does.
     """
     model = recipe.model
-    asked = [(Path(run), PARTS) for run in (model.checkpoint,) if run]
+    asked: list[tuple[Path, tuple[str, ...]]] = [(Path(run), PARTS) for run in (model.checkpoint,) if run]
     asked += [(Path(run), (part,)) for part in PARTS if (run := getattr(model, f"{part}_checkpoint"))]
     found: dict[str, Start] = {}
     for run, parts in asked:
@@ -141,7 +142,7 @@ class _Loading:
         return found
 
     def _misfit(self, different: list[str]) -> str:
-        count = f"{len(different)} tensor{'' if len(different) == 1 else 's'} differ{'s' if len(different) == 1 else ''}"
+        count = f"{counted(len(different), 'tensor')} of other names or shapes"
         return (
             f"{self.run}: its weights do not fit this recipe's section model: {count}. "
             f"{self._first_difference(different[0])}\n  To start from the weights that fit: model.load=fitting"
