@@ -9,6 +9,8 @@ from typing import TextIO, TypeVar
 
 Item = TypeVar("Item")
 _BRIEF = 1.0
+_ENOUGH = 3
+"""Updates before a time left is told."""
 _SPACING = 64
 """Two marks are at least this fraction of the elapsed time apart."""
 
@@ -29,14 +31,25 @@ class Pace:
 
     def __init__(self, start: int, now: float) -> None:
         self._marks = [(now, start)]
+        self._items = 0
 
     def mark(self, done: int, now: float) -> None:
-        """Remember the moment; marks are spaced in proportion to the time so far, so that they stay few."""
-        if now - self._marks[-1][0] > (now - self._marks[0][0]) / _SPACING:
+        """Remember the moment; marks are spaced in proportion to the time so far, so that they stay few.
+
+        The pace begins with the first item, which also waited for whatever had to be started.
+        """
+        if done <= self._marks[-1][1]:
+            return
+        self._items += 1
+        if self._items == 1:
+            self._marks = [(now, done)]
+        elif now - self._marks[-1][0] > (now - self._marks[0][0]) / _SPACING:
             self._marks.append((now, done))
 
     def rate(self, done: int, now: float) -> float:
-        """Items per second; 0 if nothing was done."""
+        """Items per second; 0 after fewer than three updates: one item tells nothing of the others."""
+        if self._items < _ENOUGH:
+            return 0.0
         half = (self._marks[0][0] + now) / 2
         since, before = next((mark for mark in reversed(self._marks) if mark[0] <= half), self._marks[0])
         return (done - before) / (now - since) if now > since else 0.0

@@ -218,7 +218,8 @@ class Table(Source):
             arrays[name] = embeddings[name].row(number, path) if name in embeddings else row.get(where, "")
         id = row.get(columns.id_name, "") if columns.id_name else ""
         texts = {name: row.get(name, "") for name in columns.numeric}
-        return Record(str(path), number, (id, row.get(self._column(path, columns.names)) or "", texts, arrays))
+        column = self._column(path, columns.names)
+        return Record(str(path), number, (id, (column, row.get(column) or ""), texts, arrays))
 
     def size(self, part: str) -> int | None:
         """Counts the rows by reading them; None if the table is truncated."""
@@ -231,10 +232,10 @@ class Table(Source):
         """The crystal of a row, or why it is rejected."""
         if isinstance(record.content, Rejected):
             return record.content
-        id, cif, texts, arrays = record.content
+        id, (column, cif), texts, arrays = record.content
         try:
             if not cif.strip():
-                raise DataError("no structure: the column of crystals is empty")
+                raise DataError(f"no structure: column '{column}' is empty")
             properties = {name: _number(name, text) for name, text in texts.items()}
             crystal = self._crystal(Path(record.file).parent, cif, id, properties)
             if not arrays:

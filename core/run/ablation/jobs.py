@@ -23,6 +23,7 @@ from crystalfw.core.run.folder import clear_temporaries, exclusive, is_held
 from crystalfw.core.system.files import digest, write_text_atomically
 from crystalfw.core.system.progress import duration
 from crystalfw.core.system.signals import StopRequest
+from crystalfw.core.system.wording import counted
 
 _POLL_S = 0.2
 _LOG_LINES = 6
@@ -39,6 +40,8 @@ class Job:
     recipe: str
     """The expanded recipe, without the name and place of the run."""
     folder: Path
+    name: str = ""
+    """The cell's name in the grid."""
 
     @property
     def run_dir(self) -> Path:
@@ -66,7 +69,7 @@ def make_jobs(base: str, cells: Sequence[Cell], seeds: Sequence[int], minutes: f
             recipe = load_recipe(base, [*cell.overrides(), *limit, f"seed={seed}"])
             text = expand(replace(recipe, name="run", run_dir="."))
             key = digest(text.encode())[:16]
-            jobs.append(Job(index, seed, text, folder / "runs" / key))
+            jobs.append(Job(index, seed, text, folder / "runs" / key, cell.name))
     return jobs
 
 
@@ -88,9 +91,8 @@ def _run_jobs(jobs: Sequence[Job], *, cores: int, threads: int, devices: Sequenc
     slots = list(devices) or [""] * max(1, cores // threads)
     free, running = list(slots), dict[Job, _Process]()
     finished, began = 0, time.monotonic()
-    say(
-        f"{len(open_jobs)} runs to do, {len({job.folder for job in jobs}) - len(open_jobs)} done before, {len(slots)} at a time"
-    )
+    before = len({job.folder for job in jobs}) - len(open_jobs)
+    say(f"{counted(len(open_jobs), 'run')} to do, {before} done before, {len(slots)} at a time")
     with StopRequest() as stop:
         while (open_jobs or running) and not stop.requested:
             while free and (ready := [job for job in open_jobs if not is_held(job.run_dir)]):
@@ -108,7 +110,8 @@ def _run_jobs(jobs: Sequence[Job], *, cores: int, threads: int, devices: Sequenc
                 pace = (time.monotonic() - began) / finished
                 left = pace * (len(open_jobs) + len(running))
                 outcome = "done" if code == 0 else f"FAILED, see {job.folder / 'log.txt'}"
-                say(f"seed {job.seed}, cell {job.cell + 1}: {outcome}; {len(open_jobs) + len(running)} left, {duration(left)}")
+                time_left = f", {duration(left)}" if finished > 1 else ""  # one run tells nothing of the others
+                say(f"{job.name}, seed {job.seed}: {outcome}; {len(open_jobs) + len(running)} left{time_left}")
         if stop.requested:
             for process in running.values():
                 process.stop()
