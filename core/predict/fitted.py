@@ -16,6 +16,7 @@ from crystalfw.core.library.build import Origin, build_library
 from crystalfw.core.library.store import MANIFEST, Library
 from crystalfw.core.recipe.auto_source import source_name
 from crystalfw.core.recipe.options import create
+from crystalfw.core.system.user_cache import user_cache
 
 DEFAULT = "structure_types"
 Say = Callable[[str], None]
@@ -23,7 +24,7 @@ Say = Callable[[str], None]
 
 def cache_folder() -> Path:
     """The user's cache folder ($XDG_CACHE_HOME or ~/.cache) for libraries and fitted retrievers."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "crystalfw"
+    return user_cache()
 
 
 def open_library(path: str | Path | None, *, workers: int = 0) -> Library:

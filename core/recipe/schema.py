@@ -89,8 +89,9 @@ class DataSection:
     """`auto`: prototypes without a path, table for .csv / .csv.gz / .parquet or a folder with train.*, otherwise files."""
     path: str | None = None
     """File or folder of crystals; relative to the working directory."""
-    cache: str = ".cache/crystalfw"
-    """Folder of prepared data, shared between runs, keyed by content."""
+    cache: str | None = None
+    """Folder of prepared data, shared between runs, keyed by content; default: $XDG_CACHE_HOME/crystalfw or
+    ~/.cache/crystalfw, which can be deleted at any time."""
     workers: Annotated[int, Bounds(0)] = 0
     """Processes that prepare the data; 0: one per core."""
     executor: str = "processes"

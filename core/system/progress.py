@@ -9,6 +9,8 @@ from typing import TextIO, TypeVar
 
 Item = TypeVar("Item")
 _BRIEF = 1.0
+chatter = 0
+"""How much is said: -1 nothing of the progress, 0 as usual, 1 a line every second in a log as well."""
 _ENOUGH = 3
 """Updates before a time left is told."""
 _SPACING = 64
@@ -64,7 +66,7 @@ class Progress:
         self.label, self.total, self.done = label, total, start
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
-        self._every = 0.2 if self._live else every
+        self._every = 0.2 if self._live else min(every, 1.0) if chatter > 0 else every
         self._began = self._printed = time.monotonic()
         self._pace = Pace(start, self._began)
         self._width = 0
@@ -86,7 +88,7 @@ class Progress:
             return
         total = f"/{self.total}" if self.total is not None else ""
         self._print(f"{self.label} {self.done}{total} in {duration(elapsed)}{'  ' + note if note else ''}")
-        if self._live:
+        if self._live and chatter >= 0:
             self._stream.write("\n")
         self._stream.flush()
 
@@ -102,6 +104,8 @@ class Progress:
         return line + (f"  {duration(remaining)} left" if remaining is not None else "")
 
     def _print(self, line: str) -> None:
+        if chatter < 0:
+            return
         if self._live:
             self._stream.write("\r" + line.ljust(self._width))
             self._width = len(line)
