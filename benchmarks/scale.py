@@ -71,6 +71,7 @@ def dataset_of(recipe: Recipe, count: int) -> Dataset:
 
 def prepare(folder: Path, count: int) -> dict[str, Any]:
     recipe = recipe_of(folder, count)
+    assert recipe.data.cache is not None, "never the user's own cache"
     shutil.rmtree(recipe.data.cache, ignore_errors=True)
     dataset = dataset_of(recipe, count)
     size = sum(path.stat().st_size for path in dataset.folder.rglob("*") if path.is_file())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from crystalfw.core.crystal_forms import SpaceGroup, file_text, one_line, space_group
+from crystalfw.core.crystal_forms import SpaceGroup, file_text, one_line, space_group, symmetrised_cif
 from crystalfw.core.crystal_forms import lattice_to_parameters as lattice_to_parameters
 from crystalfw.core.errors import DataError
 
@@ -232,16 +232,21 @@ class Crystal:
             properties=MappingProxyType(dict(properties or {})),
         )
 
-    def cif(self) -> str:
-        """CIF text in P1, one site per atom."""
+    def cif(self, symprec: float | None = None) -> str:
+        """CIF text in P1, one site per atom; with `symprec` (angstrom) in the conventional cell of its space group."""
+        if symprec is not None:
+            return symmetrised_cif(self, symprec)
         from pymatgen.io.cif import CifWriter
 
         return str(CifWriter(self.structure))
 
-    def write(self, path: str | Path) -> Path:
-        """Write a file whose format its ending names: .cif, .vasp or POSCAR, .extxyz, .json; returns its path."""
+    def write(self, path: str | Path, symprec: float | None = None) -> Path:
+        """Write a file whose format its ending names: .cif, .vasp or POSCAR, .extxyz, .json; returns its path.
+
+        `symprec` (angstrom): a CIF in the conventional cell of the space group found at this tolerance; otherwise in P1.
+        """
         path = Path(path)
-        text = file_text(self, path)
+        text = self.cif(symprec) if path.suffix.lower() == ".cif" else file_text(self, path)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         return path

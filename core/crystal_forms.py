@@ -98,6 +98,22 @@ def file_text(crystal: Crystal, path: Path) -> str:
     raise DataError(f"{path}: its ending names no format; crystals are written as {ENDINGS}")
 
 
+def symmetrised_cif(crystal: Crystal, symprec: float) -> str:
+    """CIF text in the conventional cell, with the symmetry operations found at `symprec` angstrom, which its head states.
+
+    The atoms are moved onto their symmetric places. Text in P1 where spglib finds no symmetry.
+    """
+    group = space_group(crystal, symprec)
+    if group is None or group.number == 1:
+        return f"# P1: no symmetry found with symprec = {symprec:g} angstrom (spglib)\n{crystal.cif()}"
+    from pymatgen.io.cif import CifWriter
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        text = str(CifWriter(crystal.structure, symprec=symprec))
+    return f"# {group} found with symprec = {symprec:g} angstrom (spglib); atoms moved onto their symmetric places\n{text}"
+
+
 def extxyz(crystal: Crystal, id: str) -> str:
     """One frame of extended XYZ (Cartesian, angstrom)."""
     from pymatgen.core import Element

@@ -311,6 +311,10 @@ class Source(Component, ABC):
         for row, item in enumerate(self.read(part), start=1):
             yield Record(type(self).__name__.lower(), row, item)
 
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences about what it left out as a whole, such as a column of text that looks like numbers."""
+        return ()
+
     def size(self, part: str) -> int | None:
         """How many items `records` will give, where that is cheap to know beside parsing them: for the time left."""
         return None

@@ -4,7 +4,7 @@
   crystalfw ablate GRID.yaml data.path=data/perov_5       with recipe values laid over the grid's `set`
   crystalfw ablate GRID.yaml --cores 8 --threads 2        four runs at a time, two threads each
   crystalfw ablate GRID.yaml --report-only        compare what is there
-  crystalfw ablate GRID.yaml --list               the cells, their overrides and parameters; nothing is run
+  crystalfw ablate GRID.yaml --list               the models, their overrides and parameters; nothing is run
 
 The same command continues after an interruption; finished runs are not repeated. The format of GRID.yaml stands at the top of
 crystalfw.core.run.ablation.grid, examples in recipes/ablations; those are also found by name (crystalfw ablate demo).
@@ -23,16 +23,16 @@ from crystalfw.core.errors import CrystalfwError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw ablate`."""
     parser.add_argument("grid", nargs="?", metavar="GRID", help="grid file, or the name of an installed grid")
-    add_overrides(parser, "values laid over the recipe's in every cell; c is YAML")
+    add_overrides(parser, "values laid over the recipe of every model; c is YAML")
     add_out(parser, "FOLDER", "where runs and results go (default runs/GRID)")
     parser.add_argument("--cores", type=int, default=0, help="CPU cores for all runs together; 0 takes all")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each run")
     parser.add_argument("--devices", default="", help="GPUs, e.g. 0,1: one run at a time on each")
     parser.add_argument(
-        "--baseline", action="append", default=[], metavar="AXIS=VALUE", help="compare the other cells with this one instead"
+        "--baseline", action="append", default=[], metavar="AXIS=VALUE", help="compare the others with this model instead"
     )
     parser.add_argument("--report-only", action="store_true", help="run nothing; compare and report what is finished")
-    parser.add_argument("--list", action="store_true", dest="show", help="print the cells and stop")
+    parser.add_argument("--list", action="store_true", dest="show", help="print the models and stop")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,10 +73,11 @@ def run(args: argparse.Namespace) -> int:
 def _list(path: str, overrides: Sequence[str], baseline: Sequence[str]) -> int:
     from crystalfw.core.run.ablation.grid import load_grid
     from crystalfw.core.run.ablation.parameters import count_parameters, equalise
+    from crystalfw.core.system.wording import counted
 
     grid = load_grid(path, overrides, baseline)
     cells = grid.cells if grid.equal_parameters is None else equalise(grid.base, grid.cells, grid.equal_parameters)
-    print(f"{len(cells)} cells x {len(grid.seeds)} seeds from {grid.base}")
+    print(f"{counted(len(cells), 'model')} x {counted(len(grid.seeds), 'seed')} from {grid.base}")
     for index, cell in enumerate(cells):
         mark = "  (baseline)" if index == grid.baseline else ""
         print(f"{cell.name}: {count_parameters(grid.base, cell.overrides()):,} parameters{mark}")

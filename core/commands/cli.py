@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,13 +26,14 @@ COMMANDS = {
     "models": "delivered models: what they answer, how good they are",
     "export": "a trained run as an installable package",
     "evaluate": "metrics of samples against reference crystals",
+    "runs": "list the runs in a folder",
     "ablate": "a grid of recipes and seeds, compared with statistics",
     "data": "check, import, split or prepare a data set",
     "encode": "crystals -> strings",
     "decode": "strings -> crystals",
     "codec": "fit the learned tables of a string representation",
     "plugins": "list every component that is installed, and what failed to load",
-    "describe": "what a component does, and its options",
+    "describe": "what a trained model can be asked for; what a component does, and its options",
     "check": "run the conformance checks on a component",
     "new": "write a new plugin package",
     "doctor": "versions, devices and a quick self-test",
@@ -41,18 +43,18 @@ _MODULES = {"codec": "codec_fit", "new": "new_plugin", "predict-properties": "pr
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code and prints user errors without a traceback."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments, chatter = _chatter(list(sys.argv[1:] if argv is None else argv))
     # spglib writes the steps of its own search to stderr; what it cannot find, its callers count with a reason.
     os.environ.setdefault("SPGLIB_WARNING", "OFF")
     try:
-        code = _dispatch(arguments)
+        code = _aloud(arguments, chatter)
         sys.stdout.flush()
         return code
     except Interrupted as error:
         print(error, file=sys.stderr)
         return 1
     except CrystalfwError as error:
-        print(error, file=sys.stderr)
+        print("".join(traceback.format_exception(error)) if chatter > 0 else error, file=sys.stderr)
         return 2
     except OSError as error:
         if isinstance(error, BrokenPipeError):  # the reader, e.g. head, has seen enough
@@ -72,6 +74,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+
+
+def _chatter(arguments: list[str]) -> tuple[list[str], int]:
+    """The arguments without -q / --quiet and -v / --verbose, which any command takes at any place; and -1, 0 or 1."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    words = {"-q": -1, "--quiet": -1, "-v": 1, "--verbose": 1}
+    found = [words[text] for text in arguments[:end] if text in words]
+    return [text for text in arguments[:end] if text not in words] + arguments[end:], found[-1] if found else 0
+
+
+def _aloud(arguments: list[str], chatter: int) -> int:
+    """Run a command with no progress (-1), as usual (0), or with more of it (1)."""
+    if not chatter:
+        return _dispatch(arguments)
+    from crystalfw.core.system import progress
+
+    before, progress.chatter = progress.chatter, chatter
+    try:
+        return _dispatch(arguments)
+    finally:
+        progress.chatter = before
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -141,9 +164,11 @@ def _overview() -> str:
     lines = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
     return (
         "usage: crystalfw COMMAND ...\n\n"
-        "Conditional crystal generation: a recipe names components, the core assembles, trains, samples and reports.\n\n"
+        "Describe a model in ten lines of YAML; crystalfw trains it, generates crystals for the composition, property or\n"
+        "example you ask for, and scores them.\n\n"
         f"commands:\n{lines}\n\n"
         "  crystalfw COMMAND --help    arguments of a command\n"
+        "  crystalfw COMMAND -q        no progress on the screen; -v: more often, and errors with their traceback\n"
         "  crystalfw --version         the installed version\n"
         "  crystalfw --print-completion bash    a completion script; also zsh, tcsh, fish\n\n"
         "exit codes: 0 done; 1 failed or interrupted; 2 something in the request is wrong"

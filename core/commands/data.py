@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _KEYS = ("data.source", "data.max_atoms", "representation")
 _NO_LIMIT = 65535
 """Atoms per cell; unlike a run, these commands keep large cells unless told otherwise."""
-_JSON = "crystals, set_aside, formulas, elements, atoms, formulas_in_several_parts, columns, round_trip"
+_JSON = "crystals, set_aside, formulas, elements, atoms, formulas_in_several_parts, columns, remarks, round_trip"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -171,6 +171,7 @@ def _findings(items: Survey, round_trips: int, representation: Representation) -
         "atoms": {"min": min(atoms), "max": max(atoms)},
         "formulas_in_several_parts": shared,
         "columns": {name: _column(column, items.kept.total()) for name, column in columns.items()},
+        "remarks": list(items.source.remarks()),
         "round_trip": _round_trip(drawn.crystals, representation) if drawn.crystals else None,
     }
 
@@ -193,12 +194,15 @@ def _round_trip(crystals: Sequence[Crystal], representation: Representation) -> 
 def _report(items: Survey, found: dict[str, Any]) -> None:
     """Print the findings as text."""
     from crystalfw.core.data.roundtrip import summary
+    from crystalfw.core.system.wording import counted
 
     items.report()
     low, high = found["atoms"].values()
-    print(f"{found['formulas']:,} formulas, {found['elements']} elements, {low} to {high} atoms per cell")
+    atoms = counted(low, "atom") if low == high else f"{low} to {high} atoms"
+    print(f"{counted(found['formulas'], 'formula')}, {counted(found['elements'], 'element')}, {atoms} per cell")
     if found["formulas_in_several_parts"]:
-        print(f"{found['formulas_in_several_parts']:,} formulas occur in more than one part: test results will flatter")
+        shared = counted(found["formulas_in_several_parts"], "formula")
+        print(f"in more than one part: {shared}; test results will flatter")
     for name, column in found["columns"].items():
         values = f"{column['values']:,} values from {column['min']:g} to {column['max']:g}" if column["values"] else "no value"
         print(f"  column {name}: {values}, missing in {column['missing']:,}")

@@ -2,7 +2,7 @@
 
   crystalfw decode strings.csv -o decoded.csv
   crystalfw decode strings.csv -o decoded.csv --cif-dir cifs --workers 8
-  crystalfw decode published.sli -o decoded.csv
+  crystalfw decode published.sli -o decoded.extxyz        one file of all crystals, and decoded.csv
 
 INPUT is a CSV (or .csv.gz) with a column `slices` (another with --column) and, where there is one, a column `id`; or a
 text file (.txt, .sli) with a string on every line. Columns out: id, status, reason, residual, cif; status is ok or the
@@ -22,12 +22,14 @@ from pathlib import Path
 
 from crystalfw.core.commands._rows import modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
-from crystalfw.core.commands.parser import add_out
+from crystalfw.core.commands.parser import OUT_HELP, add_out, add_symprec
+from crystalfw.core.crystal_forms import SYMPREC
 from crystalfw.core.data.executor import chunks
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Representation
 from crystalfw.core.recipe.options import create
-from crystalfw.core.sample.export import safe_name
+from crystalfw.core.sample.destination import destination, write_crystals
+from crystalfw.core.sample.export import safe_name, write_cifs
 from crystalfw.core.system.bounded_text import bounded_lines, open_text
 from crystalfw.core.system.files import file_digest
 from crystalfw.core.system.resumable_csv import RowFile
@@ -41,7 +43,8 @@ _MAX_FIELD = 16_000_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw decode`."""
     parser.add_argument("input", help="CSV with a column of strings, or a text file with a string on every line")
-    add_out(parser, "FILE", "CSV to write", required=True)
+    add_out(parser, "OUT", OUT_HELP, required=True)
+    add_symprec(parser)
     parser.add_argument("--cif-dir", metavar="FOLDER", help="also write every crystal as FOLDER/ID.cif")
     parser.add_argument("--column", default="slices", help="the column with the strings (default slices)")
     parser.add_argument("--symmetrise", action="store_true", help="put every crystal onto its space group (spglib)")
@@ -56,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     # says what is wrong before anything is read
     representation = create("representation", args.representation, options)
     path = Path(args.input)
+    place = destination(args.out)
     folder = Path(args.cif_dir) if args.cif_dir else None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         "input": file_digest(path), "column": args.column, "representation": args.representation, "options": options,
         "cif_dir": args.cif_dir,
     }  # fmt: skip
-    with RowFile(args.out, COLUMNS, request, block=_CHUNK) as out:
+    with RowFile(place.table, COLUMNS, request, block=_CHUNK) as out:
         rows = read_strings(path, args.column)
         packed = json.dumps([args.representation, options])
         calls = ((packed, chunk) for chunk in chunks(islice(rows, out.skip, None), _CHUNK))
@@ -73,7 +77,12 @@ def run(args: argparse.Namespace) -> int:
             preload=modules(representation), total=_count(path, args.column),
             before=None if folder is None else lambda rows: _write_cifs(rows, folder),
         )  # fmt: skip
-    print(f"{args.out}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
+    print(f"{place.table}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
+    symprec = args.symprec or (SYMPREC if args.symmetrise else None)
+    if Path(args.out) != place.table:  # a table alone keeps its crystals in its column cif
+        print(write_crystals(place.table, place.crystals, symprec))
+    if folder is not None and symprec is not None:
+        write_cifs(place.table, folder, symprec)
     return 0
 
 

@@ -1,4 +1,9 @@
-"""What a component does: its documentation, options with types and defaults, and how it fits with other parts."""
+"""What a trained model can be asked for, or what a component does.
+
+crystalfw describe runs/composition                 conditions with their ranges, data, size, validation loss
+crystalfw describe conditioning additive            documentation, options with types and defaults, how it fits
+crystalfw describe encoder                          the encoders that are installed
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,12 @@ import dataclasses
 import inspect
 import json
 import textwrap
+from pathlib import Path
 from typing import Any
 
-from crystalfw.core.commands.parser import add_json
+from crystalfw.core.commands.parser import add_json, check_checkpoint
 from crystalfw.core.discovery import registry
-from crystalfw.core.errors import PluginError
-from crystalfw.core.interfaces import Component
+from crystalfw.core.errors import CrystalfwError, PluginError, did_you_mean
 from crystalfw.core.recipe.field_docs import FieldDoc, field_docs
 from crystalfw.core.registry import KINDS, Entry
 
@@ -26,8 +31,10 @@ _LABELS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw describe`."""
-    parser.add_argument("kind", choices=(*KINDS, "model"), help="kind of component, or `model`")
-    parser.add_argument("name", help="component, as `crystalfw plugins KIND` lists it, or a delivered model")
+    kinds = ", ".join(KINDS)
+    what = f"run folder, checkpoint or delivered model; or a kind of component: {kinds}"
+    parser.add_argument("what", metavar="RUN|KIND", help=what)
+    parser.add_argument("name", nargs="?", help="component, as `crystalfw plugins KIND` lists it")
     parser.add_argument(
         "--from", dest="owner", metavar="DISTRIBUTION", help="which distribution to take, if two offer the name"
     )
@@ -36,15 +43,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the description; raises PluginError for an unknown name or one that cannot be loaded."""
-    if args.kind == "model":
+    if args.what == "model" and args.name:  # `describe model NAME` as well as `describe NAME`
+        args.what, args.name = args.name, None
+    if args.name is None and args.what not in KINDS:
+        return _model(args)
+    if args.what not in KINDS:
+        raise CrystalfwError(f"describe: no kind of component called '{args.what}'. {did_you_mean(args.what, KINDS, 'Kinds')}")
+    if args.name is None:
+        names = ", ".join(entry.name for entry in registry().entries(args.what))
+        raise CrystalfwError(f"describe {args.what}: which one? Installed are {names}")
+    entry = registry().get(args.what, args.name, override=args.owner)
+    print(json.dumps(description(entry), indent=2) if args.json else describe(entry))
+    return 0
+
+
+def _model(args: argparse.Namespace) -> int:
+    path = Path(args.what)
+    if not path.exists() and args.what in {entry.name for entry in registry().models()}:
         from crystalfw.core.commands.models import described, known_model
         from crystalfw.core.packaged import read_card
 
-        card = read_card(known_model(args.name).folder())
-        print(json.dumps(dataclasses.asdict(card), indent=2) if args.json else described(card))
+        delivered = read_card(known_model(args.what).folder())
+        print(json.dumps(dataclasses.asdict(delivered), indent=2) if args.json else described(delivered))
         return 0
-    entry = registry().get(args.kind, args.name, override=args.owner)
-    print(json.dumps(description(entry), indent=2) if args.json else describe(entry))
+    if not path.exists():
+        hint = did_you_mean(args.what, KINDS, "Kinds")
+        raise CrystalfwError(f"describe: '{args.what}' is neither a run folder, nor a checkpoint, nor a kind. {hint}")
+    check_checkpoint(path)
+    from crystalfw.core.sample.model_card import card_lines, model_card
+
+    card = model_card(path)
+    print(json.dumps(card, indent=2) if args.json else "\n".join(card_lines(card, str(path))))
     return 0
 
 
@@ -63,6 +92,8 @@ def description(entry: Entry) -> dict[str, Any]:
 
 
 def _component(entry: Entry) -> Any:
+    from crystalfw.core.interfaces import Component
+
     component = entry.load()
     if not issubclass(component, Component):
         raise PluginError(f"{entry.kind} '{entry.name}' of {entry.origin} is no Component; see crystalfw.core.interfaces")

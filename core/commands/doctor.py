@@ -15,13 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crystalfw.core.commands.parser import add_json
 from crystalfw.core.discovery import registry
 from crystalfw.core.recipe.options import create
-from crystalfw.core.recipe.schema import DataSection
+from crystalfw.core.system.user_cache import size_of, user_cache
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -137,11 +136,12 @@ def _checked(name: str, check: Callable[[], str], show: Callable[[str, str], Non
 
 
 def _check_cache() -> str:
-    folder = Path(DataSection().cache)
+    folder = user_cache()
     existing = next(parent for parent in [folder, *folder.absolute().parents] if parent.exists())
     with tempfile.TemporaryFile(dir=existing):
         pass
-    return f"{folder} is writable, {shutil.disk_usage(existing).free / 1e9:.0f} GB free"
+    free = f"{shutil.disk_usage(existing).free / 1e9:.0f} GB free"
+    return f"{folder} is writable and holds {size_of(folder) / 1e6:,.0f} MB, {free}; to clear it, delete the folder"
 
 
 def _check_requirements() -> str:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from crystalfw.core.errors import CrystalfwError
 
+OUT_HELP = "a table (.csv), a folder, or one file of all crystals (.cif, .extxyz, .json) with the table beside it"
 CHECKPOINTS = ("best", "last", "previous")
 
 
@@ -85,6 +86,12 @@ def add_out(parser: argparse.ArgumentParser, metavar: str, meaning: str, *, old:
         parser.add_argument(*old, dest="out", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
+def add_symprec(parser: argparse.ArgumentParser) -> None:
+    """`--symprec`: CIF files with symmetry."""
+    meaning = "CIF files in the conventional cell with the symmetry found at this tolerance, e.g. 0.1 (default: P1)"
+    parser.add_argument("--symprec", type=float, metavar="ANGSTROM", help=meaning)
+
+
 def add_run(parser: argparse.ArgumentParser, default: str = "best") -> None:
     """RUN and `--checkpoint`; that RUN is there is checked before anything heavy is imported."""
     parser.add_argument("run", metavar="RUN", help="run folder, checkpoint file or delivered model")
@@ -109,6 +116,14 @@ def check_paths(parsed: argparse.Namespace) -> None:
         from crystalfw.core.packaged import located
 
         located(getattr(parsed, name))
+
+
+def check_checkpoint(run: Path) -> None:
+    """Raise CheckpointError for a folder without a checkpoint, which needs no import of torch to know."""
+    if run.is_dir() and not any((run / "checkpoints").glob("*.pt")):
+        from crystalfw.core.model.checkpoint_files import find
+
+        find(run)
 
 
 def key_type(section: type, name: str) -> Callable[[str], Any]:

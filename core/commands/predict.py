@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crystalfw.core.commands.parser import OUT_HELP, add_symprec
+
 if TYPE_CHECKING:
     from crystalfw.core.predict.predictor import Predictor
     from crystalfw.core.predict.question import Asked
@@ -36,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ranker", default="as_proposed", help="which ranker orders the candidates (default as_proposed)")
     parser.add_argument("--cell", action="store_true", help="the counts are the atoms of the primitive cell")
     parser.add_argument("--atoms", type=int, metavar="N", help="atoms in the primitive cell (default: any)")
-    parser.add_argument("-o", "--out", metavar="FOLDER", help="write FOLDER/samples.csv and FOLDER/cifs")
+    parser.add_argument("-o", "--out", metavar="OUT", help=f"{OUT_HELP}; default: the screen only")
+    add_symprec(parser)
     parser.add_argument("--workers", type=int, default=0, help="processes that build a library; 0 takes all cores")
     parser.add_argument("--shown", type=int, default=5, metavar="N", help="candidates on the screen (default 5)")
 
@@ -79,13 +82,14 @@ def _shown(args: argparse.Namespace, asked: list[Asked]) -> int:
 def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
     from crystalfw.core.errors import Interrupted
     from crystalfw.core.predict.table import COLUMNS, STATUS, answer
-    from crystalfw.core.sample.export import write_cifs
+    from crystalfw.core.sample.destination import destination, write_crystals
     from crystalfw.core.system.progress import Progress
     from crystalfw.core.system.resumable_csv import RowFile
     from crystalfw.core.system.signals import StopRequest
 
     predictor = _predictor(args)
-    out = Path(args.out) / "samples.csv"
+    place = destination(args.out)
+    out = place.table
     request = {
         "questions": [_digest(text) for text in args.questions], "n": args.n, "cell": args.cell, "atoms": args.atoms,
         "library": args.library, "retriever": args.retriever, "ranker": args.ranker,
@@ -106,7 +110,7 @@ def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
                 raise Interrupted(f"stopped by {stop.requested} after {number + 1} questions; the same command continues")
     progress.close()
     listed = ", ".join(f"{count:,} {status}" for status, count in counts.most_common()) or "nothing new"
-    print(f"{out}: {listed}; {write_cifs(out, out.parent / 'cifs')} CIF files in {out.parent / 'cifs'}")
+    print(f"{out}: {listed}; {write_crystals(out, place.crystals, args.symprec)}")
     return 0
 
 

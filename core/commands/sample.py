@@ -5,12 +5,14 @@
   crystalfw sample runs/composition --n 30 --condition composition=LiFePO4 --formula-units 1,2,4
   crystalfw sample mp-property --n 50 --condition band_gap=2.0          a delivered model, ready without training
   crystalfw sample runs/xattn --n 100 --like NaCl.cif -o like_NaCl/samples.csv
+  crystalfw sample runs/xattn --n 20 --like NaCl.cif -o like_NaCl.extxyz
   crystalfw sample runs/unconditional --n 1000 --temperature 0.8
   crystalfw sample runs/demo --model "cross attention" --like NaCl.cif
   crystalfw sample runs/composition --like test.csv --composition-exact --candidates 40 --keep 20
 
-Writes samples.csv (one row per crystal requested, failures with their reason) and cifs/ beside it; a table of another name,
-STEM.csv, has its CIF files in STEM_cifs/. The same command continues where an interrupted one stopped; sample k depends on
+Writes a table (one row per crystal requested; failed samples state the reason) and the crystals: -o out/ gives
+out/samples.csv and out/cifs/, -o out.csv its CIF files in out_cifs/, -o out.cif, out.extxyz or out.json one file of all
+crystals and the table out.csv. The same command continues where an interrupted one stopped; sample k depends on
 the seed and k only, not on the batch size.
 """
 
@@ -23,7 +25,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crystalfw.core.commands.parser import add_out, add_run, key_type
+from crystalfw.core.commands.parser import OUT_HELP, add_out, add_run, add_symprec, check_checkpoint, key_type
 from crystalfw.core.errors import ConditionError, CrystalfwError
 from crystalfw.core.system.files import file_digest
 from crystalfw.core.system.variants import runs_inside, slug
@@ -57,22 +59,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=key_type(SampleSection, name), help=meaning)
     parser.add_argument("--seed", type=int, default=0, help="seed of the random streams (default 0)")
     parser.add_argument("--device", default="cpu", help="torch device, e.g. cuda (default cpu)")
-    add_out(
-        parser, "FILE", "table to write (default RUN/sampled/CONDITION/samples.csv; of a delivered model sampled/MODEL/...)"
-    )
+    add_out(parser, "OUT", f"{OUT_HELP} (default RUN/sampled/CONDITION/; of a delivered model sampled/MODEL/CONDITION/)")
+    add_symprec(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Sample; raises ConditionError for a condition that the model was not trained with."""
     conditions = read_conditions(args.condition)
+    args.run = str(chosen_run(Path(args.run), args.model))
+    check_request(args)
     from crystalfw.core.model.checkpoint import find
+    from crystalfw.core.sample.destination import destination
     from crystalfw.core.sample.outcome import outcome_lines
     from crystalfw.core.sample.request import Request, default_count, needed_conditions
     from crystalfw.core.sample.trained import Trained
     from crystalfw.core.sample.training_range import warnings_outside
     from crystalfw.core.sample.writing import finish_samples, sample_to_table
 
-    args.run = str(chosen_run(Path(args.run), args.model))
     trained = Trained.load(args.run, which=args.checkpoint, device=args.device)
     settings: dict[str, Any] = {name: getattr(args, name) for name in _SETTINGS if getattr(args, name) is not None}
     for given, other in (("beam", "candidates"), ("candidates", "beam")):
@@ -89,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
         conditions=tuple(crystals),
         constraints={"composition": "from_condition"} if args.composition_exact else {},
     )
-    out = Path(args.out) if args.out else _default_out(args)
+    place = destination(args.out or _default_out(args))
+    out = place.table
     same_request(out, {
         "checkpoint": _digest(find(Path(args.run), args.checkpoint)), "conditions": conditions,
         "like": _digest(Path(args.like)) if args.like else None, "composition_exact": args.composition_exact,
@@ -97,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         "seed": args.seed, **{k: v for k, v in dataclasses.asdict(section).items() if k not in ("n", "batch_size")},
     })  # fmt: skip
     sample_to_table(trained, request, out, resume=True)
-    finish_samples(out, print)
+    finish_samples(out, print, crystals=place.crystals, symprec=args.symprec)
     print(*outcome_lines(out), sep="\n")
     return 0
 
@@ -117,6 +121,15 @@ def chosen_run(folder: Path, name: str | None) -> Path:
         f"holds no run '{name}'" if name and not found else f"holds {len(found or runs)} runs" + (f" '{name}'" if name else "")
     )
     raise CrystalfwError(f"{folder}: {what}; choose one with --model NAME: {', '.join(runs)}")
+
+
+def check_request(args: argparse.Namespace) -> None:
+    """What can be said before torch is imported. Raises CrystalfwError."""
+    if args.like and args.condition:
+        raise ConditionError("give either --condition or --like, not both")
+    if args.like and not Path(args.like).exists():
+        raise CrystalfwError(f"--like {args.like}: no such file or folder")
+    check_checkpoint(Path(args.run))
 
 
 def read_conditions(pairs: list[str]) -> dict[str, Any]:

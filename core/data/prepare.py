@@ -30,6 +30,7 @@ from crystalfw.core.interfaces import Representation, Source, Transform
 from crystalfw.core.recipe.schema import DataSection
 from crystalfw.core.records import Record
 from crystalfw.core.system.files import digest, write_atomically
+from crystalfw.core.system.user_cache import user_cache
 
 SHARD = 256
 """Source items per shard. Part of the format: results depend on it only through `max_crystals`."""
@@ -57,7 +58,7 @@ def prepare(
         source=source, transforms=tuple(transforms), representation=representation, cutoff=cutoff,
         max_atoms=data.max_atoms, seed=seed, cut=_cut(data, source),
     )  # fmt: skip
-    cache = Path(data.cache)
+    cache = Path(data.cache) if data.cache else user_cache()
     folder = cache / "prepared" / content_key(data, job, key)
     _make_folder(folder.parent)
     with _lock(folder.with_suffix(".lock")):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.geometry.matcher import TOLERANCES, matcher
 from crystalfw.core.system.progress import Progress
+from crystalfw.core.system.wording import counted
 
 if TYPE_CHECKING:
     from crystalfw.core.interfaces import Representation
@@ -56,6 +57,6 @@ def summary(counts: Counter[str]) -> list[str]:
     """The counts in sentences: shares with one denominator, then the reasons."""
     total = counts.total()
     strict, loose = counts["strict"], counts["strict"] + counts["loose"]
-    lines = [f"round trip of {total:,} crystals: {strict / total:.1%} come back strictly, {loose / total:.1%} loosely"]
+    lines = [f"round trip of {counted(total, 'crystal')}: {strict / total:.1%} come back strictly, {loose / total:.1%} loosely"]
     failures = [(reason, count) for reason, count in counts.most_common() if reason not in TOLERANCES]
     return lines + [f"  {count:>7,}  {reason}" for reason, count in failures]

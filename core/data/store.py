@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.block import PER_CRYSTAL, RAGGED, Block
 from crystalfw.core.system.sequences import LazySequence
+from crystalfw.core.system.wording import counted
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -136,7 +137,7 @@ class Dataset:
     def summary(self) -> str:
         """Sizes of the splits and counts of what was rejected, for the screen."""
         sizes = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
-        lines = [f"prepared {len(self):,} crystals: {sizes}"]
+        lines = [f"prepared {counted(len(self), 'crystal')}: {sizes}"]
         if self.rejected:
             lines.append(f"rejected {sum(self.rejected.values()):,}, listed in {self.rejected_path}:")
             lines += [f"  {count:>7,}  {reason}" for reason, count in self.rejected.most_common()]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from crystalfw.core.errors import DataError
 from crystalfw.core.system.files import open_new_text
+from crystalfw.core.system.wording import counted
 
 if TYPE_CHECKING:
     from crystalfw.core.crystal import Crystal
@@ -74,7 +75,9 @@ class Survey:
     def report(self) -> None:
         """Print sizes of the parts and what was rejected."""
         sizes = ", ".join(f"{part} {count:,}" for part, count in self.kept.items())
-        print(f"{self.kept.total():,} crystals: {sizes}")
+        print(f"{counted(self.kept.total(), 'crystal')}: {sizes}")
+        for remark in self.source.remarks():
+            print(remark)
         if self.reasons:
             where = f", listed in {self._listed}" if self._listed else "; --rejected FILE lists them"
             print(f"{self.reasons.total():,} rejected{where}:")
@@ -122,6 +125,8 @@ def write_tables(items: Survey, out: Path, cut: tuple[tuple[str, float], ...], s
     from crystalfw.core.data.parts import assign_part
 
     single = out.name.lower().endswith((".csv", ".csv.gz"))
+    if out.suffix and not single and not out.is_dir():
+        raise DataError(f"{out}: tables are written as .csv or .csv.gz, or into a folder (a name without an ending)")
     if single and cut:
         raise DataError(f"{out}: a split needs a folder to write to")
     crystals = items.crystals()
@@ -129,8 +134,10 @@ def write_tables(items: Survey, out: Path, cut: tuple[tuple[str, float], ...], s
     names = sorted({name for _, crystal in first for name in crystal.properties})
     header = ["material_id", "cif", "pretty_formula", *names]
     tables = {}
+    written: Counter[str] = Counter()
     for part, crystal in chain(first, crystals):
         place = assign_part("train", crystal, cut) if cut else part
+        written[place] += 1
         file = out if single else out / f"{place}.csv.gz"
         if file not in tables:
             tables[file] = csv.writer(stack.enter_context(open_new_text(file)))
@@ -140,5 +147,6 @@ def write_tables(items: Survey, out: Path, cut: tuple[tuple[str, float], ...], s
             raise DataError(f"crystal {crystal.id}: column {', '.join(new)} appears only after the first 1000 crystals")
         values = ["" if math.isnan(v := crystal.properties.get(name, math.nan)) else repr(v) for name in names]
         tables[file].writerow([crystal.id, crystal.cif(), crystal.formula, *values])
+    items.kept = written
     for file in tables:
         print(f"wrote {file}")

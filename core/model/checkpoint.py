@@ -16,12 +16,13 @@ from typing import Any
 import torch
 
 from crystalfw.core.errors import CheckpointError
+from crystalfw.core.model.checkpoint_files import MAGIC, alternatives
+from crystalfw.core.model.checkpoint_files import find as find
+from crystalfw.core.model.checkpoint_files import is_whole as is_whole
 from crystalfw.core.model.checkpoint_upgrades import UPGRADES
-from crystalfw.core.packaged import MODEL, located
 from crystalfw.core.system.files import digest, temporary_name, write_atomically
 
 FORMAT = 2
-MAGIC = b"crystalfw-checkpoint"
 
 
 def save(path: Path, payload: dict[str, Any], *, keep: Path | None = None) -> None:
@@ -53,22 +54,20 @@ def load(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such checkpoint.{_alternatives(path)}") from error
+        raise CheckpointError(f"{path}: there is no such checkpoint.{alternatives(path)}") from error
     header, newline, body = content.partition(b"\n")
     fields = header.split()
     if len(fields) != 3 or fields[0] != MAGIC or not newline or not fields[1].isdigit() or len(fields[1]) > 9:
-        raise CheckpointError(f"{path}: not a crystalfw checkpoint, or its beginning is damaged.{_alternatives(path)}")
+        raise CheckpointError(f"{path}: not a crystalfw checkpoint, or its beginning is damaged.{alternatives(path)}")
     version = int(fields[1])
     if digest(body).encode() != fields[2]:
-        raise CheckpointError(f"{path}: damaged (checksum differs; truncated or changed on disk).{_alternatives(path)}")
+        raise CheckpointError(f"{path}: damaged (checksum differs; truncated or changed on disk).{alternatives(path)}")
     if version > FORMAT:
         raise CheckpointError(
             f"{path}: written in checkpoint format {version}; this crystalfw reads up to {FORMAT}. Install a newer crystalfw."
         )
     if any(step not in UPGRADES for step in range(version, FORMAT)):
-        raise CheckpointError(
-            f"{path}: its beginning is damaged: there is no checkpoint format {version}.{_alternatives(path)}"
-        )
+        raise CheckpointError(f"{path}: its beginning is damaged: there is no checkpoint format {version}.{alternatives(path)}")
     payload = _payload(path, body)
     for step in range(version, FORMAT):
         payload = UPGRADES[step](payload)
@@ -94,34 +93,3 @@ def _payload(path: Path, body: bytes) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise CheckpointError(f"{path}: holds a {type(payload).__name__}, not the parts of a checkpoint")
     return payload
-
-
-def is_whole(path: Path) -> bool:
-    """True if the file's checksum holds."""
-    header, _, body = path.read_bytes().partition(b"\n")
-    fields = header.split()
-    return len(fields) == 3 and digest(body).encode() == fields[2]
-
-
-def find(run: Path, which: str = "last") -> Path:
-    """The checkpoint file of a run folder or of a delivered model, or the file itself; `which` is last, previous or best.
-
-    Raises CheckpointError where there is none, or where a delivered model is damaged.
-    """
-    run = located(run)
-    if run.is_file():
-        return run
-    for candidate in (run / "checkpoints" / f"{which}.pt", run / "checkpoints" / "last.pt", run / MODEL):
-        if candidate.exists():
-            return candidate
-    raise CheckpointError(f"{run}: the run folder holds no checkpoint; nothing was trained there yet")
-
-
-def _alternatives(path: Path) -> str:
-    siblings = sorted(path.parent.glob("*.pt")) if path.parent.is_dir() else []
-    whole = [other.name for other in siblings if other != path and is_whole(other)]
-    if not whole:
-        return ""
-    run = path.parent.parent if path.parent.name == "checkpoints" else None
-    go_on = f" Go on from one of them: crystalfw run --resume {run} --checkpoint {Path(whole[-1]).stem}" if run else ""
-    return f" Whole checkpoints beside it: {', '.join(whole)}.{go_on}"

@@ -367,8 +367,8 @@ class Fit:
             )
         if progress is None:
             return
-        fraction = self._fraction()
-        left = max(0.0, self.state.elapsed_s * (1 - fraction) / fraction) if fraction > 0 else None
+        minutes = self.section.max_minutes  # with steps the time left follows from the recent speed
+        left = None if minutes is None else max(0.0, 60 * minutes - self.state.elapsed_s)
         speed = f", {row['tokens_per_s']:,.0f} tokens/s" if row["tokens_per_s"] else ""
         progress.update(self.state.step, f"loss {row['loss']:.4f}{speed}", remaining=left)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from crystalfw.core.predict.predictor import Predictor
 from crystalfw.core.predict.saved import is_saved, load, save
 from crystalfw.core.recipe.auto_source import source_name
 from crystalfw.core.recipe.options import create
+from crystalfw.core.system.user_cache import user_cache
 
 RETRIEVER, RANKER = "structure_types", "as_proposed"
 Say = Callable[[str], None]
@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 def cache_folder() -> Path:
     """The user's cache folder ($XDG_CACHE_HOME or ~/.cache) for libraries and fitted predictors."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "crystalfw"
+    return user_cache()
 
 
 def open_predictor(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-TABLES = (".csv", ".csv.gz", ".parquet")
+TABLES = (".csv", ".csv.gz", ".csv.xz", ".csv.bz2", ".parquet")
 
 
 def source_name(path: str | None) -> str:

@@ -89,8 +89,9 @@ class DataSection:
     """`auto`: prototypes without a path, table for .csv / .csv.gz / .parquet or a folder with train.*, otherwise files."""
     path: str | None = None
     """File or folder of crystals; relative to the working directory."""
-    cache: str = ".cache/crystalfw"
-    """Folder of prepared data, shared between runs, keyed by content."""
+    cache: str | None = None
+    """Folder of prepared data, shared between runs, keyed by content; default: $XDG_CACHE_HOME/crystalfw or
+    ~/.cache/crystalfw, which can be deleted at any time."""
     workers: Annotated[int, Bounds(0)] = 0
     """Processes that prepare the data; 0: one per core."""
     executor: str = "processes"
@@ -124,10 +125,16 @@ class ModelSection:
     """Share of training crystals whose condition is replaced by a learned null condition (for guidance)."""
     freeze_encoder: bool = False
     """`true`: the encoder's weights stay as they were loaded."""
-    encoder_checkpoint: str | None = None
-    """Run folder, checkpoint or delivered model that the encoder's weights are loaded from."""
     checkpoint: str | None = None
-    """Run folder, checkpoint or delivered model of the same parts; training starts from its weights (fine-tuning)."""
+    """Run folder or checkpoint whose weights training starts from (fine-tuning, transfer)."""
+    encoder_checkpoint: str | None = None
+    """Run folder or checkpoint that the encoder's weights are loaded from."""
+    conditioning_checkpoint: str | None = None
+    """Run folder or checkpoint that the conditioning's weights are loaded from."""
+    decoder_checkpoint: str | None = None
+    """Run folder or checkpoint that the decoder's weights are loaded from."""
+    load: Literal["exact", "fitting"] = "exact"
+    """`exact`: every weight of a checkpoint must fit; `fitting`: load those that fit and list which are new."""
 
 
 @dataclass(frozen=True, kw_only=True)

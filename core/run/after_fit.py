@@ -14,6 +14,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import PropertyDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.run.setup import Setup
+from crystalfw.core.sample.outcome import outcome_lines
 from crystalfw.core.sample.request import Request, needed_conditions
 from crystalfw.core.sample.trained import Trained
 from crystalfw.core.sample.writing import finish_samples, merge_tables, sample_to_table
@@ -36,6 +37,8 @@ def after_fit(fabric: Fabric, setup: Setup, run_dir: Path, say: Say) -> None:
         if fabric.is_global_zero:
             merge_tables(run_dir / "samples.csv")
             finish_samples(run_dir / "samples.csv", say)
+            for line in outcome_lines(run_dir / "samples.csv"):
+                say(f"  {line}")
             evaluate_run(setup, run_dir, say)
     elif fabric.is_global_zero and isinstance(setup.generator.decoder, PropertyDecoder):
         keep_calibration(trained, setup.dataset.splits.get("val", ()), run_dir)

@@ -23,6 +23,7 @@ from crystalfw.core.run import after_fit as outcome
 from crystalfw.core.run.folder import clear_temporaries, discard_unbegun, exclusive, link_newest, new_run_dir
 from crystalfw.core.run.setup import Setup, assemble, facts, initialise, launch
 from crystalfw.core.run.slurm import REQUEUED_BY, earlier, forget, remember, requeue
+from crystalfw.core.run.start_weights import write_starts
 from crystalfw.core.system.files import write_atomically, write_text_atomically
 from crystalfw.core.system.progress import Say
 from crystalfw.core.system.ranks import watched_peers
@@ -46,7 +47,7 @@ def run_recipe(
         with tempfile.TemporaryDirectory() as scratch:
             small = replace(recipe.data, cache=scratch, max_crystals=64)
             setup = assemble(fabric, replace(recipe, data=small), say)
-            initialise(setup)
+            initialise(setup, say)
             _dry_run(fabric, setup, Path(scratch), say)
         return None
     run_dir, resumed = _folder(fabric, asked, resume, say)
@@ -142,7 +143,9 @@ def _run(fabric: Fabric, recipe: Recipe, run_dir: Path, resumed: bool, say: Say)
     last = run_dir / "checkpoints" / "last.pt"
     going_on = resumed and last.exists()
     if not going_on:
-        initialise(setup)
+        starts = initialise(setup, say)
+        if starts and fabric.is_global_zero:
+            write_starts(starts, run_dir)
     plugins().notify("fit_start", run_dir=run_dir, recipe={"text": expand(recipe)}, resumed=resumed)
     fit = setup.recipe.fit
     if fit.warmup == FitSection().warmup and 10 * fit.warmup > fit.steps:  # the default, perhaps never thought of

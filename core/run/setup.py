@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,17 +16,15 @@ from lightning_fabric.strategies import DDPStrategy
 
 from crystalfw.core.data import Dataset, LoaderOptions, prepare
 from crystalfw.core.data.prepare import ReportProgress
-from crystalfw.core.errors import CheckpointError, CrystalfwError, DataError
+from crystalfw.core.errors import CrystalfwError, DataError
 from crystalfw.core.interfaces import SequenceDecoder
-from crystalfw.core.model import checkpoint
 from crystalfw.core.model.assembly import Components, build_components, build_generator, needed_columns
-from crystalfw.core.model.component_versions import to_installed_versions
 from crystalfw.core.model.generator import Generator, parameter_counts
 from crystalfw.core.model.precision import FLOAT32, decide
 from crystalfw.core.recipe import recipe_to_dict
 from crystalfw.core.recipe.schema import AUTO_PRECISION, FabricSection, Recipe
 from crystalfw.core.run.provenance import provenance
-from crystalfw.core.sample.trained import Trained
+from crystalfw.core.run.start_weights import Start, start_weights
 from crystalfw.core.sample.training_range import training_ranges
 from crystalfw.core.system.progress import Progress, Say
 
@@ -108,7 +105,8 @@ def assemble(fabric: Fabric, recipe: Recipe, say: Say) -> Setup:
     missing = [name for name in columns if name not in dataset.columns]
     if missing:
         has = ", ".join(dataset.columns) or "none"
-        raise DataError(f"{origin}: no property column {', '.join(missing)}; it has {has}")
+        remarks = "".join(f"\n  {remark}" for remark in components.source.remarks())
+        raise DataError(f"{origin}: no property column {', '.join(missing)}; it has {has}{remarks}")
     if not len(dataset.splits.get("train", ())):
         raise DataError(f"{origin}: no usable crystal in the train part; see {dataset.rejected_path}")
     generator.encoder.fit_statistics(dataset.splits["train"].columns)
@@ -116,33 +114,9 @@ def assemble(fabric: Fabric, recipe: Recipe, say: Say) -> Setup:
     return Setup(recipe, components, generator, dataset)
 
 
-def initialise(setup: Setup) -> None:
+def initialise(setup: Setup, say: Say) -> list[Start]:
     """Weights of other runs, where the recipe says that training starts from them. Raises CheckpointError."""
-    model = setup.recipe.model
-    if model.checkpoint:
-        _load_model(setup.generator, setup.components, Path(model.checkpoint))
-    if model.encoder_checkpoint:
-        _load_encoder(setup.generator, Path(model.encoder_checkpoint))
-
-
-def _load_encoder(generator: Generator, run: Path) -> None:
-    path = checkpoint.find(run, "best")
-    weights = to_installed_versions(checkpoint.load(path), path)["model"]
-    own = {key.removeprefix("encoder."): value for key, value in weights.items() if key.startswith("encoder.")}
-    try:
-        generator.encoder.load_state_dict(own)
-    except RuntimeError as error:
-        raise CheckpointError(f"{run}: its encoder does not fit this recipe's model.encoder: {error}") from error
-
-
-def _load_model(generator: Generator, components: Components, run: Path) -> None:
-    trained = Trained.load(run)
-    if generator.decoder.needs_tokens and trained.components.representation.vocabulary != components.representation.vocabulary:
-        raise CheckpointError(f"{run}: its strings have another vocabulary than this recipe's (section representation)")
-    try:
-        generator.load_state_dict(trained.generator.state_dict())
-    except RuntimeError as error:
-        raise CheckpointError(f"{run}: its weights do not fit this recipe's section model: {error}") from error
+    return start_weights(setup.recipe, setup.components, setup.generator, say)
 
 
 def prepare_only(recipe: Recipe) -> Dataset:

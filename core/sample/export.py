@@ -7,19 +7,24 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from crystalfw.core.crystal_forms import extxyz as extxyz
+from crystalfw.core.geometry.cif import crystal_from_cif
 from crystalfw.core.records import Sample
 from crystalfw.core.sample.table import read_rows
 from crystalfw.core.system.files import digest
 
 
-def write_cifs(table: str | Path, folder: str | Path) -> int:
-    """One CIF file per crystal of a table, named by its id, the text as it stands in the table; returns how many."""
+def write_cifs(table: str | Path, folder: str | Path, symprec: float | None = None) -> int:
+    """One CIF file per crystal of a table, named by its id; returns how many.
+
+    The text as it stands in the table; with `symprec` (angstrom) in the cell and with the symmetry found at that tolerance.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
     for row in read_rows(table):
         if row["cif"].strip():
-            (folder / f"{safe_name(row['id'])}.cif").write_text(row["cif"], encoding="utf-8")
+            text = row["cif"] if symprec is None else crystal_from_cif(row["cif"]).cif(symprec)
+            (folder / f"{safe_name(row['id'])}.cif").write_text(text, encoding="utf-8")
             count += 1
     return count
 

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from crystalfw.core.sample.table import read_rows
+from crystalfw.core.system.wording import counted
 
 
 def outcome_lines(table: Path) -> list[str]:
@@ -16,7 +17,7 @@ def outcome_lines(table: Path) -> list[str]:
         if not row["cif"].strip():
             lost[_code(row)] += 1
     made = asked - lost.total()
-    line = f"{asked:,} asked, {made:,} crystal{'' if made == 1 else 's'}"
+    line = f"{asked:,} asked, {counted(made, 'crystal')}"
     if not lost:
         return [line]
     lines = [f"{line}; {lost.total():,} without: {', '.join(f'{code} {count:,}' for code, count in lost.most_common())}"]

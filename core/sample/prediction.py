@@ -22,6 +22,7 @@ from crystalfw.core.sample.engine import SampledString, in_order
 from crystalfw.core.sample.request import Request
 from crystalfw.core.sample.sampler import Sampler
 from crystalfw.core.sample.table import sample_id
+from crystalfw.core.system.wording import counted
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Tally:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in self.failed.most_common())
         failed = f"{sum(self.failed.values()):,} without a crystal ({reasons}), " if self.failed else ""
         return (
-            f"candidates of {self.conditions:,} conditions: {self.written:,} written, {self.distinct:,} distinct, "
+            f"candidates of {counted(self.conditions, 'condition')}: {self.written:,} written, {self.distinct:,} distinct, "
             f"{failed}{self.kept:,} kept"
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from crystalfw.core.discovery import plugins
 from crystalfw.core.errors import Interrupted
-from crystalfw.core.sample.export import write_cifs
+from crystalfw.core.sample.destination import cif_folder, write_crystals
 from crystalfw.core.sample.prediction import Tally
 from crystalfw.core.sample.request import Request
 from crystalfw.core.sample.table import COLUMNS, SampleWriter, read_rows, sample_id
@@ -89,14 +89,8 @@ def _rows_of(tables: Sequence[Path], place: dict[str, int]) -> Iterator[dict[str
                 yield row
 
 
-def cif_folder(table: Path) -> Path:
-    """cifs/ beside samples.csv, STEM_cifs/ beside a table of another name."""
-    return table.with_name("cifs" if table.name == "samples.csv" else f"{table.stem}_cifs")
-
-
-def finish_samples(path: Path, say: Say) -> None:
-    """CIF files beside the table, in a folder that no other table writes to, and the hook."""
-    folder = cif_folder(path)
-    count = write_cifs(path, folder)
-    say(f"samples: {path}, {count} CIF files in {folder}")
+def finish_samples(path: Path, say: Say, *, crystals: Path | None = None, symprec: float | None = None) -> None:
+    """The crystals of the table as files (`destination`; CIF files beside the table), and the hook."""
+    say(f"samples: {path}, {write_crystals(path, crystals or cif_folder(path), symprec)}")
+    count = sum(bool(row["cif"].strip()) for row in read_rows(path))
     plugins().notify("samples_ready", samples_path=path, count=count)

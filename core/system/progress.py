@@ -9,6 +9,10 @@ from typing import TextIO, TypeVar
 
 Item = TypeVar("Item")
 _BRIEF = 1.0
+chatter = 0
+"""How much is said: -1 nothing of the progress, 0 as usual, 1 a line every second in a log as well."""
+_ENOUGH = 3
+"""Updates before a time left is told."""
 _SPACING = 64
 """Two marks are at least this fraction of the elapsed time apart."""
 
@@ -29,14 +33,25 @@ class Pace:
 
     def __init__(self, start: int, now: float) -> None:
         self._marks = [(now, start)]
+        self._items = 0
 
     def mark(self, done: int, now: float) -> None:
-        """Remember the moment; marks are spaced in proportion to the time so far, so that they stay few."""
-        if now - self._marks[-1][0] > (now - self._marks[0][0]) / _SPACING:
+        """Remember the moment; marks are spaced in proportion to the time so far, so that they stay few.
+
+        The pace begins with the first item, which also waited for whatever had to be started.
+        """
+        if done <= self._marks[-1][1]:
+            return
+        self._items += 1
+        if self._items == 1:
+            self._marks = [(now, done)]
+        elif now - self._marks[-1][0] > (now - self._marks[0][0]) / _SPACING:
             self._marks.append((now, done))
 
     def rate(self, done: int, now: float) -> float:
-        """Items per second; 0 if nothing was done."""
+        """Items per second; 0 after fewer than three updates: one item tells nothing of the others."""
+        if self._items < _ENOUGH:
+            return 0.0
         half = (self._marks[0][0] + now) / 2
         since, before = next((mark for mark in reversed(self._marks) if mark[0] <= half), self._marks[0])
         return (done - before) / (now - since) if now > since else 0.0
@@ -51,7 +66,7 @@ class Progress:
         self.label, self.total, self.done = label, total, start
         self._stream = stream or sys.stderr
         self._live = self._stream.isatty()
-        self._every = 0.2 if self._live else every
+        self._every = 0.2 if self._live else min(every, 1.0) if chatter > 0 else every
         self._began = self._printed = time.monotonic()
         self._pace = Pace(start, self._began)
         self._width = 0
@@ -73,7 +88,7 @@ class Progress:
             return
         total = f"/{self.total}" if self.total is not None else ""
         self._print(f"{self.label} {self.done}{total} in {duration(elapsed)}{'  ' + note if note else ''}")
-        if self._live:
+        if self._live and chatter >= 0:
             self._stream.write("\n")
         self._stream.flush()
 
@@ -89,6 +104,8 @@ class Progress:
         return line + (f"  {duration(remaining)} left" if remaining is not None else "")
 
     def _print(self, line: str) -> None:
+        if chatter < 0:
+            return
         if self._live:
             self._stream.write("\r" + line.ljust(self._width))
             self._width = len(line)

@@ -33,6 +33,37 @@ _SHOWN_PAIRS = 2000
 _SPACE_GROUP = ("spacegroup.number", "space_group")
 
 
+_POOR = "is no better than always saying the median (test MAE {mae} against {mae_of_the_median}); its verdicts mean little"
+
+
+def _is_poor(error: Mapping[str, Any]) -> bool:
+    """True where a predictor's test error is no smaller than that of the median of the test part."""
+    return "mae" in error and float(error["mae"]) >= float(error.get("mae_of_the_median", math.inf))
+
+
+def _rounded(error: Mapping[str, Any]) -> dict[str, str]:
+    return {name: short(error[name], 3) for name in ("mae", "mae_of_the_median")}
+
+
+def _against_median(figures: Mapping[str, Any]) -> str:
+    error = figures["predictor_test_error"]
+    return f", which {_POOR.format(**_rounded(error))}" if _is_poor(error) else ""
+
+
+def _nothing_judged(targets: Sequence[str], predictor: str | None) -> str:
+    """Why no sample could be judged, with the commands that help."""
+    if not targets:
+        return "conditional: no sample was asked for a composition, a space group or a property"
+    names = ", ".join(targets)
+    if predictor is not None:
+        return f"conditional: {predictor} does not predict {names}, which the samples were asked for"
+    return (
+        f"conditional: {names} needs a predictor. Train one and name it:\n"
+        f"  crystalfw run regress data.path=TABLE 'model.decoder.columns=[{','.join(targets)}]'\n"
+        "  crystalfw evaluate SAMPLES --metrics conditional:predictor=runs/regress"
+    )
+
+
 class Conditional(Metric):
     """Mean absolute error and hit rate of conditional samples."""
 
@@ -63,7 +94,7 @@ class Conditional(Metric):
         else:
             result["not_judged"] = dict.fromkeys(targets, "option predictor is not set")
         if not result["columns"]:
-            raise DataError("conditional: no sample was asked for a composition, a space group or a predictable property")
+            raise DataError(_nothing_judged(targets, self.config.predictor))
         result["protocol"] = {
             "predictor": self.config.predictor,
             "denominator": "hit rates: all samples asked for the property; errors: those that are crystals",
@@ -80,7 +111,7 @@ class Conditional(Metric):
             found.append(Figure.of_share(f"columns.{name}.hit", words, figures["hit"]))
             if figures.get("mae") is not None:
                 own = short(figures["predictor_test_error"].get("mae"), 3)
-                note = f"by chance {short(figures['mae_by_chance'], 3)}; the predictor's own {own}"
+                note = f"by chance {short(figures['mae_by_chance'], 3)}; the predictor's own {own}{_against_median(figures)}"
                 found.append(Figure(f"columns.{name}.mae", f"MAE of {name}", figures["mae"], better="lower", note=note))
         return found
 
@@ -163,10 +194,12 @@ class Conditional(Metric):
             "tolerance": tolerance,
             "predictor_test_error": dict(error),
         }
+        if _is_poor(error):
+            result["summary"].append(f"conditional: warning: the predictor of {name} {_POOR.format(**_rounded(error))}")
         hits = np.where(np.isfinite(target_S), np.nan_to_num(distance, nan=np.inf) <= tolerance, np.nan)
         self._record(result, name, PerSample(names, hits), figures)
         result["outcomes"][f"columns.{name}.mae"] = PerSample(names, distance)
-        note = f"predicted by {self.config.predictor}, test MAE {error.get('mae', 'unknown')}"
+        note = f"predicted by {self.config.predictor}, test MAE {short(error.get('mae'), 3)}"
         shown = slice(None, _SHOWN_PAIRS)
         result["parity"][name] = {"target": target[shown].tolist(), "obtained": obtained[shown].tolist(), "note": note}
 

@@ -1,27 +1,39 @@
-"""Structure files: a file, a folder or a zip of CIF, POSCAR, pymatgen JSON and extxyz, or an ASE database."""
+"""Structure files: a file, a folder, a zip or a tar of CIF, POSCAR, JSON and extxyz, or an ASE database."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Source
 from crystalfw.core.records import Record, Rejected
-from crystalfw.core.system.bounded_text import printable
+from crystalfw.core.system.bounded_text import DAMAGED, PACKED, open_bytes, printable
 from crystalfw.plugins.sources.reading.archives import Archive
 from crystalfw.plugins.sources.reading.fingerprint import fingerprint_files
-from crystalfw.plugins.sources.reading.formats import UnreadableDatabaseError, database_rows, format_of, parse_text, split_text
+from crystalfw.plugins.sources.reading.formats import (
+    KNOWN,
+    UnreadableDatabaseError,
+    database_rows,
+    format_of,
+    parse_text,
+    split_text,
+)
+from crystalfw.plugins.sources.reading.id_prop import USUAL, PropertyTable
+from crystalfw.plugins.sources.reading.tar import ENDINGS, TarArchive
 
 PARTS = ("train", "val", "test")
 
 
 class Files(Source):
-    """Every structure file below a path, in the order of names; properties from extxyz and ASE databases.
+    """Every structure file below a path, in the order of names; properties from extxyz, JSON documents, ASE databases and a
+    table id_prop.csv beside the files (CGCNN's and ALIGNN's layout).
 
-    Sub-folders train, val and test, where they exist, are the parts. A file that cannot be read is a Rejected with its
+    Sub-folders train, val and test, where they exist, are the parts. A CIF with several data blocks, a JSON list of
+    structures or documents and JSON lines give a crystal each. A file that cannot be read is a Rejected with its
     name; files of unknown formats are ignored; if no file remains, this is an error.
     """
 
@@ -32,7 +44,10 @@ class Files(Source):
         max_file_mb: float = 16.0
         """Files that are larger (unpacked) are rejected unread."""
         max_zip_gb: float = 20.0
-        """A zip that unpacks to more bytes is refused."""
+        """A zip or tar that unpacks to more bytes is refused."""
+        # not in the repr, which is part of fingerprints: data that was prepared before this option is still found
+        properties: str | None = field(default=None, repr=False)
+        """Table in the folder: a file's name (with or without its ending) and numbers; default: id_prop.csv if it exists."""
 
     def __init__(self, config: Config, *, path: str | None = None) -> None:
         if path is None:
@@ -53,7 +68,27 @@ class Files(Source):
         self._check_path()
         paths = self._files(self.path) if self.path.is_dir() else [self.path]
         names = "\n".join(str(path.relative_to(self.path)) for path in paths) if self.path.is_dir() else self.path.name
-        return fingerprint_files(paths, repr(self.config) + names)
+        return fingerprint_files([*paths, *self._table_paths.values()], repr(self.config) + names)
+
+    @cached_property
+    def _table_paths(self) -> dict[str, Path]:
+        """The table of properties of each part: in its sub-folder, otherwise in the folder."""
+        if not self.path.is_dir():
+            return {}
+        name = self.config.properties or USUAL
+        found = {}
+        for part in self.parts():
+            places = [self.path / part / name] if self._split else []
+            there = [path for path in (*places, self.path / name) if path.is_file()]
+            if there:
+                found[part] = there[0]
+        if self.config.properties and not found:
+            raise DataError(f"{self.path}: no table '{name}' there (option properties)")
+        return found
+
+    def _property_table(self, part: str) -> PropertyTable | None:
+        path = self._table_paths.get(part)
+        return None if path is None else PropertyTable(path)
 
     def _check_path(self) -> None:
         if not self.path.exists():
@@ -73,21 +108,26 @@ class Files(Source):
         """The text of every structure, unparsed; rows count the structures of a file that may hold several."""
         self._check_path()
         count = 0
+        table = self._property_table(part)
         for record in self._records(part):
             count += 1
-            yield record
+            yield record if table is None else _with_properties(record, table)
         if not count:
-            raise DataError(f"{self.path}: no structure file; known are CIF, POSCAR, pymatgen JSON, extxyz, ASE db")
+            raise DataError(f"{self.path}: no structure file; known are {KNOWN}")
+        if table is not None:
+            yield from table.unused()
 
     def _records(self, part: str) -> Iterator[Record]:
-        if self.path.suffix.lower() == ".zip":
-            with Archive(self.path, int(self.config.max_zip_gb * 1e9), self._max_bytes) as archive:
+        packed = self.path.is_file() and self.path.name.lower().endswith((".zip", *ENDINGS))
+        if packed:
+            kind = Archive if self.path.suffix.lower() == ".zip" else TarArchive
+            with kind(self.path, int(self.config.max_zip_gb * 1e9), self._max_bytes) as archive:
                 for name, text in archive.texts():
                     yield from self._of_text(f"{shown(self.path)}/{name}", name, text)
             return
         if self.path.is_file():
             if format_of(self.path.name) is None:
-                raise DataError(f"{self.path}: unknown format; known are CIF, POSCAR, pymatgen JSON, extxyz, ASE db, zip")
+                raise DataError(f"{self.path}: unknown format; known are {KNOWN}")
             paths = [self.path]
         else:
             paths = self._files(self.path if self.parts() == ("train",) and not self._split else self.path / part)
@@ -97,7 +137,7 @@ class Files(Source):
             elif path.stat().st_size > self._max_bytes:
                 yield _rejected(shown(path), f"too large: more than {self.config.max_file_mb:g} MB (option max_file_mb)")
             else:
-                yield from self._of_text(shown(path), path.name, _content(path))
+                yield from self._of_text(shown(path), path.name, _content(path, self._max_bytes))
 
     def _of_database(self, path: Path) -> Iterator[Record]:
         """Rows of an ASE database. In a folder, a database that cannot be read is a Rejected; alone, it is an error."""
@@ -140,11 +180,13 @@ class Files(Source):
         """The crystal of one record, or why it is rejected."""
         if isinstance(record.content, (Crystal, Rejected)):
             return record.content
-        kind, text = record.content
-        stem = Path(record.file).name.removesuffix(".gz").rsplit(".", 1)[0]
+        kind, text, *more = record.content
+        stem = Path(record.file).name
+        stem = (stem.rsplit(".", 1)[0] if stem.lower().endswith(PACKED) else stem).rsplit(".", 1)[0]
         id = stem if record.row is None else f"{stem}-{record.row}"
         try:
-            return parse_text(kind, text, id)
+            crystal = parse_text(kind, text, id)
+            return replace(crystal, properties={**crystal.properties, **more[0]}) if more and more[0] else crystal
         except DataError as error:
             return Rejected(record.file, record.row, id, str(error))
 
@@ -154,11 +196,22 @@ def shown(path: Path) -> str:
     return printable(str(path), 4096)
 
 
-def _content(path: Path) -> bytes | Rejected:
+def _content(path: Path, limit: int) -> bytes | Rejected:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        return Rejected(shown(path), None, "", f"cannot be read: {error.strerror}")
+        with open_bytes(path) as stream:
+            data = stream.read(limit + 1)
+    except DAMAGED as error:
+        return Rejected(shown(path), None, "", f"cannot be read: {getattr(error, 'strerror', None) or error}")
+    return data if len(data) <= limit else Rejected(shown(path), None, "", "too large: unpacks to more than max_file_mb")
+
+
+def _with_properties(record: Record, table: PropertyTable) -> Record:
+    """The record with what the table says of its file; its own properties are kept where the table has none."""
+    return (
+        Record(record.file, record.row, (*record.content, dict(table.of(Path(record.file).name))))
+        if isinstance(record.content, tuple)
+        else record
+    )
 
 
 def _rejected(file: str, reason: str) -> Record:

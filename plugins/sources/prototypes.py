@@ -22,6 +22,7 @@ from crystalfw.core.recipe.schema import Bounds
 from crystalfw.core.records import Rejected
 from crystalfw.core.system.files import digest
 from crystalfw.core.system.progress import Progress
+from crystalfw.core.system.user_cache import user_cache
 
 VERSION = 1
 """Increased when the same options give other crystals."""
@@ -90,8 +91,8 @@ class Prototypes(Source):
 
     def _folder(self) -> Path | None:
         """The cache folder of these options; None if it cannot be written; then nothing is cached."""
-        base = self.config.cache or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        folder = Path(base).expanduser() / "crystalfw" / f"prototypes-{self.fingerprint()[:16]}"
+        base = Path(self.config.cache).expanduser() / "crystalfw" if self.config.cache else user_cache()
+        folder = base / f"prototypes-{self.fingerprint()[:16]}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:

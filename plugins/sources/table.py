@@ -1,33 +1,37 @@
-"""Tables with a CIF column: CSV, CSV.gz or parquet, one file or a folder with train.*, val.*, test.* (CDVAE's layout)."""
+"""Tables of crystals: CSV (also packed) or parquet, one file or a folder with train.*, val.*, test.* (CDVAE's layout)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
-from crystalfw.core.geometry.cif import crystal_from_cif
 from crystalfw.core.interfaces import Source
 from crystalfw.core.records import Record, Rejected
-from crystalfw.plugins.sources.reading.columns import Columns, floats_of
+from crystalfw.core.system.bounded_text import DAMAGED, open_bytes
+from crystalfw.plugins.sources.reading.columns import Columns, floats_of, text_remark
 from crystalfw.plugins.sources.reading.embeddings import Embedding, open_embedding
 from crystalfw.plugins.sources.reading.fingerprint import fingerprint_files
-from crystalfw.plugins.sources.reading.rows import MALFORMED, SUFFIXES, read_rows, suffix_of
+from crystalfw.plugins.sources.reading.formats import format_of, parse_text
+from crystalfw.plugins.sources.reading.json_documents import ID_NAMES, STRUCTURE_NAMES, crystal_from_text
+from crystalfw.plugins.sources.reading.rows import MALFORMED, MAX_FIELD, SUFFIXES, read_rows, suffix_of
 
 PARTS = ("train", "val", "test")
-_ID_NAMES = ("material_id", "id", "mp_id", "mpid", "cif_id", "structure_id", "name")
+_USUAL = ("cif", *(name for name in STRUCTURE_NAMES if name != "cif"), "file", "filename", "cif_file")
+"""Columns that hold crystals, the first one that is there; a column may hold the names of structure files."""
 _PEEK = 1000
 
 
 class Table(Source):
-    """Rows with a `cif` column; numeric columns become properties; memory does not grow with the table.
+    """Rows with a crystal: CIF text, a structure as JSON, or the name of a structure file in the table's folder. Numeric
+    columns become properties; memory does not grow with the table.
 
     Rows are numbered from 1, the header not counted. A row that cannot be read is a Rejected with its file, row and id;
     a file that cannot be read is a DataError.
@@ -38,7 +42,7 @@ class Table(Source):
         """Options of `table`."""
 
         cif: str = "cif"
-        """Column with CIF text."""
+        """Column with the crystals; without a column cif, the first of structure, atoms, file, ... that is there."""
         id: str | None = None
         """Column with identifiers; default: material_id, id, mp_id, ..., whichever exists."""
         properties: tuple[str, ...] | None = None
@@ -83,6 +87,7 @@ class Table(Source):
         """Hash of the tables' and the embedding files' bytes and of the options."""
         beside = [p for part in self.parts() for name in self._arrays(()).values() if (p := self._beside(part, name))]
         chosen = repr(sorted(self.config.where.items())) if self.config.where else ""
+        beside += [path for part in self.parts() for path in self._structure_files(part)]
         return fingerprint_files([*self._files.values(), *beside], repr(self.config) + chosen)
 
     def read(self, part: str) -> Iterator[Crystal | Rejected]:
@@ -114,16 +119,52 @@ class Table(Source):
 
     def _columns(self, path: Path, rows: list[dict[str, str]]) -> Columns:
         names = list(rows[0])
-        if self.config.cif not in names:
-            raise DataError(f"{path}: no column '{self.config.cif}'; the columns are {', '.join(names)}")
+        column = self._column(path, names)
         if self.config.id is not None and self.config.id not in names:
             raise DataError(f"{path}: no column '{self.config.id}' (option id); the columns are {', '.join(names)}")
         missing = [name for name in self.config.where or () if name not in names]
         if missing:
             raise DataError(f"{path}: no column '{missing[0]}' (option where); the columns are {', '.join(names)}")
-        id_name = self.config.id or next((name for name in _ID_NAMES if name in names), None)
-        taken = {self.config.cif, id_name, *self._arrays(names).values()}
+        id_name = self.config.id or next((name for name in ID_NAMES if name in names), None)
+        taken = {column, id_name, *self._arrays(names).values()}
         return Columns.detect(path, rows, [name for name in names if name not in taken], self.config.properties, id_name)
+
+    def _column(self, path: Path, names: Sequence[str]) -> str:
+        """The column with the crystals."""
+        if self.config.cif in names:
+            return self.config.cif
+        found = next((name for name in _USUAL if name in names), None)
+        if found is None or self.config.cif != Table.Config.cif:
+            raise DataError(
+                f"{path}: no column '{self.config.cif}'; the columns are {', '.join(names)}. Where another one holds the "
+                "crystals: data.source={name: table, cif: COLUMN}"
+            )
+        return found
+
+    def _structure_files(self, part: str) -> list[Path]:
+        """The structure files that the rows of a part name, for the fingerprint."""
+        path = self._files[part]
+        found: dict[str, None] = {}
+        for number, row in enumerate(read_rows(path)):
+            if MALFORMED in row:
+                continue
+            text = row[self._column(path, list(row))].strip()
+            if not _is_file_name(text) and number >= _PEEK:
+                break
+            if _is_file_name(text):
+                found[text] = None
+        paths = [path.parent / name for name in found if not _leaves(name)]
+        return [file for file in paths if file.is_file() and not file.is_symlink()]
+
+    def remarks(self) -> tuple[str, ...]:
+        """Columns that look like numbers and hold text, so that they are no properties: of the first rows of `train`."""
+        path = self._files["train"]
+        rows = [row for row in islice(read_rows(path), _PEEK) if MALFORMED not in row]
+        if not rows or self.config.properties is not None:
+            return ()
+        columns = self._columns(path, rows)
+        others = [name for name in columns.names if name not in (*columns.numeric, columns.id_name, *_USUAL, self.config.cif)]
+        return tuple(remark for name in others if (remark := text_remark(name, [row[name] for row in rows])))
 
     def _arrays(self, columns: Sequence[str]) -> Mapping[str, str]:
         """Name of each embedding -> column or file, from the options or by the usual names."""
@@ -177,7 +218,8 @@ class Table(Source):
             arrays[name] = embeddings[name].row(number, path) if name in embeddings else row.get(where, "")
         id = row.get(columns.id_name, "") if columns.id_name else ""
         texts = {name: row.get(name, "") for name in columns.numeric}
-        return Record(str(path), number, (id, row.get(self.config.cif) or "", texts, arrays))
+        column = self._column(path, columns.names)
+        return Record(str(path), number, (id, (column, row.get(column) or ""), texts, arrays))
 
     def size(self, part: str) -> int | None:
         """Counts the rows by reading them; None if the table is truncated."""
@@ -190,12 +232,12 @@ class Table(Source):
         """The crystal of a row, or why it is rejected."""
         if isinstance(record.content, Rejected):
             return record.content
-        id, cif, texts, arrays = record.content
+        id, (column, cif), texts, arrays = record.content
         try:
             if not cif.strip():
-                raise DataError(f"no structure: column '{self.config.cif}' is empty")
+                raise DataError(f"no structure: column '{column}' is empty")
             properties = {name: _number(name, text) for name, text in texts.items()}
-            crystal = crystal_from_cif(cif, id=id, properties=properties)
+            crystal = self._crystal(Path(record.file).parent, cif, id, properties)
             if not arrays:
                 return crystal
             parsed = {name: floats_of(name, value) if isinstance(value, str) else value for name, value in arrays.items()}
@@ -205,6 +247,34 @@ class Table(Source):
             )  # fmt: skip
         except DataError as error:
             return Rejected(record.file, record.row, id, str(error))
+        except (UnicodeDecodeError, *DAMAGED) as error:  # of a file that the row names
+            return Rejected(record.file, record.row, id, f"'{cif.strip()}' cannot be read: {error}")
+
+    def _crystal(self, folder: Path, text: str, id: str, properties: Mapping[str, float]) -> Crystal:
+        name = text.strip()
+        if not _is_file_name(name):
+            return crystal_from_text(text, id=id, properties=properties)
+        path = folder / name
+        if _leaves(name) or path.is_symlink():
+            raise DataError(f"file '{name}' is not in the table's folder")
+        if not path.is_file():
+            raise DataError(f"no structure file '{name}' beside the table")
+        if path.stat().st_size > MAX_FIELD:
+            raise DataError(f"too large: '{name}' has more than {MAX_FIELD:,} bytes")
+        with open_bytes(path) as stream:
+            content = stream.read(MAX_FIELD)
+        crystal = parse_text(format_of(name) or "cif", content.decode("utf-8-sig"), id or path.stem)
+        return replace(crystal, id=id or crystal.id, properties={**crystal.properties, **properties})
+
+
+def _is_file_name(text: str) -> bool:
+    """True for the name of a structure file, in contrast to the text of a structure."""
+    return "\n" not in text and 0 < len(text) < 400 and format_of(text) not in (None, "db")
+
+
+def _leaves(name: str) -> bool:
+    pure = PurePosixPath(name.replace("\\", "/"))
+    return pure.is_absolute() or ".." in pure.parts
 
 
 _WORDS = {"": float("nan"), "true": 1.0, "false": 0.0}

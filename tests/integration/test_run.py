@@ -13,7 +13,7 @@ import torch
 from crystalfw.core.commands.cli import main
 from crystalfw.core.errors import CheckpointError
 from crystalfw.core.model.logbook import read_metrics
-from crystalfw.core.run.setup import _load_model
+from crystalfw.core.run.start_weights import start_weights
 from crystalfw.core.sample.request import Request
 from crystalfw.core.sample.trained import Trained
 
@@ -198,5 +198,6 @@ def test_training_starts_from_the_weights_of_another_run(finished, table, cache,
 def test_weights_for_other_tokens_are_refused(finished):
     trained = Trained.load(finished)
     other = SimpleNamespace(vocabulary=replace(trained.components.representation.vocabulary, pad=3))
+    recipe = replace(trained.recipe, model=replace(trained.recipe.model, checkpoint=str(finished)))
     with pytest.raises(CheckpointError, match="another vocabulary"):
-        _load_model(trained.generator, replace(trained.components, representation=other), finished)
+        start_weights(recipe, replace(trained.components, representation=other), trained.generator, print)

@@ -26,6 +26,7 @@ from crystalfw.core.system.files import digest, write_text_atomically
 from crystalfw.core.system.progress import duration
 from crystalfw.core.system.signals import StopRequest
 from crystalfw.core.system.variants import TITLE, slug
+from crystalfw.core.system.wording import counted
 
 _POLL_S = 0.2
 _LOG_LINES = 6
@@ -106,9 +107,8 @@ def _run_jobs(jobs: Sequence[Job], *, cores: int, threads: int, devices: Sequenc
     slots = list(devices) or [""] * max(1, cores // threads)
     free, running = list(slots), dict[Job, _Process]()
     finished, began = 0, time.monotonic()
-    say(
-        f"{len(open_jobs)} runs to do, {len({job.folder for job in jobs}) - len(open_jobs)} done before, {len(slots)} at a time"
-    )
+    before = len({job.folder for job in jobs}) - len(open_jobs)
+    say(f"{counted(len(open_jobs), 'run')} to do, {before} done before, {len(slots)} at a time")
     with StopRequest() as stop:
         while (open_jobs or running) and not stop.requested:
             while free and (ready := [job for job in open_jobs if not is_held(job.run_dir)]):
@@ -126,7 +126,8 @@ def _run_jobs(jobs: Sequence[Job], *, cores: int, threads: int, devices: Sequenc
                 pace = (time.monotonic() - began) / finished
                 left = pace * (len(open_jobs) + len(running))
                 outcome = "done" if code == 0 else f"FAILED, see {job.folder / 'log.txt'}"
-                say(f"{job.name}, seed {job.seed}: {outcome}; {len(open_jobs) + len(running)} left, {duration(left)}")
+                time_left = f", {duration(left)}" if finished > 1 else ""  # one run tells nothing of the others
+                say(f"{job.name}, seed {job.seed}: {outcome}; {len(open_jobs) + len(running)} left{time_left}")
         if stop.requested:
             for process in running.values():
                 process.stop()

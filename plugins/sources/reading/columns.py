@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,19 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+_BEGINS = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?(?![\d./-])")
+
+
+def text_remark(name: str, values: Sequence[str]) -> str:
+    """Why a column that looks like numbers is no property; empty for a column that does not look so."""
+    given = [text for text in values if text.strip()]
+    like_numbers = [text for text in given if _BEGINS.match(text) and len(text) < 60]
+    if not given or 2 * len(like_numbers) < len(given):
+        return ""
+    row, example = next((row, text) for row, text in enumerate(values, start=1) if not _is_number(text))
+    return f"column {name} is text (e.g. {example[:40]!r} in row {row}): not a property; write plain numbers, without units"
 
 
 def _split(text: str) -> list[float]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import math
 import re
 import sqlite3
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +15,79 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.geometry.cif import crystal_from_cif
 from crystalfw.core.records import Record, Rejected
+from crystalfw.core.system.bounded_text import PACKED
+from crystalfw.plugins.sources.reading.json_documents import (
+    MAX_ATOMS,
+    atomic_number,
+    crystal_from_json,
+    refuse_large,
+    scalars,
+    split_json,
+    split_lines,
+)
 
 _SUFFIXES = {
-    ".cif": "cif", ".mcif": "cif", ".vasp": "poscar", ".poscar": "poscar", ".json": "json", ".extxyz": "extxyz",
-    ".xyz": "extxyz", ".db": "db",
+    ".cif": "cif", ".mcif": "cif", ".vasp": "poscar", ".poscar": "poscar", ".json": "json", ".jsonl": "jsonl",
+    ".ndjson": "jsonl", ".extxyz": "extxyz", ".xyz": "extxyz", ".db": "db",
 }  # fmt: skip
 _NAMES = re.compile(r"^(POSCAR|CONTCAR)([._-].*)?$", re.IGNORECASE)
-MAX_ATOMS = 10_000
-"""Atoms in one file's cell; more are refused before a parser is called."""
+KNOWN = "CIF, POSCAR, pymatgen JSON, JSON lines, extxyz (also .gz, .xz, .bz2), ASE db, zip, tar"
+"""The formats, for messages."""
 
 
 def format_of(name: str) -> str | None:
-    """cif, poscar, json, extxyz or db by a file's name; None if it is something else (or hidden)."""
+    """cif, poscar, json, jsonl, extxyz or db by a file's name, packed or not; None if it is something else (or hidden)."""
     base = name.replace("\\", "/").rsplit("/", 1)[-1]
     if base.startswith(".") or "__MACOSX" in name:
         return None
     if _NAMES.match(base):
         return "poscar"
-    return next((kind for suffix, kind in _SUFFIXES.items() if base.lower().endswith(suffix)), None)
+    lower = base.lower()
+    kind = next((kind for suffix, kind in _SUFFIXES.items() if lower.endswith(suffix)), None)
+    if kind is None and lower.endswith(PACKED):
+        kind = format_of(base.rsplit(".", 1)[0])
+        return None if kind == "db" else kind
+    return kind
 
 
 def split_text(kind: str, text: str) -> Iterator[tuple[int | None, str]]:
     """(row, text) of every structure in a file; row is None if the file holds one by its format."""
-    if kind != "extxyz":
+    if kind == "json":
+        yield from split_json(text)
+    elif kind == "jsonl":
+        yield from split_lines(text)
+    elif kind == "cif":
+        yield from _blocks(text)
+    elif kind == "extxyz":
+        yield from _frames(text)
+    else:
+        yield None, text
+
+
+def _blocks(text: str) -> Iterator[tuple[int | None, str]]:
+    """The data blocks of a CIF that hold atoms, as databases export them; a file of one such block is left whole."""
+    if text.count("data_") < 2:
         yield None, text
         return
+    blocks: list[list[str]] = [[]]
+    with_atoms: set[int] = set()
+    inside = False  # of a text field between lines that begin with a semicolon
+    for line in text.splitlines(keepends=True):
+        inside ^= line.startswith(";")
+        if not inside and line[:5].lower() == "data_":
+            blocks.append([])
+        if not inside and line.lstrip().startswith("_atom_site_"):
+            with_atoms.add(len(blocks) - 1)
+        blocks[-1].append(line)
+    pieces = ["".join(blocks[place]) for place in sorted(with_atoms)]
+    if len(pieces) < 2:
+        yield None, text
+        return
+    yield from enumerate(pieces, start=1)
+
+
+def _frames(text: str) -> Iterator[tuple[int, str]]:
+    """The frames of an extended XYZ file."""
     lines = text.splitlines()
     start = row = 0
     while start < len(lines):
@@ -61,7 +106,7 @@ def split_text(kind: str, text: str) -> Iterator[tuple[int | None, str]]:
 
 def parse_text(kind: str, text: str, id: str) -> Crystal:
     """The crystal of one structure's text; raises DataError with the reason."""
-    parsers = {"cif": _cif, "poscar": _poscar, "json": _json, "extxyz": _extxyz}
+    parsers = {"cif": _cif, "poscar": _poscar, "json": crystal_from_json, "jsonl": crystal_from_json, "extxyz": _extxyz}
     return parsers[kind](text, id)
 
 
@@ -72,7 +117,7 @@ def _cif(text: str, id: str) -> Crystal:
 def _poscar(text: str, id: str) -> Crystal:
     from pymatgen.io.vasp import Poscar
 
-    _refuse_large(max(text.count("\n"), _poscar_atoms(text)))
+    refuse_large(max(text.count("\n"), _poscar_atoms(text)))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -90,42 +135,11 @@ def _poscar_atoms(text: str) -> int:
     return sum(int(word) if len(word) < 10 else 10**9 for word in words)
 
 
-def _json(text: str, id: str) -> Crystal:
-    """A pymatgen Structure as JSON, read here: pymatgen's own decoder imports whatever module a file names."""
-    try:
-        plain = json.loads(text)
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise DataError(f"broken JSON: {error}") from error
-    if not isinstance(plain, dict) or "lattice" not in plain or not isinstance(plain.get("sites"), list):
-        raise DataError("not a pymatgen structure: the JSON needs 'lattice' and 'sites'")
-    _refuse_large(len(plain["sites"]))
-    try:
-        lattice = np.array(plain["lattice"]["matrix"], dtype=np.float64).reshape(3, 3)
-        frac = np.array([site["abc"] for site in plain["sites"]], dtype=np.float64).reshape(-1, 3)
-        numbers = np.array([_site_number(site) for site in plain["sites"]], dtype=np.int64)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        raise DataError(f"broken pymatgen JSON: {type(error).__name__}: {error}") from error
-    return Crystal(lattice=lattice, frac_coords=frac, numbers=numbers, id=id)
-
-
-def _site_number(site: Any) -> int:
-    species = site["species"]
-    if len(species) != 1 or float(species[0]["occu"]) != 1:
-        shares = ", ".join(f"{item['element']} {float(item['occu']):g}" for item in species)
-        raise DataError(f"partial occupancy on site {site.get('label', '')} ({shares}); crystalfw needs ordered crystals")
-    return _atomic_number(str(species[0]["element"]))
-
-
 def _from_structure(structure: Any, id: str) -> Crystal:
     try:
         return Crystal.from_structure(structure, id=id)
     except AttributeError as error:
         raise DataError(f"broken structure: a site is not an element ({error})") from error
-
-
-def _refuse_large(atoms: int) -> None:
-    if atoms > MAX_ATOMS:
-        raise DataError(f"too large: {atoms:,} atoms or lines, more than {MAX_ATOMS:,}")
 
 
 _PAIR = re.compile(r"""(?<![\w.-])([\w.-]+)=("[^"]*"|'[^']*'|\S+)""")
@@ -148,14 +162,14 @@ def _extxyz(text: str, id: str) -> Crystal:
         coordinates = _numbers(" ".join(fields[position : position + 3]), 3)
         if coordinates is None or len(fields) <= species:
             raise DataError(f"broken extxyz: atom line {line[:60]!r}")
-        numbers.append(_atomic_number(fields[species]))
+        numbers.append(atomic_number(fields[species]))
         positions.append(coordinates)
     cell = np.array(lattice).reshape(3, 3)
     if not np.isfinite(cell).all() or abs(float(np.linalg.det(cell))) < 1e-9:
         raise DataError("flat cell: the lattice vectors span no volume")
     with np.errstate(all="ignore"):
         frac = np.array(positions) @ np.linalg.inv(cell)
-    return Crystal(lattice=cell, frac_coords=frac, numbers=np.array(numbers), id=id, properties=_scalars(entries))
+    return Crystal(lattice=cell, frac_coords=frac, numbers=np.array(numbers), id=id, properties=scalars(entries))
 
 
 def _columns(properties: str) -> tuple[int, int]:
@@ -176,30 +190,6 @@ def _numbers(text: str, count: int) -> list[float] | None:
     except ValueError:
         return None
     return values if len(values) == count else None
-
-
-def _atomic_number(symbol: str) -> int:
-    from pymatgen.core import Element
-
-    if symbol.isdecimal():
-        return min(int(symbol[:9]), 1000)
-    if not Element.is_valid_symbol(symbol):
-        raise DataError(f"no such element: {symbol[:20]!r}")
-    return int(Element(symbol).Z)
-
-
-def _scalars(entries: Mapping[str, Any]) -> dict[str, float]:
-    """Entries that are single finite numbers or booleans."""
-    found = {}
-    for key, value in entries.items():
-        if isinstance(value, bool) or str(value) in ("T", "F", "True", "False"):
-            found[key] = float(str(value) in ("T", "True"))
-            continue
-        with contextlib.suppress(ValueError, TypeError):
-            number = float(value)
-            if math.isfinite(number):
-                found[key] = number
-    return found
 
 
 class UnreadableDatabaseError(DataError):
@@ -223,7 +213,7 @@ def database_rows(path: Path) -> Iterator[Record]:
 def _database_crystal(path: Path, row: Any) -> Crystal | Rejected:
     id = str(row.get("material_id", f"{path.stem}-{row.id}"))
     try:
-        properties = _scalars(dict(row.key_value_pairs))
+        properties = scalars(dict(row.key_value_pairs))
         if "energy" in row:
             properties["energy"] = float(row.energy)
         return Crystal.from_atoms(row.toatoms(), id=id, properties=properties)

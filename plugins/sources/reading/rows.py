@@ -1,18 +1,17 @@
-"""Rows of a table file as dictionaries of text, streamed: CSV, CSV.gz, parquet."""
+"""Rows of a table file as dictionaries of text, streamed: CSV (also packed), parquet."""
 
 from __future__ import annotations
 
 import csv
-import gzip
-import zlib
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from crystalfw.core.errors import DataError
-from crystalfw.core.system.bounded_text import bounded_lines, open_text
+from crystalfw.core.system.bounded_text import DAMAGED, bounded_lines, open_text
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
+SUFFIXES = (".csv", ".csv.gz", ".csv.xz", ".csv.bz2", ".parquet")
 MAX_FIELD = 16_000_000
 """Characters above which a field is a mistake (a quote that never closes), not a crystal."""
 MAX_COLUMNS = 10_000
@@ -56,8 +55,10 @@ def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
         raise DataError(f"{path}: not UTF-8 text after row {row} ({error.reason}); convert the file to UTF-8") from error
     except csv.Error as error:
         raise DataError(f"{path}: broken CSV after row {row}: {error}") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: damaged or truncated gzip file after row {row}: {error}") from error
+    except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno is not None:  # e.g. not permitted: nothing is damaged
+            raise
+        raise DataError(f"{path}: damaged or truncated compressed file after row {row}: {error}") from error
     finally:
         csv.field_size_limit(before)
 
@@ -91,4 +92,6 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, str]]:
 
 def _text(value: object) -> str:
     # a float's repr is the shortest text that reads back as the same float; lists become JSON
+    if isinstance(value, dict):  # a structure
+        return json.dumps(value, default=str)
     return "" if value is None else value if isinstance(value, str) else str(value)

@@ -64,7 +64,7 @@ def test_overview_and_version(capsys):
         (["run", "--resume", "nowhere"], "nowhere: no such run folder"),
         (["run", "--resume", ".", "fit.steps=3"], "--resume takes the recipe from the run folder"),
         (["describe", "encoder", "equivarient"], "Did you mean 'equivariant'"),
-        (["describe", "encodr", "x"], "invalid choice: 'encodr'"),
+        (["describe", "encodr", "x"], "no kind of component called 'encodr'"),
         (["describe", "encodr", "x"], "Did you mean 'encoder'?"),
         (["sample", "nowhere", "--n", "0"], "--n: expected an integer of at least 1, got 0"),
         (["sample", "nowhere", "--temperature", "-1"], "--temperature: expected a number of at least 0, got -1"),

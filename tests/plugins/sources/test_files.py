@@ -91,7 +91,7 @@ BAD_FILES = {
     "x.cif": (b"data_\n", "broken CIF"),
     "POSCAR": (b"one line\n", "broken POSCAR"),
     "y.json": (b'{"lattice": 3, "sites": []}', "broken pymatgen JSON"),
-    "list.json": (b"[1, 2, 3]", "not a pymatgen structure"),
+    "dict.json": (b'{"a": 1}', "not a pymatgen structure"),
     "deep.json": (b"[" * 100_000, "broken JSON"),
     "z.extxyz": (b"2\nno lattice\nNa 0 0 0\nCl 1 1 1\n", "broken extxyz: no Lattice"),
     "short.extxyz": (b"5\nx\nNa 0 0 0\n", "broken extxyz: the number of atoms"),
