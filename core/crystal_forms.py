@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,12 @@ class SpaceGroup(NamedTuple):
 
 def space_group(crystal: Crystal, symprec: float = SYMPREC) -> SpaceGroup | None:
     """Space group by spglib at `symprec` angstrom; None where spglib finds none."""
+    dataset = symmetry_dataset(crystal, symprec)
+    return None if dataset is None else SpaceGroup(str(dataset.international), int(dataset.number))
+
+
+def symmetry_dataset(crystal: Crystal, symprec: float = SYMPREC) -> Any:
+    """What spglib finds (its `SpglibDataset`), or None."""
     import spglib
 
     if not crystal.n_atoms or not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
@@ -45,10 +51,9 @@ def space_group(crystal: Crystal, symprec: float = SYMPREC) -> SpaceGroup | None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # 2.7 announces on every call that it will raise
         try:
-            dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
+            return spglib.get_symmetry_dataset(cell, symprec=symprec)
         except failure:
             return None
-    return None if dataset is None else SpaceGroup(str(dataset.international), int(dataset.number))
 
 
 def one_line(crystal: Crystal) -> str:

@@ -20,6 +20,7 @@ COMMANDS = {
     "sample": "generate crystals with a trained model",
     "predict": "crystals of a composition, ranked, from known structure types",
     "library": "build, describe or search a library of known crystals",
+    "relax": "relax crystals with a potential, and rank them by energy",
     "evaluate": "metrics of samples against reference crystals",
     "ablate": "a grid of recipes and seeds, compared with statistics",
     "data": "check, import, split or prepare a data set",
