@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from crystalfw.core.interfaces import Metric as Metric
     from crystalfw.core.interfaces import MetricContext as MetricContext
     from crystalfw.core.interfaces import Ports as Ports
+    from crystalfw.core.interfaces import Potential as Potential
     from crystalfw.core.interfaces import PropertyDecoder as PropertyDecoder
     from crystalfw.core.interfaces import Proposal as Proposal
     from crystalfw.core.interfaces import Question as Question
     from crystalfw.core.interfaces import Representation as Representation
     from crystalfw.core.interfaces import Retriever as Retriever
     from crystalfw.core.interfaces import SequenceDecoder as SequenceDecoder
+    from crystalfw.core.interfaces import SinglePoint as SinglePoint
     from crystalfw.core.interfaces import Source as Source
     from crystalfw.core.interfaces import Transform as Transform
     from crystalfw.core.presentation import Figure as Figure
@@ -54,9 +56,8 @@ _WHERE = {
     "hookspecs": ["hookimpl"],
     "interfaces": [
         "Conditioning", "Decoded", "Decoder", "DecodingCache", "Encoded", "Encoder", "GrammarState", "Loss", "Metric",
-        "MetricContext", "Ports", "PropertyDecoder", "Proposal", "Question", "Rejected", "Representation", "Retriever",
-        "SequenceDecoder",
-        "Source", "Transform", "Vocabulary",
+        "MetricContext", "Ports", "Potential", "PropertyDecoder", "Proposal", "Question", "Rejected", "Representation",
+        "Retriever", "SequenceDecoder", "SinglePoint", "Source", "Transform", "Vocabulary",
     ],
     "presentation": ["Figure", "Section"],
 }  # fmt: skip

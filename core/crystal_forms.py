@@ -50,8 +50,13 @@ def lattice_to_parameters(lattice: NDArray[np.float64]) -> tuple[NDArray[np.floa
 
 def space_group(crystal: Crystal, symprec: float = SYMPREC) -> SpaceGroup | None:
     """Space group by spglib at `symprec` angstrom; None where spglib finds none."""
-    dataset = spglib_call("get_symmetry_dataset", crystal, symprec=symprec)
+    dataset = symmetry_dataset(crystal, symprec)
     return None if dataset is None else SpaceGroup(str(dataset.international), int(dataset.number))
+
+
+def symmetry_dataset(crystal: Crystal, symprec: float = SYMPREC) -> Any:
+    """What spglib finds (its `SpglibDataset`), or None."""
+    return spglib_call("get_symmetry_dataset", crystal, symprec=symprec)
 
 
 def spglib_call(name: str, crystal: Crystal, **options: Any) -> Any:

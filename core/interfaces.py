@@ -24,7 +24,7 @@ dimensions that the assembly tells it as keywords. A complete encoder:
             return Memory(tokens_B1C, mask_B1, tokens_B1C[:, 0])
 
 Kinds that no recipe's model needs lie in files of their own and are imported from here all the same: who proposes
-crystals (contracts/proposing.py).
+crystals (contracts/proposing.py), who judges them by their energy (contracts/judging.py).
 
 What core hands to a component is imported from here too: batches, `Memory` and `Ports` (batch.py), through which a decoder
 reaches the conditioning of one batch; records and `MetricContext` (records.py), what an evaluation gives to every metric.
@@ -51,6 +51,8 @@ from crystalfw.core.batch import select_rows as select_rows
 from crystalfw.core.contracts.component import Component as Component
 from crystalfw.core.contracts.component import NoOptions as NoOptions
 from crystalfw.core.contracts.component import Weights as Weights
+from crystalfw.core.contracts.judging import Potential as Potential
+from crystalfw.core.contracts.judging import SinglePoint as SinglePoint
 from crystalfw.core.contracts.proposing import Proposer as Proposer
 from crystalfw.core.contracts.proposing import Ranker as Ranker
 from crystalfw.core.contracts.proposing import Retriever as Retriever

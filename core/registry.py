@@ -14,7 +14,9 @@ from typing import TypeAlias
 
 from crystalfw.core.errors import PluginError
 
-KINDS = ("encoder", "conditioning", "decoder", "transform", "representation", "source", "metric", "retriever", "ranker")
+KINDS = (
+    "encoder", "conditioning", "decoder", "transform", "representation", "source", "metric", "retriever", "ranker", "potential",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def main() -> int:
     print("| distribution | version | licence | |\n|---|---|---|---|")
     print("\n".join(f"| {' | '.join(row)} |" for row in rows))
     base = {row[0] for row in rows}
-    for extra in ("ase", "parquet", "relax", "dask", "tensorboard"):
+    for extra in ("ase", "parquet", "relax", "sevennet", "dask", "tensorboard"):
         more = [row for row in table(closure("crystalfw", extra)) if row[0] not in base]
         print(f"\nextra `{extra}` adds: " + (", ".join(f"{name} ({text})" for name, _, text, _ in more) or "nothing here"))
     return 1 if refused(rows) else 0

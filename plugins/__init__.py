@@ -61,7 +61,13 @@ _BUILT_IN = {
         "symmetry": ("symmetry:Symmetry", "space groups at two precisions, crystal systems, share of P1"),
         "conditional": ("conditional:Conditional", "requested against obtained value, by a named predictor"),
         "fidelity": ("fidelity:Fidelity", "embedding of the sample against that of its source crystal"),
-        "stability": ("stability:Stability", "energy above a hull after relaxation with CHGNet; S.U.N."),
+        "stability": ("stability:Stability", "energy above a hull after relaxation with a potential; S.U.N."),
+    },
+    "potential": {
+        "chgnet": ("chgnet:Chgnet", "CHGNet, with the weights of its wheel; `chgnet:r2scan` for others"),
+        "sevennet": ("sevennet:Sevennet", "SevenNet-0, with the weights of its wheel"),
+        "ase": ("ase:Ase", "any calculator of ASE by name: `ase:EMT`, `ase:LennardJones`"),
+        "ours": ("ours:Ours", "a trained regressor of ours, `ours:RUN`: energies only"),
     },
     "retriever": {
         "structure_types": ("structure_types:StructureTypes", "known structure types with the elements exchanged, ranked"),
@@ -70,6 +76,13 @@ _BUILT_IN = {
         "as_proposed": ("as_proposed:AsProposed", "the order and the probabilities of whoever proposes"),
     },
 }  # fmt: skip
+
+_EXTRAS = {
+    ("potential", "chgnet"): "crystalfw[relax]",
+    ("potential", "sevennet"): "crystalfw[sevennet]",
+    ("potential", "ase"): "crystalfw[ase]",
+}
+"""What to install where the import of a component fails."""
 
 
 @hookimpl
@@ -88,4 +101,4 @@ def crystalfw_register(registry: Registry) -> None:
     for kind, components in _BUILT_IN.items():
         folder = kind if kind == "conditioning" else f"{kind}s"
         for name, (target, summary) in components.items():
-            registry.add(kind, name, f"{_HERE}.{folder}.{target}", summary=summary)
+            registry.add(kind, name, f"{_HERE}.{folder}.{target}", summary=summary, extra=_EXTRAS.get((kind, name), ""))

@@ -25,6 +25,7 @@ COMMANDS = {
     "embed": "what a model's encoder says of structures, as arrays",
     "models": "delivered models: what they answer, how good they are",
     "export": "a trained run as an installable package",
+    "relax": "relax crystals with a potential, and rank them by energy",
     "evaluate": "metrics of samples against reference crystals",
     "runs": "list the runs in a folder",
     "ablate": "a grid of recipes and seeds, compared with statistics",

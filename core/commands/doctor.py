@@ -33,6 +33,7 @@ _EXTRAS = {
     "ase": "ase",
     "parquet": "pyarrow",
     "relax": "chgnet",
+    "sevennet": "sevenn",
     "dask": "distributed",
     "tensorboard": "tensorboard",
     "completion": "shtab",

@@ -113,6 +113,23 @@ def _context(preload: Sequence[str]) -> Any:
     return context
 
 
+def start_process(target: Callable[..., Any], args: tuple[Any, ...], preload: Sequence[str] = ()) -> tuple[Any, Any]:
+    """A process that runs `target(pipe, *args)`, and our end of the pipe: fresh, with one thread per library, and ended
+    with this process, as those of `open_executor`."""
+    context = _context(preload)
+    ours, theirs = context.Pipe()
+    with _single_threaded():
+        process = context.Process(target=_begin, args=(target, theirs, args), daemon=True)
+        process.start()
+    theirs.close()
+    return process, ours
+
+
+def _begin(target: Callable[..., Any], pipe: Any, args: tuple[Any, ...]) -> None:
+    _start_worker()
+    target(pipe, *args)
+
+
 def _expect_workers(preload: Sequence[str]) -> None:
     """Start a process that imports what workers will need, while this one continues."""
     if _context(preload).get_start_method() == "forkserver":

@@ -165,3 +165,14 @@ class RetrieverTests(ComponentTests):
     def test_law(self, law: Law) -> None:
         """One law."""
         self.obey(law)
+
+
+class PotentialTests(ComponentTests):
+    """The laws of potentials."""
+
+    kind = "potential"
+
+    @_every_law("potential")
+    def test_law(self, law: Law) -> None:
+        """One law."""
+        self.obey(law)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from crystalfw.core.discovery import GROUP, Plugins, installed
-from crystalfw.core.registry import Origin
+from crystalfw.core.registry import KINDS, Origin
 
 GOOD = """
 from crystalfw.core import Transform, hookimpl
@@ -63,7 +63,7 @@ def test_an_installed_distribution_is_found_with_its_version(distribution):
 def test_ours_come_through_the_same_door():
     assert ("crystalfw", "crystalfw") in [(origin.distribution, point.name) for origin, point in installed()]
     kinds = {entry.kind for entry in load().registry.entries() if entry.origin.distribution == "crystalfw"}
-    assert kinds == {"encoder", "conditioning", "decoder", "transform", "representation", "source", "metric", "retriever"}
+    assert kinds == set(KINDS)
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ FROZEN = {
         "Section", "SequenceDecoder", "Source", "TokenBatch", "TrainBatch", "Transform", "Vocabulary", "hookimpl",
     },
     "crystalfw.core.testing": {
-        "ConditioningTests", "DecoderTests", "EncoderTests", "Law", "MetricTests", "Outcome", "RepresentationTests",
-        "RetrieverTests", "SourceTests", "TransformTests", "laws_of", "run_laws",
+        "ConditioningTests", "DecoderTests", "EncoderTests", "Law", "MetricTests", "Outcome", "PotentialTests",
+        "RepresentationTests", "RetrieverTests", "SourceTests", "TransformTests", "laws_of", "run_laws",
     },
     "crystalfw.core.recipe": {"expand", "load_recipe", "recipe_to_dict"},
 }  # fmt: skip

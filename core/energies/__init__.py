@@ -1,0 +1,1 @@
+"""Energies by potentials: one crystal relaxed, many relaxed over workers, energy above a hull."""

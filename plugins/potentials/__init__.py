@@ -1,0 +1,1 @@
+"""Potentials: crystals -> energies, forces, stresses."""
