@@ -79,6 +79,7 @@ TransformSpec = Annotated[ComponentSpec, Kind("transform")]
 RepresentationSpec = Annotated[ComponentSpec, Kind("representation")]
 SourceSpec = Annotated[ComponentSpec, Kind("source")]
 MetricSpec = Annotated[ComponentSpec, Kind("metric")]
+RetrieverSpec = Annotated[ComponentSpec, Kind("retriever")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +129,16 @@ class ModelSection:
     """Run folder or checkpoint that the encoder's weights are loaded from."""
     checkpoint: str | None = None
     """Run folder or checkpoint of the same model; training starts from its weights (fine-tuning)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalSection:
+    """Known crystals for the encoder `templates`; read only where the encoder asks for them."""
+
+    retriever: RetrieverSpec = field(default_factory=lambda: ComponentSpec(name="structure_types"))
+    """Proposes known crystals for a composition; it is fitted on the library before training."""
+    library: str | None = None
+    """Folder that `crystalfw library build` made; default: a library of the data's train part."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,6 +303,8 @@ class Recipe:
     """Transforms of generated crystals, in order."""
     model: ModelSection = field(default_factory=ModelSection)
     """The parts of the generator."""
+    retrieval: RetrievalSection = field(default_factory=RetrievalSection)
+    """Known crystals that the encoder may ask for."""
     fit: FitSection = field(default_factory=FitSection)
     """Training."""
     sample: SampleSection = field(default_factory=SampleSection)

@@ -71,13 +71,18 @@ def make_sequence(subject: Subject) -> SequenceDecoder:
 
 
 def make_memory(decoder: Decoder | None = None, seed: int = 0) -> Memory:
-    """A memory of two tokens for each of four crystals, or of one for each of their atoms where the decoder reads these."""
+    """A memory of two tokens for each of four crystals, or of one for each of their atoms where the decoder reads these.
+
+    It says token ids, so that a decoder that copies does so: begin, letters, and nothing for the last token of all.
+    """
     generator = torch.Generator().manual_seed(seed)
     per_atom = decoder is not None and decoder.reads_atoms
     counts = torch.tensor([crystal.n_atoms if per_atom else 2 for crystal in ops.small_crystals()])
     mask = torch.arange(int(counts.max())) < counts[:, None]
     tokens = torch.randn(*mask.shape, ENCODER_DIM, generator=generator, dtype=torch.float64)
-    return Memory(tokens, mask, masked_mean(tokens, mask))
+    ids = torch.randint(3, len(VOCABULARY), mask.shape, generator=generator)
+    ids[:, 0], ids[-1, -1] = VOCABULARY.begin, -1
+    return Memory(tokens, mask, masked_mean(tokens, mask), ids)
 
 
 def make_ids(seed: int = 0) -> Tensor:
@@ -228,6 +233,29 @@ def batch_independence(subject: Subject) -> None:  # noqa: D103
         for row in range(2):
             alone = decoder(ids[row : row + 1], ports.select(torch.tensor([row])))
             must_agree(alone[0], together[row], f"alone (port {port}), a logit")
+
+
+@law(
+    "decoder",
+    "A memory's token ids are read where its tokens are real, and no others.",
+    "Copy from ports.copied.ids only where ports.copied.mask says so; keep no copy of an earlier batch's.",
+)
+def copied(subject: Subject) -> None:  # noqa: D103
+    decoder, ids, memory = make_sequence(subject), make_ids(), make_memory()
+    assert memory.ids is not None
+    more = Memory(*(torch.cat([part, part], dim=1) for part in (memory.tokens, memory.mask)), memory.pooled,
+                  torch.cat([memory.ids, memory.ids.roll(1, dims=1)], dim=1))  # fmt: skip
+    padded = Memory(more.tokens, more.mask & (torch.arange(4) < 2), more.pooled, more.ids)
+    port = sorted(decoder.ports)[0]
+    alone, beside = decoder(ids, bound(decoder, port, memory)), decoder(ids, bound(decoder, port, padded))
+    must_agree(beside, alone, "beside masked tokens with ids, a logit")
+    without = Memory(memory.tokens, memory.mask, memory.pooled)
+    other = Memory(memory.tokens, memory.mask, memory.pooled, memory.ids.roll(1, dims=0).clamp_min(3))
+    unread = relative_difference(decoder(ids, bound(decoder, port, without)), alone) < 1e-9
+    if unread != (relative_difference(decoder(ids, bound(decoder, port, other)), alone) < 1e-9):
+        raise Broken("whether it reads token ids depends on which they are.")
+    if unread:
+        raise NotApplicable("it copies nothing")
 
 
 @law(
