@@ -3,6 +3,7 @@
   crystalfw predict SrTiO3 LiFePO4 -n 20                      candidates with probabilities, on the screen
   crystalfw predict compositions.csv -o predicted/            columns id, composition; samples.csv and CIF files
   crystalfw predict NaCl --library mp_20/                     known crystals to learn from: a library, table or folder
+  crystalfw predict NaCl --model runs/templates               retriever and generator that were trained together
 
 Without --library the embedded prototypes are used: decorated structure types, good for a first look. The first call builds
 the library and fits the retriever; later calls load both from the cache. Parts val and test of a data set are never used.
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crystalfw.core.interfaces import Retriever
+    from crystalfw.core.predict.joint import Joint
     from crystalfw.core.predict.question import Asked
 
 
@@ -27,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("questions", nargs="+", metavar="FORMULA|TABLE.csv", help="formulas, or tables with id, composition")
     parser.add_argument("-n", type=int, default=20, help="candidates for each composition (default 20)")
     parser.add_argument("--library", metavar="PATH", help="known crystals: a library, or anything that data.path takes")
+    parser.add_argument("--model", metavar="RUN", help="a run of recipe templates: its retriever and its generator together")
+    parser.add_argument("--draws", type=int, default=8, help="strings that the model draws for each composition (default 8)")
     parser.add_argument("--retriever", default="structure_types", help="which retriever (default structure_types)")
     parser.add_argument("--cell", action="store_true", help="the counts are the atoms of the primitive cell")
     parser.add_argument("--atoms", type=int, metavar="N", help="atoms in the primitive cell (default: any)")
@@ -42,18 +46,24 @@ def run(args: argparse.Namespace) -> int:
 
     if args.n < 1:
         raise ConditionError(f"-n {args.n}: at least one candidate")
+    if args.model and args.library:
+        raise ConditionError("--model has a library of its own: give --model or --library, not both")
     asked = read_questions(args.questions, cell=args.cell, atoms=args.atoms)
     if not args.out:
         return _shown(args, list(asked))
     return _written(args, asked)
 
 
-def _retriever(args: argparse.Namespace) -> Retriever:
+def _retriever(args: argparse.Namespace) -> Retriever | Joint:
     import torch
 
     from crystalfw.core.predict.fitted import fitted, open_library
 
     torch.set_num_threads(1)
+    if args.model:
+        from crystalfw.core.predict.joint import Joint
+
+        return Joint.load(args.model, draws=args.draws)
     library = open_library(args.library, workers=args.workers)
     return fitted(library, args.retriever)
 
@@ -83,7 +93,7 @@ def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
     out = Path(args.out) / "samples.csv"
     request = {
         "questions": [_digest(text) for text in args.questions], "n": args.n, "retriever": args.retriever, "cell": args.cell,
-        "atoms": args.atoms, "library": args.library,
+        "atoms": args.atoms, "library": args.library, "model": args.model, "draws": args.draws,
     }  # fmt: skip
     counts: Counter[str] = Counter()
     progress = Progress("predict", None)

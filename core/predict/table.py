@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from crystalfw.core.interfaces import Retriever
+from crystalfw.core.predict.joint import Joint
 from crystalfw.core.predict.question import Asked
 from crystalfw.core.records import Proposal
 
@@ -14,7 +15,7 @@ COLUMNS = (
 STATUS = COLUMNS.index("status")
 
 
-def answer(retriever: Retriever, asked: Asked, n: int) -> list[list[str]]:
+def answer(retriever: Retriever | Joint, asked: Asked, n: int) -> list[list[str]]:
     """The rows of one question."""
     if asked.question is None:
         return [_failed(asked, "question", asked.reason)]
@@ -27,9 +28,10 @@ def answer(retriever: Retriever, asked: Asked, n: int) -> list[list[str]]:
 
 
 def _row(asked: Asked, rank: int, proposal: Proposal) -> list[str]:
+    origin = f"template {proposal.template} ({proposal.source})" if proposal.template else f"model {proposal.source}"
     return [
-        f"{asked.id}-{rank}", asked.id, str(rank), f"{proposal.probability:.6g}",
-        f"template {proposal.template} ({proposal.source})", "ok", "", proposal.crystal.formula, str(proposal.group),
+        f"{asked.id}-{rank}", asked.id, str(rank), f"{proposal.probability:.6g}", origin, "ok", "",
+        proposal.crystal.formula, str(proposal.group),
         proposal.crystal.cif(),
     ]  # fmt: skip
 

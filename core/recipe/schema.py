@@ -139,6 +139,8 @@ class RetrievalSection:
     """Proposes known crystals for a composition; it is fitted on the library before training."""
     library: str | None = None
     """Folder that `crystalfw library build` made; default: a library of the data's train part."""
+    tune: Annotated[int, Bounds(0)] = 100
+    """Validation crystals that say, after training, how far the generator is trusted beside the retriever; 0: not at all."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from crystalfw.core.data import Loader
 from crystalfw.core.data.retrieved import Told, as_templates, assemble, open_retrieved, pack
 from crystalfw.core.errors import CheckpointError
+from crystalfw.core.interfaces import Question
+from crystalfw.core.predict.joint import Joint
 from crystalfw.core.recipe import load_recipe
 from crystalfw.core.run.run import run_recipe
 from crystalfw.core.run.setup import assemble as assemble_run
@@ -22,7 +25,7 @@ SMALL = [
     "fit.steps=4", "fit.warmup=0", "fit.validate_every=2", "fit.batch_size=8",
     "fit.checkpoint_every=2", "fit.validation_batches=1", "model.decoder.dim=16", "model.decoder.n_layers=1", "sample.n=3",
     "model.decoder.n_heads=2", "model.conditioning.n_heads=2", "evaluate.metrics=[shares]", "fabric.accelerator=cpu",
-    "retrieval.retriever={name: structure_types, members: 1, epochs: 1}", "fabric.precision=32-true",
+    "retrieval.retriever={name: structure_types, members: 1, epochs: 1}", "retrieval.tune=3", "fabric.precision=32-true",
 ]  # fmt: skip
 
 
@@ -98,6 +101,10 @@ def test_a_run_answers_without_its_cache_and_not_without_its_library(recipe, run
         4, condition={"composition": "NaCl"}, constraints={"composition": "NaCl"}, failed=True
     )
     assert len(crystals) == 4
+    joint = Joint.load(moved, draws=2)
+    assert joint.weight == json.loads((moved / "retrieval" / "joint.json").read_text())["weight"]
+    found = joint.propose(Question((11, 17), (1, 1), (1,)), 5)
+    assert {one.crystal.formula for one in found} == {"NaCl"}
     shutil.rmtree(moved / "retrieval")
     with pytest.raises(CheckpointError, match="move whole run folders"):
         Trained.load(moved)
