@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from crystalfw.core.batch import CrystalBatch as CrystalBatch
     from crystalfw.core.batch import Edges as Edges
     from crystalfw.core.batch import Memory as Memory
+    from crystalfw.core.batch import Templates as Templates
     from crystalfw.core.batch import TokenBatch as TokenBatch
     from crystalfw.core.batch import TrainBatch as TrainBatch
     from crystalfw.core.crystal import Crystal as Crystal
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "crystal": ["Crystal"],
-    "batch": ["CrystalBatch", "Edges", "Memory", "TokenBatch", "TrainBatch"],
+    "batch": ["CrystalBatch", "Edges", "Memory", "Templates", "TokenBatch", "TrainBatch"],
     "errors": [
         "ConditionError", "CrystalfwError", "DataError", "DecodeError", "PluginError", "RecipeError", "Reject",
     ],

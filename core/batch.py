@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
@@ -59,6 +60,28 @@ class Edges(_Movable):
 
 
 @dataclass(frozen=True)
+class Templates(_Movable):
+    """Strings of known crystals that were retrieved for each of B crystals, side by side, the likeliest first.
+
+    M is the number of tokens of the crystal with most; 0 where no crystal has any.
+    """
+
+    ids: Tensor
+    """(B, M) token ids, int64: begin, the string, end, then the next string; -1 after the last."""
+    position: Tensor
+    """(B, M) place of the token in its string, from 0, int64."""
+    rank: Tensor
+    """(B, M) place of the string among those of its crystal, from 0, int64."""
+    log_probability: Tensor
+    """(B, M) natural logarithm of the retriever's probability of the string."""
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, M) bool, True on real tokens."""
+        return self.ids >= 0
+
+
+@dataclass(frozen=True)
 class CrystalBatch(_Movable):
     """B crystals, their atoms concatenated; what every encoder reads."""
 
@@ -78,6 +101,8 @@ class CrystalBatch(_Movable):
     """Named embeddings, each (B, K) or (B, M, K)."""
     edges: Edges | None = None
     """Neighbour pairs, where some part has asked for them."""
+    templates: Templates | None = None
+    """Strings of known crystals of the same composition's kind, where the encoder has asked for them."""
 
     @property
     def size(self) -> int:
@@ -127,10 +152,33 @@ class Memory(_Movable):
     """(B, M) bool, True where a token is real; at least one per crystal."""
     pooled: Tensor
     """(B, C) one vector per crystal."""
+    ids: Tensor | None = None
+    """(B, M) the vocabulary's token that a memory token stands for, int64, -1 where for none: what a decoder may copy.
+    `begin` says where a string begins; the tokens of a string stand side by side, in order."""
 
     def select(self, index: Tensor) -> Memory:
         """The rows `index` (R,) of every tensor."""
-        return Memory(self.tokens[index], self.mask[index], self.pooled[index])
+        ids = None if self.ids is None else self.ids[index]
+        return Memory(self.tokens[index], self.mask[index], self.pooled[index], ids)
+
+    def named(self) -> Tensor:
+        """`ids`, all -1 where there are none."""
+        return torch.full_like(self.mask, -1, dtype=torch.int64) if self.ids is None else self.ids
+
+    @classmethod
+    def joined(cls, memories: Sequence[Memory]) -> Memory:
+        """Memories of equal widths as one batch: the rows of the first, then those of the next."""
+        ids = torch.cat([memory.named() for memory in memories]) if any(m.ids is not None for m in memories) else None
+        tokens, mask, pooled = (torch.cat([getattr(m, name) for m in memories]) for name in ("tokens", "mask", "pooled"))
+        return cls(tokens, mask, pooled, ids)
+
+    def padded(self, width: int) -> Memory:
+        """The same with masked tokens behind, `width` in all."""
+        missing = width - self.tokens.shape[1]
+        return Memory(
+            functional.pad(self.tokens, (0, 0, 0, missing)), functional.pad(self.mask, (0, missing), value=False), self.pooled,
+            None if self.ids is None else functional.pad(self.ids, (0, missing), value=-1),
+        )  # fmt: skip
 
     def only_pooled(self) -> Memory:
         """The pooled vector as the single token: the ablation that shows what the tokens give."""
@@ -220,8 +268,8 @@ def select_rows(tree: Any, index: Tensor) -> Any:
 class Ports:
     """A conditioning bound to one batch's memory, as decoders see it: identity where no strategy fills the port."""
 
-    def __init__(self, conditioning: Conditioning | None, prepared: Any) -> None:
-        self.conditioning, self.prepared = conditioning, prepared
+    def __init__(self, conditioning: Conditioning | None, prepared: Any, copied: Memory | None = None) -> None:
+        self.conditioning, self.prepared, self.copied = conditioning, prepared, copied
         self._port = conditioning.port if conditioning is not None else "none"
 
     @property
@@ -231,12 +279,13 @@ class Ports:
 
     @classmethod
     def bind(cls, conditioning: Conditioning | None, memory: Memory) -> Ports:
-        """Prepare the memory once and bind it."""
-        return cls(conditioning, None if conditioning is None else conditioning.prepare(memory))
+        """Prepare the memory once and bind it. A memory that says token ids stays at hand as `copied`."""
+        prepared = None if conditioning is None else conditioning.prepare(memory)
+        return cls(conditioning, prepared, None if memory.ids is None else memory)
 
     def select(self, index: Tensor) -> Ports:
         """The same ports for the rows `index` (R,) of the batch."""
-        return Ports(self.conditioning, select_rows(self.prepared, index))
+        return Ports(self.conditioning, *select_rows((self.prepared, self.copied), index))
 
     def input(self, h_BTD: Tensor) -> Tensor:
         """The embedded tokens, conditioned where the strategy fills `input`."""

@@ -91,6 +91,9 @@ class Encoder(nn.Module, Component, ABC):
     """True where the memory's tokens are the crystal's atoms, in their order."""
     cutoff: float | None = None
     """Radius in angstrom of the neighbour pairs it needs; the data loader then prepares `batch.edges`."""
+    templates: int = 0
+    """Strings of known crystals that it needs for each crystal; `batch.templates` then holds at most so many. In training
+    they never come from the crystal's own formula."""
 
     @abstractmethod
     def forward(self, batch: CrystalBatch) -> Memory:

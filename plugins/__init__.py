@@ -23,6 +23,7 @@ _BUILT_IN = {
         "space_group": ("space_group:SpaceGroup", "the space-group number as one learned token"),
         "precomputed": ("precomputed:Precomputed", "embeddings computed elsewhere, from a column or a file beside the table"),
         "none": ("none:NoEncoder", "no condition: a constant learned token"),
+        "templates": ("templates:TemplateStrings", "strings of known crystals retrieved for the composition, token by token"),
         "concat": ("concat:Concat", "several encoders at once: their tokens side by side"),
     },
     "conditioning": {
@@ -34,6 +35,7 @@ _BUILT_IN = {
     "decoder": {
         "gpt": ("gpt:GPT", "plain GPT: ports input and prefix"),
         "cross_attention_gpt": ("cross_attention_gpt:CrossAttentionGPT", "the same backbone with a port in every layer"),
+        "copy_gpt": ("copy_gpt:CopyGPT", "cross_attention_gpt that can also copy tokens of retrieved strings"),
         "regressor": ("regressor:Regressor", "an MLP on the pooled vector that predicts named columns"),
         "denoiser": ("denoiser:Denoiser", "restores hidden elements and distances: pre-trains an encoder without labels"),
     },

@@ -4,6 +4,7 @@
   crystalfw predict compositions.csv -o predicted/            columns id, composition; samples.csv and CIF files
   crystalfw predict NaCl --library mp_20/                     known crystals to learn from: a library, table or folder
   crystalfw predict NaCl --library mp20.predictor             what `crystalfw library fit` wrote: nothing is fitted
+  crystalfw predict NaCl --model runs/templates               retriever and generator that were trained together
 
 Without --library the embedded prototypes are used: decorated structure types, good for a first look. The first call builds
 the library and fits the retriever; later calls load both from the cache. Parts val and test of a data set are never used.
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from crystalfw.core.commands.parser import OUT_HELP, add_symprec
 
 if TYPE_CHECKING:
+    from crystalfw.core.predict.joint import Joint
     from crystalfw.core.predict.predictor import Predictor
     from crystalfw.core.predict.question import Asked
 
@@ -34,6 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="known crystals: a library, what `library fit` wrote, or anything that data.path takes",
     )
+    parser.add_argument("--model", metavar="RUN", help="a run of recipe templates: its retriever and its generator together")
+    parser.add_argument("--draws", type=int, default=8, help="strings that the model draws for each composition (default 8)")
     parser.add_argument("--retriever", default="structure_types", help="which retriever (default structure_types)")
     parser.add_argument("--ranker", default="as_proposed", help="which ranker orders the candidates (default as_proposed)")
     parser.add_argument("--cell", action="store_true", help="the counts are the atoms of the primitive cell")
@@ -51,18 +55,24 @@ def run(args: argparse.Namespace) -> int:
 
     if args.n < 1:
         raise ConditionError(f"-n {args.n}: at least one candidate")
+    if args.model and args.library:
+        raise ConditionError("--model has a library of its own: give --model or --library, not both")
     asked = read_questions(args.questions, cell=args.cell, atoms=args.atoms)
     if not args.out:
         return _shown(args, list(asked))
     return _written(args, asked)
 
 
-def _predictor(args: argparse.Namespace) -> Predictor:
+def _predictor(args: argparse.Namespace) -> Predictor | Joint:
     import torch
 
     from crystalfw.core.predict.fitted import open_predictor
 
     torch.set_num_threads(1)
+    if args.model:
+        from crystalfw.core.predict.joint import Joint
+
+        return Joint.load(args.model, draws=args.draws)
     return open_predictor(args.library, args.retriever, args.ranker, workers=args.workers)
 
 
@@ -92,7 +102,7 @@ def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
     out = place.table
     request = {
         "questions": [_digest(text) for text in args.questions], "n": args.n, "cell": args.cell, "atoms": args.atoms,
-        "library": args.library, "retriever": args.retriever, "ranker": args.ranker,
+        "library": args.library, "retriever": args.retriever, "ranker": args.ranker, "model": args.model, "draws": args.draws,
     }  # fmt: skip
     counts: Counter[str] = Counter()
     progress = Progress("predict", None)

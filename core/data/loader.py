@@ -186,6 +186,8 @@ class Loader:
             batch = _with_stored_edges(self.split, batch, index)
         elif self.cutoff is not None:
             batch = batch.with_edges(self.cutoff)
+        if self.split.retrieved is not None:
+            batch = replace(batch, templates=self.split.retrieved.batch(index))
         tokens = self._tokens(index, streams) if self.split.has_tokens else None
         return TrainBatch(batch, tokens, torch.as_tensor(index))
 

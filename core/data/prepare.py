@@ -13,7 +13,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Representation, Source, Transform
 from crystalfw.core.recipe.schema import DataSection
 from crystalfw.core.records import Record
-from crystalfw.core.system.files import digest, write_atomically
+from crystalfw.core.system.files import digest, one_at_a_time, write_atomically
 from crystalfw.core.system.user_cache import user_cache
 
 SHARD = 256
@@ -61,7 +61,7 @@ def prepare(
     cache = Path(data.cache) if data.cache else user_cache()
     folder = cache / "prepared" / content_key(data, job, key)
     _make_folder(folder.parent)
-    with _lock(folder.with_suffix(".lock")):
+    with one_at_a_time(folder.with_suffix(".lock"), "another process prepares the same data; waiting for it"):
         found = open_dataset(folder)
         if isinstance(found, str):
             if folder.exists():
@@ -282,20 +282,3 @@ def _make_folder(folder: Path) -> None:
         raise DataError(
             f"cannot write prepared data to {folder}: {error.strerror}. Set data.cache to another folder"
         ) from error
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """One process prepares, others wait; the system frees the lock whenever its holder ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs at once may do the work twice, each in its own process-named files
-        yield
-        return
-    with open(path, "w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print("another process prepares the same data; waiting for it", flush=True)
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.block import PER_CRYSTAL, RAGGED, Block
 from crystalfw.core.system.sequences import LazySequence
 from crystalfw.core.system.wording import counted
+
+if TYPE_CHECKING:
+    from crystalfw.core.data.retrieved import Retrieved
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -39,6 +42,8 @@ class Split(LazySequence[Crystal]):
         self.files = files
         self.column_names, self.array_names = tuple(column_names), tuple(array_names)
         self.offsets = {group: files[f"{group}_offset"] for group in RAGGED}
+        self.retrieved: Retrieved | None = None
+        """Strings of known crystals for each of its crystals, where the encoder asks for them (core/retrieval)."""
 
     def __len__(self) -> int:
         return len(self.files["lattice"])

@@ -45,7 +45,8 @@ class Generator(nn.Module):
         """The learned null condition for `size` crystals: the unconditional side of guidance."""
         pooled_BC = self.null_C.expand(size, -1)
         mask_B1 = torch.ones(size, 1, dtype=torch.bool, device=self.null_C.device)
-        return Memory(pooled_BC[:, None], mask_B1, pooled_BC)
+        ids_B1 = mask_B1.long().neg() if self.encoder.templates else None  # nothing to copy, where there could be
+        return Memory(pooled_BC[:, None], mask_B1, pooled_BC, ids_B1)
 
     def bind(self, memory: Memory) -> Ports:
         """The decoder's ports for this memory."""
@@ -71,6 +72,7 @@ class Generator(nn.Module):
             torch.where(dropped_B[:, None, None], null_C, memory.tokens),
             torch.where(dropped_B[:, None], first_BM, memory.mask),
             torch.where(dropped_B[:, None], null_C, memory.pooled),
+            None if memory.ids is None else memory.ids.masked_fill(dropped_B[:, None], -1),
         )
 
 

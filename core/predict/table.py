@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from crystalfw.core.predict.joint import Joint
 from crystalfw.core.predict.predictor import Predictor
 from crystalfw.core.predict.question import Asked
 from crystalfw.core.records import Proposal
@@ -14,7 +15,7 @@ COLUMNS = (
 STATUS = COLUMNS.index("status")
 
 
-def answer(predictor: Predictor, asked: Asked, n: int) -> list[list[str]]:
+def answer(predictor: Predictor | Joint, asked: Asked, n: int) -> list[list[str]]:
     """The rows of one question."""
     if asked.question is None:
         return [_failed(asked, "question", asked.reason)]

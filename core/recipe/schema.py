@@ -79,6 +79,7 @@ TransformSpec = Annotated[ComponentSpec, Kind("transform")]
 RepresentationSpec = Annotated[ComponentSpec, Kind("representation")]
 SourceSpec = Annotated[ComponentSpec, Kind("source")]
 MetricSpec = Annotated[ComponentSpec, Kind("metric")]
+RetrieverSpec = Annotated[ComponentSpec, Kind("retriever")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +136,18 @@ class ModelSection:
     """Run folder or checkpoint that the decoder's weights are loaded from."""
     load: Literal["exact", "fitting"] = "exact"
     """`exact`: every weight of a checkpoint must fit; `fitting`: load those that fit and list which are new."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalSection:
+    """Known crystals for the encoder `templates`; read only where the encoder asks for them."""
+
+    retriever: RetrieverSpec = field(default_factory=lambda: ComponentSpec(name="structure_types"))
+    """Proposes known crystals for a composition; it is fitted on the library before training."""
+    library: str | None = None
+    """Folder that `crystalfw library build` made; default: a library of the data's train part."""
+    tune: Annotated[int, Bounds(0)] = 100
+    """Validation crystals that say, after training, how far the generator is trusted beside the retriever; 0: not at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,6 +312,8 @@ class Recipe:
     """Transforms of generated crystals, in order."""
     model: ModelSection = field(default_factory=ModelSection)
     """The parts of the generator."""
+    retrieval: RetrievalSection = field(default_factory=RetrievalSection)
+    """Known crystals that the encoder may ask for."""
     fit: FitSection = field(default_factory=FitSection)
     """Training."""
     sample: SampleSection = field(default_factory=SampleSection)

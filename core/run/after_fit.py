@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import PropertyDecoder
 from crystalfw.core.model import checkpoint
+from crystalfw.core.predict.joint import Joint, fit_weight
 from crystalfw.core.run.setup import Setup
 from crystalfw.core.sample.outcome import outcome_lines
 from crystalfw.core.sample.request import Request, needed_conditions
@@ -43,6 +44,9 @@ def after_fit(fabric: Fabric, setup: Setup, run_dir: Path, say: Say) -> None:
     elif fabric.is_global_zero and isinstance(setup.generator.decoder, PropertyDecoder):
         keep_calibration(trained, setup.dataset.splits.get("val", ()), run_dir)
         write_predictions(trained, setup.dataset.splits.get("test", ()), run_dir, say)
+    if fabric.is_global_zero and trained.lookup is not None and setup.recipe.retrieval.tune:
+        known = setup.dataset.splits.get("val", ())[: setup.recipe.retrieval.tune]
+        fit_weight(Joint(trained, setup.recipe.name), known, run_dir, say)
     if fabric.is_global_zero:
         from crystalfw.core.evaluate.report import write_report
 

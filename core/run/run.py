@@ -19,11 +19,13 @@ from crystalfw.core.model.component_versions import component_versions
 from crystalfw.core.model.fit import Fit
 from crystalfw.core.recipe import expand, load_recipe
 from crystalfw.core.recipe.schema import FitSection, Recipe
+from crystalfw.core.retrieval.lookup import carry
 from crystalfw.core.run import after_fit as outcome
 from crystalfw.core.run.folder import clear_temporaries, discard_unbegun, exclusive, link_newest, new_run_dir
 from crystalfw.core.run.setup import Setup, assemble, facts, initialise, launch
 from crystalfw.core.run.slurm import REQUEUED_BY, earlier, forget, remember, requeue
 from crystalfw.core.run.start_weights import write_starts
+from crystalfw.core.sample.trained import RETRIEVAL
 from crystalfw.core.system.files import write_atomically, write_text_atomically
 from crystalfw.core.system.progress import Say
 from crystalfw.core.system.ranks import watched_peers
@@ -140,6 +142,8 @@ def _run(fabric: Fabric, recipe: Recipe, run_dir: Path, resumed: bool, say: Say)
     setup = assemble(fabric, recipe, say)
     if fabric.is_global_zero:
         _write_identity(setup, run_dir, fabric)
+        if setup.retrieval is not None:
+            carry(setup.retrieval, run_dir / RETRIEVAL)
     last = run_dir / "checkpoints" / "last.pt"
     going_on = resumed and last.exists()
     if not going_on:

@@ -23,6 +23,7 @@ from crystalfw.core.model.generator import Generator, parameter_counts
 from crystalfw.core.model.precision import FLOAT32, decide
 from crystalfw.core.recipe import recipe_to_dict
 from crystalfw.core.recipe.schema import AUTO_PRECISION, FabricSection, Recipe
+from crystalfw.core.retrieval.prepare import retrieve
 from crystalfw.core.run.provenance import provenance
 from crystalfw.core.run.start_weights import Start, start_weights
 from crystalfw.core.sample.training_range import training_ranges
@@ -37,6 +38,8 @@ class Setup:
     components: Components
     generator: Generator
     dataset: Dataset
+    retrieval: Path | None = None
+    """Folder of the library and the retriever, where the encoder reads templates."""
 
     @property
     def loader_options(self) -> LoaderOptions:
@@ -111,7 +114,17 @@ def assemble(fabric: Fabric, recipe: Recipe, say: Say) -> Setup:
         raise DataError(f"{origin}: no usable crystal in the train part; see {dataset.rejected_path}")
     generator.encoder.fit_statistics(dataset.splits["train"].columns)
     generator.decoder.fit_statistics(dataset.splits["train"].columns)
-    return Setup(recipe, components, generator, dataset)
+    retrieval = _retrieve(recipe, components, generator, dataset, say) if fabric.is_global_zero else None
+    fabric.barrier()
+    if not fabric.is_global_zero:
+        retrieval = _retrieve(recipe, components, generator, dataset, say)
+    return Setup(recipe, components, generator, dataset, retrieval)
+
+
+def _retrieve(recipe: Recipe, components: Components, generator: Generator, dataset: Dataset, say: Say) -> Path | None:
+    """Strings of known crystals for every crystal, where the encoder reads them; the folder of what they come from."""
+    n = generator.encoder.templates if generator.uses_memory else 0
+    return retrieve(dataset, recipe.retrieval, components.representation, n, recipe.data, recipe.seed, say) if n else None
 
 
 def initialise(setup: Setup, say: Say) -> list[Start]:
@@ -122,7 +135,10 @@ def initialise(setup: Setup, say: Say) -> list[Start]:
 def prepare_only(recipe: Recipe) -> Dataset:
     """The data as the recipe's runs will find it in the cache; nothing is trained."""
     components = build_components(recipe)
-    return _dataset(recipe, components, build_generator(recipe, components.representation), Progress("prepare", None).update)
+    generator = build_generator(recipe, components.representation)
+    dataset = _dataset(recipe, components, generator, Progress("prepare", None).update)
+    _retrieve(recipe, components, generator, dataset, print)
+    return dataset
 
 
 def _prepare(fabric: Fabric, recipe: Recipe, components: Components, generator: Generator, say: Say) -> Dataset:

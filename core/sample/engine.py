@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from crystalfw.core.batch import Memory
 from crystalfw.core.errors import ConditionError
@@ -128,7 +127,7 @@ class _Conditions:
         fresh = self._rows(indices)
         if self._width != width:
             return self._gather()
-        _assign(ports.prepared, torch.tensor(list(rows)), fresh)
+        _assign((ports.prepared, ports.copied), torch.tensor(list(rows)), fresh)
         return ports
 
     def select(self, ports: Ports, rows: NDArray[np.int64]) -> Ports:
@@ -146,9 +145,15 @@ class _Conditions:
             trees.append(self._rows(self.indices))
         if self.scale != 1.0:
             assert self.null_memory is not None
-            null = self.conditioning.prepare(_padded(self.null_memory, max(self._width, MEMORY_STEP)))
+            null = self._pair(self.null_memory.padded(max(self._width, MEMORY_STEP)))
             trees.append(select_rows(null, torch.zeros(len(self.indices), dtype=torch.int64)))
-        return Ports(self.conditioning, _joined(trees))
+        prepared, copied = _joined(trees)
+        return Ports(self.conditioning, prepared, copied)
+
+    def _pair(self, memory: Memory) -> tuple[Any, Memory | None]:
+        """What the ports keep of a memory (`Ports.bind`), as a tree of rows."""
+        ports = Ports.bind(self.conditioning, memory)
+        return ports.prepared, ports.copied
 
     @torch.inference_mode()
     def _rows(self, indices: Sequence[int]) -> Any:
@@ -165,13 +170,12 @@ class _Conditions:
         """The prepared memory of a whole block; the last few are kept."""
         if block not in self._blocks:
             assert self.memory_for is not None, "the conditioning needs a memory"
-            assert self.conditioning is not None
             memory = self.memory_for(range(block * BLOCK, min((block + 1) * BLOCK, max(self.n, block * BLOCK + 1))))
             width = -(-memory.tokens.shape[1] // MEMORY_STEP) * MEMORY_STEP
             if width > self._width:
                 self._blocks.clear()
                 self._width = width
-            self._blocks[block] = self.conditioning.prepare(_padded(memory, self._width))
+            self._blocks[block] = self._pair(memory.padded(self._width))
             while len(self._blocks) > 4:
                 self._blocks.popitem(last=False)
         self._blocks.move_to_end(block)
@@ -320,19 +324,13 @@ def _check_constraints(representation: Representation, constraints: Sequence[Map
         representation.grammar(1, max_length, [constraint])
 
 
-def _padded(memory: Memory, width: int) -> Memory:
-    missing = width - memory.tokens.shape[1]
-    tokens = functional.pad(memory.tokens, (0, 0, 0, missing))
-    return Memory(tokens, functional.pad(memory.mask, (0, missing), value=False), memory.pooled)
-
-
 def _joined(trees: Sequence[Any]) -> Any:
     """Concatenate trees of `Conditioning.prepare` along their leading dimension."""
     first = trees[0]
     if isinstance(first, Tensor):
         return torch.cat(list(trees))
     if isinstance(first, Memory):
-        return Memory(*(_joined([getattr(tree, name) for tree in trees]) for name in ("tokens", "mask", "pooled")))
+        return Memory.joined(trees)
     if isinstance(first, Mapping):
         return {key: _joined([tree[key] for tree in trees]) for key in first}
     if isinstance(first, (list, tuple)):
@@ -346,7 +344,7 @@ def _assign(tree: Any, rows: Tensor, fresh: Any) -> None:
         with torch.inference_mode():
             tree[rows.to(tree.device)] = fresh
     elif isinstance(tree, Memory):
-        for name in ("tokens", "mask", "pooled"):
+        for name in ("tokens", "mask", "pooled", "ids"):
             _assign(getattr(tree, name), rows, getattr(fresh, name))
     elif isinstance(tree, Mapping):
         for key in tree:

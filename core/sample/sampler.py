@@ -20,6 +20,7 @@ from crystalfw.core.interfaces import SequenceDecoder
 from crystalfw.core.model.assembly import Components
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.records import Decoded, Sample
+from crystalfw.core.retrieval.lookup import Lookup
 from crystalfw.core.sample.conditions import describe
 from crystalfw.core.sample.engine import SampledString, sample_strings
 from crystalfw.core.sample.request import Request
@@ -29,8 +30,10 @@ from crystalfw.core.sample.table import sample_id, status_of
 class Sampler:
     """Strings and crystals of a trained generator, each from its own random stream."""
 
-    def __init__(self, generator: Generator, components: Components, device: torch.device) -> None:
-        self.generator, self.components, self.device = generator, components, device
+    def __init__(
+        self, generator: Generator, components: Components, device: torch.device, lookup: Lookup | None = None
+    ) -> None:
+        self.generator, self.components, self.device, self.lookup = generator, components, device, lookup
 
     def strings(self, request: Request, indices: Sequence[int], streams_per_condition: int = 1) -> Iterator[SampledString]:
         """The strings of these random streams as they finish.
@@ -68,6 +71,9 @@ class Sampler:
         batch = CrystalBatch.from_crystals([crystal or blank for crystal in conditions], dtype=torch.float32)
         if self.generator.encoder.cutoff is not None:
             batch = batch.with_edges(self.generator.encoder.cutoff)
+        if self.generator.encoder.templates:
+            assert self.lookup is not None, "a model that reads templates needs its lookup"
+            batch = replace(batch, templates=self.lookup.batch([crystal or blank for crystal in conditions]))
         return self.generator.memory(batch.to(self.device))
 
     def _null_memory(self) -> Memory | None:

@@ -38,6 +38,7 @@ from crystalfw.core.model.generator import Generator
 from crystalfw.core.recipe import load_recipe
 from crystalfw.core.recipe.schema import Recipe, SampleSection
 from crystalfw.core.records import Sample
+from crystalfw.core.retrieval.lookup import Lookup, open_lookup
 from crystalfw.core.sample.conditions import check_crystals, condition_crystal, what_to_give
 from crystalfw.core.sample.engine import in_order
 from crystalfw.core.sample.prediction import Tally, predicted
@@ -45,19 +46,23 @@ from crystalfw.core.sample.request import Request, default_count, needed_conditi
 from crystalfw.core.sample.sampler import Sampler
 from crystalfw.core.system.devices import usable_device
 
+RETRIEVAL = "retrieval"
+"""Folder of a run with the library and the retriever of a model that reads templates."""
+
 
 class Trained:
     """A generator with its representation and constraints, ready to sample or predict."""
 
     def __init__(
         self, recipe: Recipe, components: Components, generator: Generator, device: str = "cpu",
-        *, ranges: Mapping[str, Any] | None = None, calibration: Factors | None = None,
+        *, ranges: Mapping[str, Any] | None = None, calibration: Factors | None = None, lookup: Lookup | None = None,
     ) -> None:  # fmt: skip
         self.recipe, self.components, self.device = recipe, components, usable_device(device)
         self.ranges = ranges or {}  # of the training data; checkpoints of earlier versions hold none
         self.calibration = calibration or {}  # of a predictor whose run had a validation part
         self.generator = generator.to(self.device).eval()
-        self.sampler = Sampler(self.generator, components, self.device)
+        self.lookup = lookup
+        self.sampler = Sampler(self.generator, components, self.device, lookup)
 
     @classmethod
     def load(cls, run: str | Path, *, which: str = "best", device: str = "cpu") -> Trained:
@@ -76,7 +81,8 @@ class Trained:
         except RuntimeError as error:
             raise CheckpointError(f"{path}: its weights do not fit the model of its recipe: {error}") from error
         ranges, calibration = _provenance(payload).get("ranges"), payload.get("calibration")
-        return cls(recipe, components, generator, device, ranges=ranges, calibration=calibration)
+        lookup = _lookup(path, recipe, components, generator)
+        return cls(recipe, components, generator, device, ranges=ranges, calibration=calibration, lookup=lookup)
 
     @property
     def requires(self) -> frozenset[str]:
@@ -258,6 +264,17 @@ def recipe_of(payload: Mapping[str, Any], path: Path) -> Recipe:
             return load_recipe(file)
         except (RecipeError, PluginError) as error:
             raise CheckpointError(f"{path}: {_unassembled(payload, error, str(file))}") from error
+
+
+def _lookup(path: Path, recipe: Recipe, components: Components, generator: Generator) -> Lookup | None:
+    """The library and retriever in the run folder of a checkpoint, where the model reads templates."""
+    n = generator.encoder.templates if generator.uses_memory else 0
+    if not n:
+        return None
+    folder = path.parent.parent / RETRIEVAL
+    if not folder.is_dir():
+        raise CheckpointError(f"{path}: the model reads known crystals, and {folder} is missing; move whole run folders")
+    return open_lookup(folder, recipe.retrieval.retriever, components.representation, n)
 
 
 def _provenance(payload: Mapping[str, Any]) -> dict[str, Any]:

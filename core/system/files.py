@@ -90,3 +90,20 @@ def _text(raw: BinaryIO, compressed: bool) -> Iterator[TextIO]:
         yield stream
         stream.flush()
         stream.detach()
+
+
+@contextmanager
+def one_at_a_time(path: Path, waiting: str) -> Iterator[None]:
+    """One process at a time holds the file `path`, others say `waiting` and wait; the system frees it when its holder ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two runs at once may do the work twice, each in its own process-named files
+        yield
+        return
+    with open(path, "w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(waiting, flush=True)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -71,13 +71,18 @@ def make_sequence(subject: Subject) -> SequenceDecoder:
 
 
 def make_memory(decoder: Decoder | None = None, seed: int = 0) -> Memory:
-    """A memory of two tokens for each of four crystals, or of one for each of their atoms where the decoder reads these."""
+    """A memory of two tokens for each of four crystals, or of one for each of their atoms where the decoder reads these.
+
+    It says token ids, so that a decoder that copies does so: begin, letters, and nothing for the last token of all.
+    """
     generator = torch.Generator().manual_seed(seed)
     per_atom = decoder is not None and decoder.reads_atoms
     counts = torch.tensor([crystal.n_atoms if per_atom else 2 for crystal in ops.small_crystals()])
     mask = torch.arange(int(counts.max())) < counts[:, None]
     tokens = torch.randn(*mask.shape, ENCODER_DIM, generator=generator, dtype=torch.float64)
-    return Memory(tokens, mask, masked_mean(tokens, mask))
+    ids = torch.randint(3, len(VOCABULARY), mask.shape, generator=generator)
+    ids[:, 0], ids[-1, -1] = VOCABULARY.begin, -1
+    return Memory(tokens, mask, masked_mean(tokens, mask), ids)
 
 
 def make_ids(seed: int = 0) -> Tensor:
@@ -228,6 +233,23 @@ def batch_independence(subject: Subject) -> None:  # noqa: D103
         for row in range(2):
             alone = decoder(ids[row : row + 1], ports.select(torch.tensor([row])))
             must_agree(alone[0], together[row], f"alone (port {port}), a logit")
+
+
+@law(
+    "decoder",
+    "A memory's token ids are read where its tokens are real, and no others.",
+    "Copy from ports.copied.ids only where ports.copied.mask says so.",
+)
+def copied(subject: Subject) -> None:  # noqa: D103
+    decoder, ids, memory = make_sequence(subject), make_ids(), make_memory()
+    port = sorted(decoder.ports)[0]
+    without = decoder(ids, bound(decoder, port, Memory(memory.tokens, memory.mask, memory.pooled)))
+    told = decoder(ids, bound(decoder, port, memory))
+    if relative_difference(told, without) < 1e-9:
+        raise NotApplicable("it copies nothing")
+    wider = memory.padded(4)
+    filled = Memory(wider.tokens, wider.mask, wider.pooled, wider.named().masked_fill(~wider.mask, 5))
+    must_agree(decoder(ids, bound(decoder, port, filled)), told, "beside masked tokens with ids, a logit")
 
 
 @law(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from crystalfw.core.batch import CrystalBatch, Memory
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.data.retrieved import Told, as_templates
 from crystalfw.core.interfaces import Encoder
 from crystalfw.core.testing import crystals as ops
 from crystalfw.core.testing.compare import (
@@ -72,7 +73,16 @@ def _array_size(encoder: Encoder, size: int) -> int:
 def encode(encoder: Encoder, crystals: Sequence[Crystal]) -> Memory:
     """The memory of a batch in float64."""
     batch = CrystalBatch.from_crystals(crystals, dtype=torch.float64)
+    if encoder.templates:
+        batch = replace(batch, templates=as_templates([_strings(crystal, encoder.templates) for crystal in crystals]))
     return encoder(batch if encoder.cutoff is None else batch.with_edges(encoder.cutoff))
+
+
+def _strings(crystal: Crystal, n: int) -> list[Told]:
+    """What could have been retrieved for a composition: up to n strings of its elements' numbers; none for a few."""
+    numbers = sorted(set(crystal.numbers.tolist()))
+    begin, end = 1, 2
+    return [Told([begin, *numbers[k:], *numbers, end], -0.5 - k) for k in range(min(n, len(numbers) - 1))]
 
 
 def _real(memory: Memory, row: int) -> Tensor:
@@ -109,6 +119,9 @@ def dimensions(subject: Subject) -> None:  # noqa: D103
         raise Broken("some crystal has no token.")
     must_be_finite(memory.pooled, "the pooled vector")
     must_be_finite(memory.tokens[memory.mask], "a token")
+    ids = memory.ids
+    if ids is not None and (ids.shape != memory.mask.shape or ids.dtype != torch.int64 or int(ids.min()) < -1):
+        raise Broken(f"ids have shape {tuple(ids.shape)} and type {ids.dtype}, from {int(ids.min())}.")
 
 
 @law("encoder", "A rotation of the crystal changes nothing.", _INVARIANT)

@@ -85,20 +85,23 @@ class Backbone(SequenceDecoder):
 
     def forward(self, ids_BT: Tensor, ports: Ports, cache: KVCache | None = None) -> Tensor:
         """Logits (B, T, V); raises DataError for strings longer than `max_length`."""
+        return self.logits(self.hidden(ids_BT, ports, cache))
+
+    def hidden(self, ids_BT: Tensor, ports: Ports, cache: KVCache | None = None) -> Tensor:
+        """(B, T, D) what the blocks say after each token, before the last norm."""
         if cache is not None:
-            return self._forward_cached(ids_BT, ports, cache)
+            return self._hidden_cached(ids_BT, ports, cache)
         length = ids_BT.shape[1]
         positions_T = torch.arange(length, device=ids_BT.device)
         h_BTD = ports.input(self.embed(ids_BT, positions_T))
         prefix_BPD = ports.prefix(h_BTD)
         if prefix_BPD is None:
-            h_BTD = self._run(h_BTD, ports, [self._causal(positions_T)] * self.n_layers)
-            return self.logits(h_BTD)
+            return self._run(h_BTD, ports, [self._causal(positions_T)] * self.n_layers)
         n_prefix = prefix_BPD.shape[1]
         positions_S = torch.cat([positions_T.new_zeros(n_prefix), positions_T])
         attention = self._prefixed(positions_S, n_prefix, ports.prefix_mask())
         h_BSD = torch.cat([prefix_BPD.to(h_BTD.dtype), h_BTD], dim=1)
-        return self.logits(self._run(h_BSD, ports, [attention] * self.n_layers)[:, n_prefix:])
+        return self._run(h_BSD, ports, [attention] * self.n_layers)[:, n_prefix:]
 
     def embed(self, ids_BT: Tensor, positions: Tensor) -> Tensor:
         """Token plus position embedding (B, T, D); `positions` (T,) or (B, T)."""
@@ -136,7 +139,7 @@ class Backbone(SequenceDecoder):
                 h_BTD = block(h_BTD, ports, layer, attention)
         return h_BTD
 
-    def _forward_cached(self, ids_BT: Tensor, ports: Ports, cache: KVCache) -> Tensor:
+    def _hidden_cached(self, ids_BT: Tensor, ports: Ports, cache: KVCache) -> Tensor:
         self._start_rows(ports, cache)
         steps_T = torch.arange(ids_BT.shape[1])
         positions_BT = (cache.positions[:, None] + steps_T).to(ids_BT.device, non_blocking=True)
@@ -144,7 +147,7 @@ class Backbone(SequenceDecoder):
         cache.begin(ids_BT.shape[1])
         h_BTD = self._run(h_BTD, ports, [self._cached(cache, layer, positions_BT) for layer in range(self.n_layers)])
         cache.positions += ids_BT.shape[1]
-        return self.logits(h_BTD)
+        return h_BTD
 
     def _start_rows(self, ports: Ports, cache: KVCache) -> None:
         """Run the prefix of rows that have not started, and keep its real tokens in the cache."""

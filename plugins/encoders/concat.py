@@ -49,6 +49,7 @@ class Concat(Encoder):
         self.optional = self.requires if config.dropout else frozenset()
         cutoffs = [member.cutoff for member in self._encoders() if member.cutoff is not None]
         self.cutoff = max(cutoffs, default=None)
+        self.templates = max(member.templates for member in self._encoders())
         widths = [member.dim for member in self._encoders()]
         self.project = nn.ModuleList(nn.Linear(width, config.dim) for width in widths)
         self.origin = nn.Parameter(torch.randn(len(widths), config.dim))
@@ -76,7 +77,9 @@ class Concat(Encoder):
             dim=1,
         )
         mask_BM = torch.cat([memory.mask for memory in memories], dim=1)
-        return Memory(tokens_BMC, mask_BM, self.pool(torch.cat([memory.pooled for memory in memories], dim=1)))
+        told = any(memory.ids is not None for memory in memories)
+        ids_BM = torch.cat([memory.named() for memory in memories], dim=1) if told else None
+        return Memory(tokens_BMC, mask_BM, self.pool(torch.cat([memory.pooled for memory in memories], dim=1)), ids_BM)
 
     def _hidden_in(self, batch: CrystalBatch, member: Encoder) -> Tensor:
         """(B,) bool: crystals that give a member nothing to read, and in training those for which it is hidden."""

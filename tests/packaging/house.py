@@ -17,7 +17,8 @@ from pathlib import Path
 ROOMS = (
     ("errors",), ("system",), ("crystal_forms", "drawing"), ("crystal",), ("geometry",),
     ("batch", "records", "stepping", "presentation", "contracts", "interfaces", "hookspecs", "registry", "discovery"),
-    ("packaged",), ("recipe",), ("data",), ("library",), ("energies",), ("powder",), ("model",), ("sample",), ("predict",),
+    ("packaged",), ("recipe",), ("data",), ("library",), ("retrieval",), ("energies",), ("powder",), ("model",), ("sample",),
+    ("predict",),
     ("evaluate",), ("run",), ("testing",), ("serve",), ("commands",),
 )  # fmt: skip
 """The floors of core/ from the ground up: a file imports from its own floor and from lower ones only."""

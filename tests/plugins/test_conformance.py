@@ -16,6 +16,7 @@ OPTIONS = {
     ("encoder", "concat"): {**SMALL, "encoders": [{"name": "composition"}, {"name": "properties", "columns": ["band_gap"]}]},
     ("decoder", "gpt"): {**SMALL, "n_layers": 2},
     ("decoder", "cross_attention_gpt"): {**SMALL, "n_layers": 2, "positions": "rotary"},
+    ("decoder", "copy_gpt"): {**SMALL, "n_layers": 2},
     ("decoder", "regressor"): {"columns": ["band_gap", "density"], "hidden": 16},
     ("decoder", "denoiser"): {"hidden": 16},
 }

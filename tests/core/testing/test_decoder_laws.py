@@ -212,7 +212,28 @@ class Noisy(Sound):
         return super().running(h * torch.rand(()), cache)
 
 
+class Copies(Sound):
+    """Makes the token ids of a memory likelier."""
+
+    def forward(self, ids, ports, cache=None):
+        logits, memory = super().forward(ids, ports, cache), ports.copied
+        if memory is None:
+            return logits
+        told = self.told(memory)
+        counts = nn.functional.one_hot(memory.ids.clamp_min(0), logits.shape[-1]) * told[..., None]
+        return logits + counts.sum(1, keepdim=True)
+
+    def told(self, memory):
+        return memory.mask & (memory.ids >= 0)
+
+
+class CopiesMasked(Copies):
+    def told(self, memory):
+        return memory.ids >= 0
+
+
 BUGS = {
+    "copied": [CopiesMasked],
     "dimensions": [WrongWidth],
     "causality": [LooksAhead],
     "cache": [ForgetsCount, Uncached],
@@ -233,7 +254,7 @@ BUGS = {
 
 @pytest.mark.parametrize("law", laws_of("decoder"), ids=lambda law: law.name)
 def test_a_sound_decoder_passes(law):
-    sound = SoundPrediction if law.name == "prediction" else Sound
+    sound = {"prediction": SoundPrediction, "copied": Copies}.get(law.name, Sound)
     assert law.violation(Subject("decoder", sound)) is None
 
 

@@ -1,0 +1,171 @@
+"""Templates: what copying outright costs beside trained models, and retriever, generator and both on test crystals.
+
+    python benchmarks/templates.py losses NO_TEMPLATES_RUN RUN...          nats per token on the val part
+    python benchmarks/templates.py joint RUN TEST.csv.gz 300 OUT.jsonl     one line for each crystal; continues where it stopped
+    python benchmarks/templates.py table OUT.jsonl...                      shares found, with intervals
+
+`losses` reads the runs' own prepared data (data.cache of their recipe); all of them must have been trained on the same data.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import math
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.data import Loader, LoaderOptions
+from crystalfw.core.library.entry import describe
+from crystalfw.core.library.store import Library
+from crystalfw.core.library.wyckoff import canonical_letters
+from crystalfw.core.predict.joint import CANDIDATES, Joint, hits, question_of_crystal, unit_shares
+from crystalfw.core.recipe import load_recipe
+from crystalfw.core.run.setup import prepare_only
+from crystalfw.core.sample.trained import Trained
+from crystalfw.plugins.retrievers.families import exchanges_of
+
+SMOOTH = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
+"""Shares of the model without templates in the mixture with copying; the best on val is taken, to copying's advantage."""
+
+
+def val_split(run: Path):
+    """The val part that a run was judged on, with the strings retrieved for it."""
+    return prepare_only(load_recipe(run / "recipe.yaml")).splits["val"]
+
+
+@torch.inference_mode()
+def string_losses(run: Path, split) -> np.ndarray:
+    """-log P of every val string, nats."""
+    trained = Trained.load(run)
+    found = np.zeros(len(split))
+    loader = Loader(split, LoaderOptions(batch_size=16, seed=0, train=False, prefetch=0))
+    for batch, _ in loader.validation_batches():
+        memory = trained.generator.memory(batch.crystals)
+        ids, mask = batch.tokens.ids, batch.tokens.mask
+        logits = trained.generator.decoder(ids[:, :-1], trained.generator.bind(memory)).float().log_softmax(-1)
+        said = logits.gather(2, ids[:, 1:, None])[..., 0] * mask[:, 1:]
+        found[batch.index.numpy()] = -said.sum(1).numpy()
+    return found
+
+
+def copied(split) -> np.ndarray:
+    """Probability that the retriever gives each val string; its proposals' strings, up to three."""
+    found = np.zeros(len(split))
+    for k in range(len(split)):
+        truth = split.ids(k).tolist()
+        found[k] = sum(math.exp(told.log_probability) for told in split.retrieved[k] if list(told.ids) == truth)
+    return found
+
+
+def losses(runs: list[Path]) -> None:
+    """Nats per token of each run, and of copying outright with the first run for the strings that were not retrieved."""
+    split = val_split(runs[-1])
+    tokens = (split.lengths - 1).sum()
+    every = {run: string_losses(run, split) for run in runs}
+    for run, found in every.items():
+        print(f"{load_recipe(run / 'recipe.yaml').model.decoder.name:20s} {run}: {found.sum() / tokens:.4f} nats per token")
+    share, plain = copied(split), np.exp(-every[runs[0]].astype(np.longdouble))
+    mixed = {s: float(-np.log((1 - s) * share + s * plain).sum() / tokens) for s in SMOOTH}
+    best = min(mixed, key=lambda s: mixed[s])
+    print(f"among the strings retrieved: {100 * (share > 0).mean():.1f} % of {len(split)} val strings")
+    print(f"copying outright, else the first run (share {best:g} of it): {mixed[best]:.4f} nats per token")
+
+
+def known_types(library: Library) -> dict:
+    """Anonymous formula -> types -> formulas (elements) that take it."""
+    found = defaultdict(lambda: defaultdict(set))
+    for index in range(len(library)):
+        elements, counts = library.slots(index)
+        for name in type_names(counts, *library.group_and_units(index), library.letters(index)):
+            found[counts][name].add(elements)
+    return found
+
+
+def type_names(counts, group, units, letters) -> set:
+    """The spellings of a type under all exchanges of slots with equal counts."""
+    names = set()
+    for way in exchanges_of(counts):
+        moved = [""] * len(way)
+        for slot, text in zip(way, letters, strict=True):
+            moved[slot] = text
+        names.add((group, units, *canonical_letters(group, tuple(moved))))
+    return names
+
+
+def joint(run: Path, test: Path, n: int, out: Path, first: int = 0) -> None:
+    """Judge the retriever, the generator and both on test crystals `first` to `n`."""
+    torch.set_num_threads(1)
+    both = Joint.load(run)
+    types = known_types(both.generator.trained.lookup.library)
+    with gzip.open(test, "rt", newline="") as file:
+        rows = [row for _, row in zip(range(n), csv.DictReader(file), strict=False)]
+    done = {json.loads(line)["id"] for line in out.read_text().splitlines()} if out.exists() else set()
+    standardize = both.generator.trained.components.prepare
+    for row in rows[first:]:
+        if row["material_id"] in done:
+            continue
+        crystal = Crystal.from_cif(row["cif"])
+        for transform in standardize:
+            crystal = transform(crystal, np.random.default_rng(0))
+        line = judged(both, crystal, types) | {"id": row["material_id"]}
+        with out.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def judged(both: Joint, crystal: Crystal, types: dict) -> dict:
+    """Which candidates of whom are the crystal, in the order of each."""
+    question, entry = question_of_crystal(crystal), describe(crystal)
+    known = both.retriever.propose(question, CANDIDATES)
+    drawn = both.generator.drawn(question, list(unit_shares(question, known)))
+    candidates = both.merged(question, known, drawn)
+    right = hits(crystal, candidates)
+    order = sorted(range(len(candidates)), key=lambda k: -candidates[k].score(both.weight))
+    alone = [both.merged(question, [], [one])[0] for one in sorted(drawn, key=lambda one: -one.probability)]
+    names = type_names(entry.counts, entry.group, entry.units, entry.letters)
+    others = set().union(*(types[entry.counts][name] for name in names)) - {entry.elements}
+    return {
+        "known_type": bool(others), "retriever": right[: len(known)].tolist(), "joint": right[order].tolist(),
+        "generator": hits(crystal, alone).tolist(), "new": right[len(known) :].tolist(),
+        "opinions": [[c.retriever, c.generator] for c in candidates], "right": right.tolist(),
+    }  # fmt: skip
+
+
+def table(paths: list[Path]) -> None:
+    """Shares found at n = 1, 5, 20 with Wilson's 95 % intervals."""
+    lines = [json.loads(text) for path in paths for text in path.read_text().splitlines()]
+    groups = {"all": lines, "type of no other formula": [line for line in lines if not line["known_type"]]}
+    for name, group in groups.items():
+        for who in ("retriever", "generator", "joint"):
+            cells = []
+            for n in (1, 5, 20):
+                for place, tolerance in enumerate(("loose", "strict")):
+                    k = sum(any(row[place] for row in line[who][:n]) for line in group)
+                    low, high = wilson(k, len(group))
+                    cells.append(f"n={n} {tolerance} {100 * k / max(1, len(group)):.1f} ({low:.1f}-{high:.1f})")
+            print(f"{name} ({len(group)}), {who}: " + "; ".join(cells))
+
+
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share in percent (Wilson 1927)."""
+    if not n:
+        return 0.0, 100.0
+    z, p = 1.96, k / n
+    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return 100 * (middle - half) / (1 + z * z / n), 100 * (middle + half) / (1 + z * z / n)
+
+
+if __name__ == "__main__":
+    what, *rest = sys.argv[1:]
+    if what == "losses":
+        losses([Path(text) for text in rest])
+    elif what == "joint":
+        joint(Path(rest[0]), Path(rest[1]), int(rest[2]), Path(rest[3]), int(rest[4]) if len(rest) > 4 else 0)
+    else:
+        table([Path(text) for text in rest])
