@@ -96,7 +96,7 @@ def state_of(request: Request) -> State:
 
 def view(state: State, job: Job) -> JobView:
     """The job with its last line of progress."""
-    progress = tables.progress(state.store.log(job.id))
+    progress = tables.progress(state.store.log(job.id), state.store.folder(job.id))
     content = {k: v for k, v in asdict(job).items() if k in JobView.model_fields}
     return JobView(**content, kind=str(job.request.get("kind", "")), progress=progress)
 

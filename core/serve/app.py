@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -35,6 +36,7 @@ def make_app(settings: Settings) -> ASGIApp:
     app.mount("/static", StaticFiles(directory=str(resources.files("crystalfw.core.serve") / "static")), name="static")
     app.add_exception_handler(CrystalfwError, _sentence)
     app.add_exception_handler(OSError, _disk)
+    app.add_exception_handler(ClientDisconnect, _cut_off)
     app.add_exception_handler(RequestValidationError, _invalid)
     return Guard(app, settings)
 
@@ -55,6 +57,11 @@ async def _sentence(request: Request, error: Exception) -> Response:
 async def _disk(request: Request, error: Exception) -> Response:
     assert isinstance(error, OSError)
     return JSONResponse({"error": f"{error.filename or 'the disk'}: {error.strerror or error}"}, status_code=507)
+
+
+async def _cut_off(request: Request, error: Exception) -> Response:
+    """The guard ended a body that was longer than allowed; a sender who has left does not read this."""
+    return JSONResponse({"error": "The request is larger than is allowed and was not read."}, status_code=413)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

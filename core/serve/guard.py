@@ -52,12 +52,12 @@ class Guard:
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         """Status and sentence of a request that must not come through."""
         host = headers.get("host", "")
-        if urlsplit(f"//{host}").hostname not in {name.strip("[]") for name in self.settings.hosts}:
+        if _hostname(host) not in {name.strip("[]") for name in self.settings.hosts}:
             return 421, "This server answers to its own name only. Open the address that `crystalfw serve` printed."
         if not self._knows_token(scope, headers):
             return 401, "The token is missing or wrong. Open the address that `crystalfw serve` printed, with its token."
         origin = headers.get("origin")
-        foreign = (origin is not None and urlsplit(origin).netloc != host) or headers.get("sec-fetch-site") == "cross-site"
+        foreign = (origin is not None and origin.partition("://")[2] != host) or headers.get("sec-fetch-site") == "cross-site"
         if foreign and scope["method"] not in _SAFE:
             return 403, "The request comes from another site and was refused."
         size = headers.get("content-length", "0")
@@ -91,6 +91,13 @@ class Guard:
             (b"location", target.encode("latin-1", "replace")), (b"set-cookie", cookie.encode()), *_headers([]),
         ]})  # fmt: skip
         await send({"type": "http.response.body", "body": b""})
+
+
+def _hostname(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:  # a broken IPv6 address
+        return None
 
 
 async def _answer(send: Send, status: int, sentence: str) -> None:

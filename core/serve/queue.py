@@ -146,7 +146,7 @@ def _why(log: str, code: int) -> str:
     if code < 0:
         return f"the process was killed ({signal.Signals(-code).name}); resume continues where it stopped"
     lines = [line.strip() for line in log.replace("\r", "\n").splitlines() if line.strip()]
-    return lines[-1][-500:] if lines else f"the command ended with code {code} and without a word"
+    return "\n".join(lines[-4:])[-1000:] if lines else f"the command ended with code {code} and without a word"
 
 
 def results(folder: Path) -> list[Path]:

@@ -21,12 +21,14 @@ _STAGES = {"parse": "strings that parse", "graph": "three-dimensional nets", "de
 def rows(table: Path, offset: int, limit: int, *, crystals_only: bool) -> dict[str, Any]:
     """Rows from `offset` on, the total so far, and the counts of each status."""
     counts: Counter[str] = Counter()
+    written = False
     reasons: Counter[str] = Counter()
     found: list[dict[str, Any]] = []
     wanted = 0
     for row in _whole_rows(table):
         status = row["status"] or ("ok" if row["cif"].strip() else "read")
         counts[status] += 1
+        written = written or bool(row["slices"])
         if status != "ok":
             reasons[row["reason"][:120]] += 1
         if crystals_only and not row["cif"].strip():
@@ -35,16 +37,14 @@ def rows(table: Path, offset: int, limit: int, *, crystals_only: bool) -> dict[s
             found.append({name: row[name] for name in _SHOWN if row.get(name)})
         wanted += 1
     return {
-        "rows": found, "total": wanted, "counts": dict(counts), "funnel": funnel(counts),
+        "rows": found, "total": wanted, "counts": dict(counts), "funnel": funnel(counts) if written else [],
         "reasons": [[reason, count] for reason, count in reasons.most_common(5)],
     }  # fmt: skip
 
 
 def funnel(counts: Counter[str]) -> list[list[Any]]:
-    """[what, how many] from all samples asked for to those accepted; empty for tables without these stages."""
+    """[what, how many] from all samples so far to those accepted, of a table of strings."""
     total = counts.total()
-    if not total or not set(counts) <= {"ok", *_CHAIN, "repeat"}:
-        return []
     left, stages = total - counts["repeat"], [["samples so far", total]]
     for stage in _CHAIN:
         left -= counts[stage]
@@ -52,10 +52,10 @@ def funnel(counts: Counter[str]) -> list[list[Any]]:
     return stages
 
 
-def progress(log: str) -> str:
-    """The last line of progress that the command printed."""
+def progress(log: str, folder: Path) -> str:
+    """The last line of progress that the command printed; paths as seen from the job's folder."""
     lines = [line.strip() for line in log.replace("\r", "\n").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
+    return lines[-1].replace(f"{folder}/", "")[:300] if lines else ""
 
 
 def _whole_rows(table: Path) -> Any:

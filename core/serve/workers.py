@@ -40,8 +40,8 @@ class Worker:
                 self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(self.memory,))
                 self._calls = 0
             self._calls += 1
-            future = asyncio.get_running_loop().run_in_executor(self._pool, _checked, function, arguments)
             try:
+                future = asyncio.get_running_loop().run_in_executor(self._pool, _checked, function, arguments)
                 answer = await asyncio.wait_for(future, self.seconds)
             except asyncio.TimeoutError:
                 self.close()
