@@ -71,6 +71,7 @@ from crystalfw.core.records import Question as Question
 from crystalfw.core.records import Record as Record
 from crystalfw.core.records import Rejected as Rejected
 from crystalfw.core.records import Sample as Sample
+from crystalfw.core.records import TokenMeaning as TokenMeaning
 from crystalfw.core.records import Verdict as Verdict
 from crystalfw.core.records import Vocabulary as Vocabulary
 from crystalfw.core.stepping import DecodingCache as DecodingCache
@@ -276,6 +277,11 @@ class Representation(Component, ABC):
         """Equal for strings that say the same crystal, as far as strings can tell; never raises. Prediction keeps one
         string for each key. The default is the string itself."""
         return string
+
+    def explain(self, string: str) -> list[TokenMeaning]:
+        """What each piece of the string says, in order; the pieces' texts, joined, are the tokens of the string. Raises
+        DecodeError as `tokenize` does. The default names no meaning."""
+        return [TokenMeaning(token, "") for token in string.split()]
 
     def augment(self, string: str, rng: np.random.Generator) -> str:
         """A random equivalent of the string; the default returns it unchanged."""

@@ -70,6 +70,20 @@ class Decoded:
 
 
 @dataclass(frozen=True)
+class TokenMeaning:
+    """What a piece of a string says, for people."""
+
+    text: str
+    """The tokens as they stand in the string."""
+    says: str
+    """A sentence, e.g. "bond from atom 0 (Na) to atom 1 (Cl), one cell along -c"."""
+    atoms: tuple[int, ...] = ()
+    """The atoms of the decoded crystal that it is about."""
+    shift: tuple[int, int, int] | None = None
+    """Of a bond or contact: the cell, in lattice vectors, in which its second atom lies."""
+
+
+@dataclass(frozen=True)
 class Rejected:
     """A row that a source could not turn into a crystal: counted and listed, never dropped."""
 

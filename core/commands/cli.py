@@ -38,6 +38,7 @@ COMMANDS = {
     "describe": "what a trained model can be asked for; what a component does, and its options",
     "check": "run the conformance checks on a component",
     "new": "write a new plugin package",
+    "serve": "a page in the browser for all of it",
     "doctor": "versions, devices and a quick self-test",
 }
 _MODULES = {"codec": "codec_fit", "new": "new_plugin", "predict-properties": "predict_properties"}

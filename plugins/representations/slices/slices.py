@@ -16,7 +16,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DecodeError, PluginError
 from crystalfw.core.geometry.space_group import space_group_number
 from crystalfw.core.interfaces import GrammarState, Representation
-from crystalfw.core.records import Decoded, Encoded
+from crystalfw.core.records import Decoded, Encoded, TokenMeaning
 from crystalfw.plugins.representations.slices.canonical.augmentation import random_equivalent
 from crystalfw.plugins.representations.slices.decoding import finishing
 from crystalfw.plugins.representations.slices.decoding.quality import DECODER_REASONS
@@ -158,6 +158,12 @@ class Slices(Representation):
             return print_graph(canonical_graph(replace(plain(read_net(string)), space_group=None)))
         except (DecodeError, EncodeError):
             return string
+
+    def explain(self, string: str) -> list[TokenMeaning]:
+        """Space group, atoms, bonds and contacts with their lengths, piece by piece."""
+        from crystalfw.plugins.representations.slices.text.explain import explain
+
+        return explain(string)
 
     def augment(self, string: str, rng: np.random.Generator) -> str:
         """Another description of the same graph: atoms in random order, random basis and images, edges sorted."""

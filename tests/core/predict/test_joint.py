@@ -43,7 +43,7 @@ def trained():
 def test_without_trust_the_retrievers_answer_stays_and_draws_come_behind(trained):
     joint = Joint(trained, "a_run", weight=0.0, draws=6)
     alone = trained.lookup.retriever.propose(SALT, 20)
-    found = joint.propose(SALT, 20)
+    found = joint.answer(SALT, 20)
     assert [p.template for p in found[: len(alone)]] == [p.template for p in alone]
     assert [p.probability for p in found[: len(alone)]] == pytest.approx([p.probability for p in alone])
     assert all((p.template, p.source, p.probability) == ("", "a_run", 0.0) for p in found[len(alone) :])

@@ -103,7 +103,7 @@ def test_a_run_answers_without_its_cache_and_not_without_its_library(recipe, run
     assert len(crystals) == 4
     joint = Joint.load(moved, draws=2)
     assert joint.weight == json.loads((moved / "retrieval" / "joint.json").read_text())["weight"]
-    found = joint.propose(Question((11, 17), (1, 1), (1,)), 5)
+    found = joint.answer(Question((11, 17), (1, 1), (1,)), 5)
     assert {one.crystal.formula for one in found} == {"NaCl"}
     shutil.rmtree(moved / "retrieval")
     with pytest.raises(CheckpointError, match="move whole run folders"):

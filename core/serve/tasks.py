@@ -1,0 +1,126 @@
+"""Short questions about crystals and strings, answered in the worker process (`workers.py`): everything that parses what a
+stranger sent is here. Functions of plain values, so that they and their answers can be pickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from crystalfw.core.errors import ConditionError, CrystalfwError
+from crystalfw.core.serve.scene import scene
+
+MAX_CIF = 200_000
+MAX_STRING = 20_000
+MAX_ATOMS = 400
+FORMS = {"cif": "crystal.cif", "poscar": "POSCAR", "extxyz": "crystal.extxyz"}
+"""Formats to take a crystal along in, with the file's name."""
+
+
+def crystal_of(cif: str) -> Any:
+    """The crystal of a CIF text, checked as the readers of data check it. Raises CrystalfwError with a sentence."""
+    from crystalfw.core.data.reading import check_sound
+    from crystalfw.core.errors import Reject
+    from crystalfw.core.geometry.cif import crystal_from_cif
+
+    if len(cif) > MAX_CIF:
+        raise ConditionError(f"the CIF has {len(cif):,} characters; at most {MAX_CIF:,} are read here")
+    crystal = crystal_from_cif(cif)
+    try:
+        check_sound(crystal, max_atoms=MAX_ATOMS)
+    except Reject as error:
+        raise ConditionError(str(error)) from error
+    return crystal
+
+
+def show(cif: str, supercell: tuple[int, int, int]) -> dict[str, Any]:
+    """What the viewer draws, with the facts beside it."""
+    return scene(crystal_of(cif), supercell)
+
+
+def picture(cif: str) -> str:
+    """The picture of a crystal as markup that may stand in a page."""
+    return str(crystal_of(cif)._repr_html_())
+
+
+def write(cif: str, form: str) -> str:
+    """The crystal as text in one of FORMS."""
+    from crystalfw.core.crystal_forms import file_text
+
+    return file_text(crystal_of(cif), Path(FORMS[form]))
+
+
+def encode(cif: str, dialect: str, space_group: bool) -> dict[str, Any]:
+    """The string of a crystal and what each piece of it says."""
+    representation = _representation(dialect, space_group)
+    crystal = crystal_of(cif)
+    encoded = representation.encode([crystal])[0]
+    if not encoded.ok:
+        reasons = type(representation).reasons
+        raise ConditionError(f"the crystal has no string in this dialect: {reasons.get(encoded.reason, encoded.reason)}")
+    return decode(encoded.string)
+
+
+def decode(string: str) -> dict[str, Any]:
+    """The crystal of a string, and what each piece of the string says."""
+    from crystalfw.core.errors import DecodeError
+
+    if len(string) > MAX_STRING:
+        raise ConditionError(f"the string has {len(string):,} characters; at most {MAX_STRING:,} are read here")
+    representation = _representation("plain", False)
+    try:
+        pieces = representation.explain(string)
+    except DecodeError as error:
+        raise ConditionError(f"the string cannot be read: {error}") from error
+    decoded = representation.decode([string])[0]
+    crystal = decoded.crystal
+    return {
+        "string": string,
+        "pieces": [{"text": p.text, "says": p.says, "atoms": p.atoms, "shift": p.shift} for p in pieces],
+        "cif": crystal.cif() if crystal is not None else None,
+        "reason": "" if crystal is not None else (decoded.message or decoded.reason),
+    }
+
+
+def describe(run: str) -> dict[str, Any]:
+    """What a trained model can be asked: its conditions with the ranges of its training data."""
+    from crystalfw.core.sample.trained import Trained
+
+    trained = Trained.load(run)
+    ranges = trained.ranges
+    properties = {
+        name.removeprefix("properties."): ranges.get("properties", {}).get(name.removeprefix("properties."))
+        for name in sorted(trained.requires)
+        if name.startswith("properties.")
+    }
+    return {
+        "model": repr(trained), "properties": properties, "composition": "composition" in trained.requires,
+        "space_group": "space_group" in trained.requires or "spacegroup" in trained.requires,
+        "geometry": "geometry" in trained.requires, "atoms": ranges.get("atoms"),
+        "conditioned": bool(trained.requires), "dropout": float(trained.recipe.model.condition_dropout),
+        "generates": trained.generator.decoder.needs_tokens,
+    }  # fmt: skip
+
+
+def _representation(dialect: str, space_group: bool) -> Any:
+    from crystalfw.core.recipe.options import create
+
+    return create("representation", "slices", {"dialect": dialect, "space_group": space_group})
+
+
+def count_of_file(path: str) -> dict[str, Any]:
+    """How many crystals an uploaded file holds, and the first reasons of those that cannot be read."""
+    from crystalfw.core.data.reading import open_source, read_sound
+    from crystalfw.core.records import Rejected
+
+    source = open_source(str(Path(path)))
+    sound, reasons = 0, []
+    for part in source.parts():
+        for record in source.records(part):
+            item = read_sound(source, record, max_atoms=MAX_ATOMS)
+            if isinstance(item, Rejected):
+                reasons.append(item.reason)
+            else:
+                sound += 1
+    if not sound and not reasons:
+        raise CrystalfwError("the file holds no crystals")
+    return {"crystals": sound, "rejected": len(reasons), "reasons": reasons[:3]}
