@@ -34,7 +34,7 @@ def save(predictor: Predictor, folder: Path, names: Mapping[str, str], *, with_l
     cannot be written, and DataError where the library was never written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"retriever": predictor.retriever, "ranker": predictor.ranker}
+    parts: dict[str, Retriever | Ranker] = {"retriever": predictor.retriever, "ranker": predictor.ranker}
     record: dict[str, Any] = {"format": FORMAT, "library": predictor.library.manifest.digest}
     for kind, part in parts.items():
         record[kind] = {

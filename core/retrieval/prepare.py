@@ -29,6 +29,7 @@ from crystalfw.core.records import Rejected
 from crystalfw.core.retrieval.lookup import LIBRARY, Lookup, fit_retriever, numbers_only, open_lookup
 from crystalfw.core.system.files import digest, one_at_a_time
 from crystalfw.core.system.progress import Progress
+from crystalfw.core.system.user_cache import user_cache
 
 FORMAT = 1
 CHUNK = 128
@@ -68,7 +69,7 @@ def retrieve(
     given = None if section.library is None else Library.open(section.library).manifest.digest
     spec = section.retriever
     name = digest(json.dumps([FORMAT, dataset.folder.name, given, spec.name, repr(spec.config), seed]).encode())[:24]
-    folder = Path(data.cache) / "retrieved" / name
+    folder = (Path(data.cache) if data.cache else user_cache()) / "retrieved" / name
     folder.mkdir(parents=True, exist_ok=True)
     strings = folder / f"strings-{n}"
     with one_at_a_time(folder / "lock", "another process retrieves for the same data; waiting for it"):

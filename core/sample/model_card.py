@@ -37,7 +37,7 @@ def model_card(run: str | Path, which: str = "best") -> dict[str, Any]:
         "best_validation_loss": state.get("best_loss"),
         "versions": provenance.get("versions", {}),
         "conditions": sorted(trained.requires),
-        "predicts": list(decoder.columns) if isinstance(decoder, PropertyDecoder) else [],
+        "predicts": list(decoder.targets) if isinstance(decoder, PropertyDecoder) else [],
     }
 
 

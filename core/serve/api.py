@@ -13,6 +13,7 @@ from fastapi import APIRouter, Body, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, StreamingResponse
 
+from crystalfw.core.discovery import registry
 from crystalfw.core.errors import ConditionError
 from crystalfw.core.serve import runs, tables, tasks
 from crystalfw.core.serve.guard import REPORT_POLICY
@@ -267,9 +268,10 @@ async def picture(request: Request, asked: CrystalText) -> HTMLResponse:
 
 @router.get("/models")
 def models(request: Request) -> list[dict[str, str]]:
-    """Trained models: runs with a checkpoint, the newest first."""
-    found = [entry["name"] for entry in runs.listed(state_of(request).settings.runs) if entry["trained"]]
-    return [{"name": name, "label": name} for name in found]
+    """Trained models: those that installed distributions deliver, then runs with a checkpoint, the newest first."""
+    delivered = [{"name": entry.name, "label": f"{entry.name} (delivered)"} for entry in registry().models()]
+    trained = [entry["name"] for entry in runs.listed(state_of(request).settings.runs) if entry["trained"]]
+    return delivered + [{"name": name, "label": name} for name in trained]
 
 
 @router.get("/models/{name:path}")

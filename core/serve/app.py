@@ -51,6 +51,8 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def _sentence(request: Request, error: Exception) -> Response:
+    if "text/html" in request.headers.get("accept", ""):  # somebody looks at it
+        return pages.problem(request, str(error), 404 if isinstance(error, NotFound) else 400)
     return JSONResponse({"error": str(error)}, status_code=404 if isinstance(error, NotFound) else 400)
 
 

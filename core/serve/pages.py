@@ -49,11 +49,16 @@ def room(request: Request, room: str) -> Response:
     """One of the rooms; an unknown one is a page that says so."""
     state = state_of(request)
     if room not in ROOMS:
-        return _page(state, "missing", room="", title="Not found", status=404)
+        return problem(request, f"There is no page '{room[:80]}'.", 404)
     missing = NEEDS.get(room, "run") not in state.settings.commands
     if missing:
         return _page(state, "later", room=room, title=ROOMS[room][0])
     return _page(state, room, room=room, title=ROOMS[room][0], recipes=_recipes() if room == "runs" else [])
+
+
+def problem(request: Request, sentence: str, status: int) -> HTMLResponse:
+    """A page with the sentence of an error."""
+    return _page(state_of(request), "missing", room="", title="Not found", sentence=sentence, status=status)
 
 
 def _page(state: State, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:

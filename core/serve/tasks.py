@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crystalfw.core.errors import ConditionError, CrystalfwError
-from crystalfw.core.serve.scene import scene
+from crystalfw.core.serve.scene import bond_ends, scene
 
 MAX_CIF = 200_000
 MAX_STRING = 20_000
@@ -73,9 +73,14 @@ def decode(string: str) -> dict[str, Any]:
         raise ConditionError(f"the string cannot be read: {error}") from error
     decoded = representation.decode([string])[0]
     crystal = decoded.crystal
+    shown = []
+    for piece in pieces:
+        bonded = crystal is not None and piece.shift is not None
+        ends = bond_ends(crystal, piece.atoms[0], piece.atoms[1], piece.shift) if bonded else None
+        shown.append({"text": piece.text, "says": piece.says, "atoms": piece.atoms, "bond": ends})
     return {
         "string": string,
-        "pieces": [{"text": p.text, "says": p.says, "atoms": p.atoms, "shift": p.shift} for p in pieces],
+        "pieces": shown,
         "cif": crystal.cif() if crystal is not None else None,
         "reason": "" if crystal is not None else (decoded.message or decoded.reason),
     }

@@ -15,7 +15,7 @@ async function show(answer) {
       pieces.querySelectorAll(".lit").forEach((other) => other.classList.remove("lit"));
       button.classList.add("lit");
       says.textContent = piece.says;
-      view?.light(piece.atoms);
+      view?.light(piece.atoms, piece.bond);
     };
     button.addEventListener("click", point);
     button.addEventListener("focus", point);

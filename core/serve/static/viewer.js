@@ -88,7 +88,7 @@ export class CrystalView {
     }
     ["a", "b", "c"].forEach((name, axis) => {
       const at = [0, 0, 0]; at[axis] = 1.08;
-      this.viewer.addLabel(name, { position: point(...at), fontColor: colour, backgroundOpacity: 0, fontSize: 15, alignment: "center" });
+      this.viewer.addLabel(name, { position: point(...at), fontColor: colour, backgroundOpacity: 0, fontSize: 15, alignment: "center", inFront: true });
     });
   }
 
@@ -118,8 +118,8 @@ export class CrystalView {
     this.measure.textContent = `${p.element}–${q.element}: ${Math.hypot(p.x - q.x, p.y - q.y, p.z - q.z).toFixed(3)} Å`;
   }
 
-  /** Mark the atoms of these numbers in the cell, and those picked by a click. */
-  light(indices) { this.lit = new Set(indices); if (this.viewer) this.draw(); }
+  /** Mark a bond by its two ends, or else the atoms of these numbers in the cell. */
+  light(indices, bond) { [this.lit, this.bond] = [new Set(bond ? [] : indices), bond]; if (this.viewer) this.draw(); }
 
   highlight() {
     this.scene.atoms.forEach((atom, k) => {
@@ -127,6 +127,11 @@ export class CrystalView {
         this.viewer.addSphere({ center: atom, radius: 0.28 * this.scene.elements[atom.element].radius + 0.3, color: "#ffb000", opacity: 0.5 });
       }
     });
+    if (this.bond) {
+      const [start, end] = this.bond.map(([x, y, z]) => ({ x, y, z }));
+      this.viewer.addCylinder({ start, end, radius: 0.16, color: "#ffb000", fromCap: 2, toCap: 2 });
+      for (const center of [start, end]) this.viewer.addSphere({ center, radius: 0.75, color: "#ffb000", opacity: 0.5 });
+    }
     if (this.picked.length === 2) {
       const [start, end] = this.picked.map((k) => this.scene.atoms[k]);
       this.viewer.addCylinder({ start, end, radius: 0.05, color: "#ffb000", dashed: true });
