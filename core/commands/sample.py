@@ -53,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--formula-units", type=_formula_units, metavar="K,...", help=units)
     parser.add_argument("--like", metavar="FILE", help="condition on the crystals of a CIF file, a table or a folder")
     parser.add_argument("--composition-exact", action="store_true", help="only strings of exactly the condition's composition")
+    hard = "hard condition, e.g. allowed_elements=Na,Cl or n_atoms=[4,12] or charge_balanced=true; repeat for several"
+    parser.add_argument("--constraint", action="append", default=[], metavar="NAME=VALUE", help=hard)
     for name in _SETTINGS:
         sentence = sentences[name].replace("%", "%%").removesuffix(".")
         meaning = sentence[0].lower() + sentence[1:]
@@ -65,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Sample; raises ConditionError for a condition that the model was not trained with."""
-    conditions = read_conditions(args.condition)
+    conditions, constraints = read_conditions(args.condition), read_constraints(args.constraint)
     args.run = str(chosen_run(Path(args.run), args.model))
     check_request(args)
     from crystalfw.core.model.checkpoint import find
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         settings=dataclasses.replace(section, n=args.n or default_count(section, len(crystals))),
         seed=args.seed,
         conditions=tuple(crystals),
-        constraints={"composition": "from_condition"} if args.composition_exact else {},
+        constraints={**constraints, **({"composition": "from_condition"} if args.composition_exact else {})},
     )
     place = destination(args.out or _default_out(args))
     out = place.table
@@ -98,7 +100,8 @@ def run(args: argparse.Namespace) -> int:
         "checkpoint": _digest(find(Path(args.run), args.checkpoint)), "conditions": conditions,
         "like": _digest(Path(args.like)) if args.like else None, "composition_exact": args.composition_exact,
         "formula_units": args.formula_units,
-        "seed": args.seed, **{k: v for k, v in dataclasses.asdict(section).items() if k not in ("n", "batch_size")},
+        "seed": args.seed, **({"constraints": constraints} if constraints else {}),
+        **{k: v for k, v in dataclasses.asdict(section).items() if k not in ("n", "batch_size")},
     })  # fmt: skip
     sample_to_table(trained, request, out, resume=True)
     finish_samples(out, print, crystals=place.crystals, symprec=args.symprec)
@@ -145,6 +148,23 @@ def read_conditions(pairs: list[str]) -> dict[str, Any]:
             found[name] = float(value)
         except ValueError:
             found[name] = value
+    return found
+
+
+def read_constraints(pairs: list[str]) -> dict[str, Any]:
+    """`allowed_elements=Na,Cl` -> {"allowed_elements": ["Na", "Cl"]}; other values are YAML. Raises ConditionError."""
+    import yaml
+
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or not name or not value:
+            raise ConditionError(f"--constraint {pair}: write NAME=VALUE, for example allowed_elements=Na,Cl")
+        try:
+            # symbols stay text: YAML takes No for false
+            found[name] = value.replace(" ", "").split(",") if name.endswith("_elements") else yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConditionError(f"--constraint {pair}: the value cannot be read: {error}") from error
     return found
 
 
@@ -224,6 +244,7 @@ def _label(args: argparse.Namespace) -> str:
     changes = [name for name in _SETTINGS if name != "batch_size"]  # the batch size changes no sample
     chosen = [f"{name}{getattr(args, name)}" for name in changes if getattr(args, name) is not None]
     chosen += ["exact"] if args.composition_exact else []
+    chosen += args.constraint
     chosen += ["units" + ".".join(map(str, args.formula_units))] if args.formula_units else []
     chosen += [args.checkpoint] if args.checkpoint != "best" else []
     words = [*args.condition, Path(args.like).stem if args.like else "", *chosen, f"seed{args.seed}"]

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from crystalfw.core.errors import ConditionError
+from crystalfw.core.errors import ConditionError, CrystalfwError
 from crystalfw.core.serve.jobs import ENDED, Job, JobStore
 
 GRACE = 30.0
@@ -77,14 +77,19 @@ class Queue:
     async def _work(self) -> None:
         while True:
             id = await self._waiting.get()
-            job = self.store.load(id)
-            if job.state == "queued" and id not in self._cancelled:
-                try:
-                    await self._run(job)
-                except OSError as error:  # a full disk must not end the queue
-                    with contextlib.suppress(OSError):
-                        self._saved(replace(job, state="failed", message=f"{error.filename or ''}: {error.strerror or error}"))
+            with contextlib.suppress(CrystalfwError):  # its folder was deleted meanwhile
+                await self._begin(id)
             await self._tell()
+
+    async def _begin(self, id: str) -> None:
+        job = self.store.load(id)
+        if job.state != "queued" or id in self._cancelled:
+            return
+        try:
+            await self._run(job)
+        except OSError as error:  # a full disk must not end the queue
+            with contextlib.suppress(OSError):
+                self._saved(replace(job, state="failed", message=f"{error.filename or ''}: {error.strerror or error}"))
 
     async def _run(self, job: Job) -> None:
         folder, began = self.store.folder(job.id), time.monotonic()
@@ -98,6 +103,8 @@ class Queue:
         limit(process.pid, self.store.settings.memory)
         self._running[job.id] = process
         self._saved(replace(job, state="running"))
+        if job.id in self._cancelled:  # while the process was starting
+            process.terminate()
         await self._tell()
         try:
             code = await process.wait()

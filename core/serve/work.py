@@ -30,6 +30,7 @@ Element = Annotated[str, _plain(r"[A-Z][a-z]?", "the symbol of an element")]
 Wavelength = Annotated[
     str, _plain(r"[A-Z][a-z]Ka1?|[0-9]+(\.[0-9]+)?", "a wavelength: CuKa, CoKa, MoKa ..., or a number of angstrom")
 ]
+Constraint = Literal["allowed_elements", "required_elements", "forbidden_elements", "charge_balanced"]
 ConditionText = Annotated[str, Field(max_length=200)]
 
 
@@ -103,6 +104,7 @@ class GenerateWork(Work):
     n: int = Field(20, ge=1, le=10_000, description="Strings to write; some of them fail to become crystals")
     conditions: dict[Name, float | ConditionText] = Field(default_factory=dict, max_length=20)
     like_upload: Name | None = Field(None, description="An uploaded crystal to be like")
+    constraints: dict[Constraint, list[Element] | bool] = Field(default_factory=dict)
     composition_exact: bool = Field(False, description="Exactly the composition of the condition")
     temperature: float | None = Field(None, gt=0, le=5)
     guidance: float | None = Field(None, ge=0, le=20)
@@ -114,6 +116,8 @@ class GenerateWork(Work):
         for name, value in self.conditions.items():
             found += ["--condition", f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"]
         found += ["--like", str(places.upload(self.like_upload))] if self.like_upload else []
+        for rule, value in self.constraints.items():
+            found += ["--constraint", f"{rule}={','.join(value) if isinstance(value, list) else str(value).lower()}"]
         found += ["--composition-exact"] if self.composition_exact else []
         for name in ("temperature", "guidance"):
             found += [f"--{name}", f"{getattr(self, name):g}"] if getattr(self, name) is not None else []
@@ -124,7 +128,10 @@ class GenerateWork(Work):
         given = [str(self.n)]
         given += [f"condition={self.conditions!r}"] if self.conditions else []
         given += [f"like={str(places.upload(self.like_upload))!r}"] if self.like_upload else []
-        given += ["constraints={'composition': 'from_condition'}"] if self.composition_exact else []
+        rules: dict[str, Any] = dict(self.constraints)
+        if self.composition_exact:
+            rules["composition"] = "from_condition"
+        given += [f"constraints={rules!r}"] if rules else []
         given += [f"{name}={getattr(self, name):g}" for name in ("temperature", "guidance") if getattr(self, name) is not None]
         given += [f"seed={self.seed}"]
         return f"import crystalfw\n\ncrystals = crystalfw.load({places.model(self.model)!r}).sample({', '.join(given)})\n"

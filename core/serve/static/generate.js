@@ -10,7 +10,13 @@ function request() {
     const text = input.value.trim();
     if (text) conditions[input.dataset.condition] = input.type === "number" ? Number(text) : text;
   }
-  return { kind: "generate", model: form.elements.model.value, n: number(form, "n") ?? 20, seed: number(form, "seed") ?? 0, conditions,
+  const constraints = {};
+  for (const name of ["allowed_elements", "required_elements", "forbidden_elements"]) {
+    const symbols = form.elements[name].value.split(/[\s,;]+/).filter(Boolean);
+    if (symbols.length) constraints[name] = symbols;
+  }
+  if (form.elements.charge_balanced.checked) constraints.charge_balanced = true;
+  return { kind: "generate", constraints, model: form.elements.model.value, n: number(form, "n") ?? 20, seed: number(form, "seed") ?? 0, conditions,
     temperature: number(form, "temperature"), guidance: number(form, "guidance"), composition_exact: form.elements.composition_exact.checked };
 }
 

@@ -32,3 +32,20 @@ def test_formula_units_are_whole_numbers(tmp_path, capsys):
     with pytest.raises((SystemExit, CrystalfwError)) as stopped:
         make_parser("sample").parse_args([str(tmp_path), "--formula-units", "0,2"])
     assert "1,2,4" in capsys.readouterr().err + str(stopped.value)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "found"),
+    [
+        (["allowed_elements=No, O"], {"allowed_elements": ["No", "O"]}),
+        (["n_atoms=[4, 12]", "charge_balanced=true"], {"n_atoms": [4, 12], "charge_balanced": True}),
+    ],
+)
+def test_constraints(pairs, found):
+    assert sample.read_constraints(pairs) == found
+
+
+@pytest.mark.parametrize("pair", ["n_atoms", "=3", "n_atoms=", "n_atoms=[4"])
+def test_constraints_that_cannot_be_read(pair):
+    with pytest.raises(ConditionError, match="--constraint"):
+        sample.read_constraints([pair])

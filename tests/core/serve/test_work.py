@@ -18,7 +18,8 @@ REQUESTS = [
     {"kind": "predict", "table_upload": "u"},
     {"kind": "generate", "model": "smoke", "conditions": {"band_gap": 2.0, "composition": "NaCl"}, "temperature": 0.7,
      "guidance": 1.5, "composition_exact": True, "seed": 3},
-    {"kind": "generate", "model": "smoke", "like_upload": "u"},
+    {"kind": "generate", "model": "smoke", "like_upload": "u",
+     "constraints": {"allowed_elements": ["Na", "Cl"], "charge_balanced": True}},
     {"kind": "train", "recipe": "smoke", "minutes": 1.5, "steps": 10, "data_upload": "u"},
 ]  # fmt: skip
 
