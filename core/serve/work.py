@@ -116,8 +116,8 @@ class GenerateWork(Work):
         for name, value in self.conditions.items():
             found += ["--condition", f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"]
         found += ["--like", str(places.upload(self.like_upload))] if self.like_upload else []
-        for rule, value in self.constraints.items():
-            found += ["--constraint", f"{rule}={','.join(value) if isinstance(value, list) else str(value).lower()}"]
+        for rule, asked in self.constraints.items():
+            found += ["--constraint", f"{rule}={','.join(asked) if isinstance(asked, list) else str(asked).lower()}"]
         found += ["--composition-exact"] if self.composition_exact else []
         for name in ("temperature", "guidance"):
             found += [f"--{name}", f"{getattr(self, name):g}"] if getattr(self, name) is not None else []
@@ -128,7 +128,8 @@ class GenerateWork(Work):
         given = [str(self.n)]
         given += [f"condition={self.conditions!r}"] if self.conditions else []
         given += [f"like={str(places.upload(self.like_upload))!r}"] if self.like_upload else []
-        rules: dict[str, Any] = dict(self.constraints)
+        rules: dict[str, Any] = {}
+        rules.update(self.constraints)
         if self.composition_exact:
             rules["composition"] = "from_condition"
         given += [f"constraints={rules!r}"] if rules else []

@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-selenium = pytest.importorskip("selenium", reason="no selenium: pip install 'crystalfw[test]'")
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -29,6 +27,10 @@ pytestmark = [
     pytest.mark.skipif(not (BROWSER and DRIVER), reason="no browser: apt-get install chromium chromium-driver"),
 ]
 WAIT = 240
+ARGUMENTS = (
+    "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,1400", "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader", "--force-prefers-reduced-motion",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +49,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def browser(address: str) -> Iterator[WebDriver]:
     options = webdriver.ChromeOptions()
     options.binary_location = str(BROWSER)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,1400", "--use-angle=swiftshader",
-                     "--enable-unsafe-swiftshader", "--force-prefers-reduced-motion"):  # fmt: skip
+    for argument in ARGUMENTS:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
