@@ -129,7 +129,7 @@ class GenerateWork(Work):
         given += [f"condition={self.conditions!r}"] if self.conditions else []
         given += [f"like={str(places.upload(self.like_upload))!r}"] if self.like_upload else []
         rules: dict[str, Any] = {}
-        rules.update(self.constraints)
+        rules.update((name, value) for name, value in self.constraints.items())
         if self.composition_exact:
             rules["composition"] = "from_condition"
         given += [f"constraints={rules!r}"] if rules else []
