@@ -14,7 +14,7 @@ from crystalfw.core.commands.cli import main as crystalfw
 from crystalfw.core.geometry.cif import crystal_from_cif
 from crystalfw.core.sample.table import read_rows
 
-FORMULAS = ("NaCl", "TiO2", "SrTiO3", "CaF2")
+FORMULAS = ("NaCl", "TiO2", "CaTiO3", "CaF2")
 WIDTH, HEIGHT = 1040, 400
 STYLE = (
     "body{margin:0;background:#fff;font:15px sans-serif;color:#0f172a;display:flex;justify-content:space-around}"
