@@ -65,7 +65,17 @@ def main() -> int:
         "--config-file",
         str(ROOT / "build" / "mkdocs.yml"),
     ]
-    return subprocess.run(command, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=False).returncode  # noqa: S603 - our own command
+    done = subprocess.run(command, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=False)  # noqa: S603 - our own command
+    own_worker(ROOT / "site")
+    return done.returncode
+
+
+def own_worker(site: Path) -> None:
+    """The plugin `offline` has pages fetch a worker for file:// from the network; ours lies beside them."""
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        own = "../" * (len(page.relative_to(site).parts) - 1) + "worker.js"
+        page.write_text(re.sub(r'src="https?://[^"]*iframe-worker[^"]*"', f'src="{own}"', text), encoding="utf-8")
 
 
 def pages_of(section: object) -> list[str]:

@@ -16,7 +16,7 @@ from crystalfw.core.errors import CrystalfwError, did_you_mean
 
 _FILES = {
     "run", "recipe", "resume", "input", "path", "samples", "reference", "train", "like", "grid", "out", "rejected", "cif_dir",
-    "data", "column_file",
+    "data", "column_file", "what", "folder",
 }  # fmt: skip
 """Arguments whose values are files or folders."""
 

@@ -7,6 +7,7 @@
   crystalfw data import structures/ -o set        the same, one table per part
   crystalfw data split set.csv.gz -o set --test 0.1    train, val, test by formula: a formula is never in two parts
   crystalfw data prepare xattn data.path=mp_20    what a run of this recipe does first, alone: no GPU waits for it
+  crystalfw data example                          NaCl.cif and my_crystals.csv, to try the commands on
 
 `check`, `import` and `split` take the recipe keys data.source, data.max_atoms and representation. `check` exits with 1
 where crystals were rejected, and every command with 2 where nothing can be read.
@@ -38,12 +39,14 @@ _JSON = "crystals, set_aside, formulas, elements, atoms, formulas_in_several_par
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `crystalfw data`."""
-    commands = parser.add_subparsers(dest="task", required=True, metavar="{check,import,split,prepare}")
+    commands = parser.add_subparsers(dest="task", required=True, metavar="{check,import,split,prepare,example}")
     check = commands.add_parser("check", help="read everything, say what is there and what is wrong")
     convert = commands.add_parser("import", help="write any source as a table")
     split = commands.add_parser("split", help="divide into train, val and test by formula")
     ahead = commands.add_parser("prepare", help="prepare the data of a recipe; its runs find it in the cache")
     add_recipe(ahead)
+    example = commands.add_parser("example", help="write NaCl.cif and my_crystals.csv, to try the commands on")
+    example.add_argument("folder", nargs="?", default=".", metavar="FOLDER", help="where to (default: here)")
     for command in (check, convert, split):
         command.add_argument("path", help="table, folder, zip or structure file; 'prototypes' for the built-in crystals")
         command.add_argument("rest", nargs="*", metavar="a.b=c", help=f"recipe keys: {', '.join(_KEYS)}; c is YAML")
@@ -84,6 +87,11 @@ def run(args: argparse.Namespace) -> int:
     """Check, import, split or prepare; the exit code."""
     if args.task == "prepare":
         return _prepare(args.recipe, args.overrides)
+    if args.task == "example":
+        from crystalfw.core.data.example import write_example
+
+        print("\n".join(f"wrote {path}" for path in write_example(Path(args.folder))))
+        return 0
     out = _out(args)
     cut: tuple[tuple[str, float], ...] = ()
     if args.task == "split":

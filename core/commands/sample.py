@@ -1,6 +1,7 @@
 """Generate crystals with a trained model; the checkpoint knows its model, so no recipe is needed.
 
   crystalfw sample runs/xattn --n 100 --condition band_gap=2.0
+  crystalfw sample runs/xattn --until 50 --condition band_gap=1.5..2.5
   crystalfw sample runs/xattn --n 100 --condition composition=SrTiO3 --composition-exact
   crystalfw sample runs/composition --n 30 --condition composition=LiFePO4 --formula-units 1,2,4
   crystalfw sample mp-property --n 50 --condition band_gap=2.0          a delivered model, ready without training
@@ -33,6 +34,8 @@ from crystalfw.core.system.variants import runs_inside, slug
 if TYPE_CHECKING:
     from crystalfw.core.sample.trained import Trained
 
+RANGE_VALUES = 9
+"""Values that a range LOW..HIGH stands for."""
 _SETTINGS = (
     "candidates", "beam", "keep", "batch_size", "temperature", "top_k", "top_p", "min_p", "guidance", "max_length",
 )  # fmt: skip
@@ -48,7 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", help="of an ablation's folder: the run to take, e.g. cross-attention-seed0")
     number = "crystals to generate (default 100; in a prediction what all conditions need)"
     parser.add_argument("--n", type=key_type(SampleSection, "n"), help=number)
-    parser.add_argument("--condition", action="append", default=[], metavar="NAME=VALUE", help="repeat for several")
+    until = "instead: until so many distinct crystals are there, at most 20 tries for each"
+    parser.add_argument("--until", type=key_type(SampleSection, "n"), metavar="N", help=until)
+    parser.add_argument(
+        "--condition", action="append", default=[], metavar="NAME=VALUE", help="repeat for several; LOW..HIGH spreads a number"
+    )
     units = "cells of so many formula units of the composition, e.g. 1,2,4, in turn (default 1)"
     parser.add_argument("--formula-units", type=_formula_units, metavar="K,...", help=units)
     parser.add_argument("--like", metavar="FILE", help="condition on the crystals of a CIF file, a table or a folder")
@@ -76,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from crystalfw.core.sample.request import Request, default_count, needed_conditions
     from crystalfw.core.sample.trained import Trained
     from crystalfw.core.sample.training_range import warnings_outside
+    from crystalfw.core.sample.until import sample_until
     from crystalfw.core.sample.writing import finish_samples, sample_to_table
 
     trained = Trained.load(args.run, which=args.checkpoint, device=args.device)
@@ -84,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
         if given in settings:
             settings.setdefault(other, None)  # instead of the recipe's
     section = checked_settings(trained, {"n": 100, **settings})
-    each = [trained.conditions(c, args.like, needed_conditions(section, args.n)) for c in cells(conditions, args.formula_units)]
+    asked = [one for cell in cells(conditions, args.formula_units) for one in spread(cell)]
+    each = [trained.conditions(condition, args.like, needed_conditions(section, args.n)) for condition in asked]
     crystals = [crystal for group in each for crystal in group]
     for warning in warnings_outside(crystals, trained.requires, trained.ranges):
         print(warning, file=sys.stderr)
@@ -103,7 +112,14 @@ def run(args: argparse.Namespace) -> int:
         "seed": args.seed, **({"constraints": constraints} if constraints else {}),
         **{k: v for k, v in dataclasses.asdict(section).items() if k not in ("n", "batch_size")},
     })  # fmt: skip
-    sample_to_table(trained, request, out, resume=True)
+    if args.until:
+        until = sample_until(
+            args.until, request, out, trained.components.representation,
+            lambda grown: sample_to_table(trained, grown, out, resume=True),
+        )  # fmt: skip
+        print(until)
+    else:
+        sample_to_table(trained, request, out, resume=True)
     finish_samples(out, print, crystals=place.crystals, symprec=args.symprec)
     print(*outcome_lines(out), sep="\n")
     return 0
@@ -128,6 +144,8 @@ def chosen_run(folder: Path, name: str | None) -> Path:
 
 def check_request(args: argparse.Namespace) -> None:
     """What can be said before torch is imported. Raises CrystalfwError."""
+    if args.until and (args.n or args.candidates or args.beam):
+        raise CrystalfwError("--until counts distinct crystals; leave out --n, --candidates and --beam")
     if args.like and args.condition:
         raise ConditionError("give either --condition or --like, not both")
     if args.like and not Path(args.like).exists():
@@ -148,6 +166,7 @@ def read_conditions(pairs: list[str]) -> dict[str, Any]:
             found[name] = float(value)
         except ValueError:
             found[name] = value
+            bounds(name, value)  # a wrong range is said at once
     return found
 
 
@@ -166,6 +185,29 @@ def read_constraints(pairs: list[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise ConditionError(f"--constraint {pair}: the value cannot be read: {error}") from error
     return found
+
+
+def bounds(name: str, value: Any) -> tuple[float, float] | None:
+    """The ends of `LOW..HIGH`; None for anything else. Raises ConditionError for ends that are no numbers or swapped."""
+    if not isinstance(value, str) or ".." not in value:
+        return None
+    low, _, high = value.partition("..")
+    try:
+        ends = float(low), float(high)
+    except ValueError as error:
+        raise ConditionError(f"--condition {name}={value}: write LOW..HIGH, for example {name}=2..4") from error
+    if not ends[0] < ends[1]:
+        raise ConditionError(f"--condition {name}={value}: the first number must be the smaller one")
+    return ends
+
+
+def spread(condition: dict[str, Any]) -> list[dict[str, Any]]:
+    """The condition once for each of RANGE_VALUES values of its ranges, evenly from end to end; as it is without a range."""
+    ranges = {name: ends for name, value in condition.items() if (ends := bounds(name, value))}
+    if not ranges:
+        return [condition]
+    shares = [k / (RANGE_VALUES - 1) for k in range(RANGE_VALUES)]
+    return [{**condition, **{name: low + share * (high - low) for name, (low, high) in ranges.items()}} for share in shares]
 
 
 def cells(conditions: dict[str, Any], units: list[int] | None) -> list[dict[str, Any]]:

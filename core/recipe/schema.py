@@ -291,7 +291,7 @@ class FabricSection:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A whole recipe, checked. `expanded` is the plain mapping that alone reproduces the run."""
+    """A whole recipe, checked. `expanded` is the plain mapping that is enough to reproduce the run."""
 
     name: str = "run"
     """Name of the run folder; default: the name of the recipe's file."""

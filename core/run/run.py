@@ -1,4 +1,4 @@
-"""One run: data, fit, samples, evaluation, report, in a run folder that alone reproduces it."""
+"""One run: data, fit, samples, evaluation, report, in a run folder that is enough to reproduce it."""
 
 from __future__ import annotations
 

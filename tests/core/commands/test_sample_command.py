@@ -5,6 +5,13 @@ import pytest
 from crystalfw.core.commands import sample
 from crystalfw.core.commands.cli import make_parser
 from crystalfw.core.errors import ConditionError, CrystalfwError
+from crystalfw.core.recipe.options import create
+from crystalfw.core.recipe.schema import SampleSection
+from crystalfw.core.records import Sample
+from crystalfw.core.sample.request import Request
+from crystalfw.core.sample.table import sample_id, write_samples
+from crystalfw.core.sample.until import sample_until
+from crystalfw.core.testing.crystals import small_crystals
 
 
 def _folder(tmp_path, *words):
@@ -49,3 +56,33 @@ def test_constraints(pairs, found):
 def test_constraints_that_cannot_be_read(pair):
     with pytest.raises(ConditionError, match="--constraint"):
         sample.read_constraints([pair])
+
+
+def test_a_range_is_spread_evenly():
+    found = sample.spread(sample.read_conditions(["gap=2..4", "composition=NaCl"]))
+    assert [one["gap"] for one in found] == [2 + k / 4 for k in range(9)]
+    assert {one["composition"] for one in found} == {"NaCl"}
+    assert sample.spread({"gap": 2.0}) == [{"gap": 2.0}]
+    for wrong in ("gap=2..x", "gap=4..2"):
+        with pytest.raises(ConditionError, match=r"LOW\.\.HIGH|smaller one"):
+            sample.read_conditions([wrong])
+
+
+def test_until_asks_for_more_and_gives_up(tmp_path):
+    """Every fifth try is a crystal, and they repeat after three: two are found in time, four never are."""
+    pool = small_crystals()[:3]
+    representation = create("representation", "slices")
+
+    def made(request):
+        outcomes = []
+        for k in range(request.settings.n):
+            crystal = pool[k // 5 % 3] if k % 5 == 0 else None
+            status = "ok" if crystal is not None else "decode"
+            outcomes.append(Sample(id=sample_id(k), seed=0, string="", status=status, reason="", crystal=crystal))
+        (tmp_path / "out.csv").unlink(missing_ok=True)
+        write_samples(outcomes, tmp_path / "out.csv")
+
+    request = Request(settings=SampleSection(n=1))
+    assert sample_until(2, request, tmp_path / "out.csv", representation, made).startswith("3 distinct crystals (2 wanted)")
+    said = sample_until(4, request, tmp_path / "out.csv", representation, made)
+    assert said == "3 distinct crystals of the 4 wanted; gave up after 80 tries"
