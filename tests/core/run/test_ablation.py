@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from crystalfw.core.run.ablation.report import render
 from crystalfw.core.run.ablation.results import Result, figures_of
 from crystalfw.core.run.ablation.statistics import Difference, compare, paired_bootstrap, t_interval, verdict
 from crystalfw.core.run.ablation.summary import summarise
+from crystalfw.core.system.files import digest
 from tests.plugins.metrics.crystals import rock_salt
 
 GRID = """
@@ -135,6 +137,22 @@ def test_equal_recipes_share_a_run(grid_path, tmp_path):
     assert len(jobs) == 6
     assert len({job.folder for job in jobs}) == 4
     assert "seed: 1" in jobs[3].recipe
+
+
+def test_runs_lie_in_folders_named_by_what_they_are(grid_path, tmp_path):
+    grid = load_grid(grid_path)
+    jobs = make_jobs(grid.base, grid.cells[:2], (0,), None, tmp_path)
+    assert [job.folder.name for job in jobs] == ["additive-pooled-seed0", "cross-attention-pooled-seed0"]
+    jobs[0].folder.mkdir(parents=True)
+    (jobs[0].folder / "recipe.yaml").write_text(jobs[0].recipe)
+    assert make_jobs(grid.base, grid.cells[:1], (0,), None, tmp_path)[0].folder == jobs[0].folder, "continued"
+    (other,) = make_jobs(grid.base, grid.cells[:1], (0,), 5.0, tmp_path)
+    assert re.fullmatch(r"additive-pooled-seed0-[0-9a-f]{8}", other.folder.name), "another recipe never takes its results"
+    twins = [Cell({"a": "x y"}, dict(grid.cells[0].settings)), Cell({"a": "x-y"}, dict(grid.cells[1].settings))]
+    assert len({job.folder for job in make_jobs(grid.base, twins, (0,), None, tmp_path)}) == 2
+    earlier = tmp_path / "runs" / digest(jobs[1].recipe.encode())[:16]
+    earlier.mkdir()
+    assert make_jobs(grid.base, grid.cells[1:2], (0,), None, tmp_path)[0].folder == earlier, "made by an earlier version"
 
 
 def test_t_interval_by_hand():
