@@ -16,6 +16,7 @@ from crystalfw.core.drawing.bonding import bonds
 from crystalfw.core.drawing.elements import symbol
 
 CUBE, HEX = Lattice.cubic, Lattice.hexagonal
+_MO, _S = [1 / 3, 2 / 3, 0.25], [1 / 3, 2 / 3, 0.62]
 TEXTBOOK = {
     "rock salt": (("Fm-3m", CUBE(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]), {"Na": 6, "Cl": 6}),
     "caesium chloride": (("Pm-3m", CUBE(4.12), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]), {"Cs": 8, "Cl": 8}),
@@ -25,7 +26,7 @@ TEXTBOOK = {
     "rutile": (("P4_2/mnm", Lattice.tetragonal(4.594, 2.959), ["Ti", "O"], [[0, 0, 0], [0.305, 0.305, 0]]), {"Ti": 6, "O": 3}),
     "fluorite": (("Fm-3m", CUBE(5.46), ["Ca", "F"], [[0, 0, 0], [0.25, 0.25, 0.25]]), {"Ca": 8, "F": 4}),
     "zinc blende": (("F-43m", CUBE(5.65), ["Ga", "As"], [[0, 0, 0], [0.25, 0.25, 0.25]]), {"Ga": 4, "As": 4}),
-    "molybdenite": (("P6_3/mmc", HEX(3.16, 12.3), ["Mo", "S"], [[1 / 3, 2 / 3, 0.25], [1 / 3, 2 / 3, 0.62]]), {"Mo": 6, "S": 3}),
+    "molybdenite": (("P6_3/mmc", HEX(3.16, 12.3), ["Mo", "S"], [_MO, _S]), {"Mo": 6, "S": 3}),
     "diamond": (("Fd-3m", CUBE(3.567), ["C"], [[0, 0, 0]]), {"C": 4}),
     "graphite": (("P6_3/mmc", HEX(2.46, 6.71), ["C", "C"], [[0, 0, 0.25], [1 / 3, 2 / 3, 0.25]]), {"C": 3}),
     "copper": (("Fm-3m", CUBE(3.61), ["Cu"], [[0, 0, 0]]), {"Cu": 12}),
