@@ -47,7 +47,7 @@ def shot(page: str, width: int, height: int) -> Image.Image:
             "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder}/profile",
             f"--screenshot={picture}", f"--window-size={width},{height}", frame.as_uri(),
         ]  # fmt: skip
-        subprocess.run([browser, *options], check=True, capture_output=True, timeout=120)
+        subprocess.run([browser, *options], check=True, capture_output=True, timeout=120)  # noqa: S603 - our own page
         return Image.open(picture).convert("RGB").crop((0, 0, width, height))
 
 
