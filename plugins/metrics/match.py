@@ -25,7 +25,7 @@ from crystalfw.plugins.metrics.shared.geometry import mean, share
 from crystalfw.plugins.metrics.shared.matching import compare_pairs, tolerance_record
 from crystalfw.plugins.metrics.shared.population import Groups, compositions, contents, judge
 
-_SHOWN, _SHOWN_EACH = 12, 4
+_SHOWN, _SHOWN_EACH = 100, 2
 """Reference crystals with verdicts on single samples, and samples of each."""
 
 

@@ -22,6 +22,9 @@ def test_the_crystals_that_samples_name_are_kept(tmp_path):
     found = read_asked(tmp_path / "asked.csv")
     assert list(found) == [f"k{n}" for n in range(MOST)]
     assert found["k0"].formula == "NaCl"
+    met = {str(MOST + 2): {"good": True, "text": "match"}, str(MOST + 3): {"good": False, "text": "no match"}}
+    write_asked(tmp_path / "met.csv", named, known, verdicts=met)
+    assert list(read_asked(tmp_path / "met.csv")) == [*(f"k{n}" for n in range(MOST)), f"k{MOST + 2}"]
     write_asked(tmp_path / "none.csv", [sample("x")], known)
     assert read_asked(tmp_path / "none.csv") == {}
 
@@ -35,6 +38,13 @@ def test_the_sample_that_matches_is_the_one_shown(tmp_path):
     assert answer.reference is not None
     assert find(tmp_path / "samples.csv", ["c", "nowhere"]).keys() == {"c"}
     assert [item.id for item in pick(tmp_path / "samples.csv", preferred=["c"], count=2)] == ["c", "a"]
+
+
+def test_requests_that_were_met_are_shown_behind_the_first(tmp_path):
+    write_samples([sample(str(n), rock_salt(), reference_id=f"k{n}") for n in range(9)], tmp_path / "samples.csv")
+    met = {str(n): {"good": n > 5, "text": ""} for n in range(9)}
+    shown = [item.request[1] for item in answers(tmp_path / "samples.csv", {}, met, 2, [("", "k4")])]
+    assert shown == ["k0", "k1", "k4", "k6", "k7"]
 
 
 @pytest.mark.parametrize(("crystal", "good", "words"), [
