@@ -71,7 +71,8 @@ def results_table(study: Study, given: Mapping[int, Sequence[Answer]]) -> Markup
 
 def _notes(study: Study, given: Mapping[int, Sequence[Answer]], measures: Sequence[str]) -> list[str]:
     notes = []
-    gaps = {r.cell for r in study.results for measure in measures if measure not in r.figures}
+    known = {(r.cell, measure) for r in study.results for measure in r.figures}
+    gaps = {r.cell for r in study.results for measure in measures if (r.cell, measure) not in known}
     unasked = [study.cells[cell].name for cell in sorted(gaps) if given and cell not in given]
     if unasked:
         notes.append(
@@ -103,14 +104,15 @@ def _heading(study: Study, measure: str) -> Markup:
 
 
 def _value(study: Study, measure: str, index: int) -> Markup | str:
-    values = [r.figures[measure] for r in study.results if r.cell == index and measure in r.figures]
+    runs = [r.figures.get(measure) for r in study.results if r.cell == index]
+    values = [value for value in runs if value is not None]
     if not values:
         return "–"
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-        return study.text(measure, mean)
     low, high = study.text(measure, min(values)), study.text(measure, max(values))
-    return join([text(study.text(measure, mean)), Markup("<br>"), tag("small", f"{low} to {high}")])
+    below = [f"{low} to {high}"] if low != high else []
+    below += [f"{len(values)} of {len(runs)} runs"] if len(values) < len(runs) else []
+    mean = text(study.text(measure, sum(values) / len(values)))
+    return join([mean, Markup("<br>"), tag("small", ", ".join(below))]) if below else mean
 
 
 def _parameters(study: Study, index: int) -> str:

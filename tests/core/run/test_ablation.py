@@ -305,3 +305,29 @@ def test_without_measures_the_headlines_of_the_metrics_are_compared(grid_path, t
     assert 'id="results"' in page
     assert 'id="verdicts"' not in page  # one seed allows none, and no interval
     assert 'id="means"' not in page
+
+
+def write_run(job, *, val_loss, metrics):
+    job.run_dir.mkdir(parents=True)
+    (job.folder / "done.json").write_text("{}")
+    (job.run_dir / "metrics.csv").write_text(f"step,val_loss\n1,{val_loss}\n")
+    (job.run_dir / "metrics.json").write_text(json.dumps({"metrics": metrics}))
+
+
+def test_the_plain_table_says_what_was_measured_how_often(grid_path, tmp_path):
+    """Means and ranges as the metric writes them; no raw key, no `cell` beside unit cells; one gap is counted."""
+    grid = load_grid(grid_path)
+    jobs = make_jobs(grid.base, grid.cells[:2], (0, 1), None, tmp_path)
+    for k, job in enumerate(jobs):
+        share = {"count": k, "of": 4, "share": k / 4, "low": 0, "high": 1}
+        chain = [{"stage": "novel", **share}]
+        result = {"asked": 4, "chain": chain, "failures": {}, "protocol": {}}
+        write_run(job, val_loss=2 + k, metrics={"shares": {"metric": "shares", "result": result}} if k < 3 else {})
+    page = render(summarise(grid, grid.cells[:2], jobs))
+    table = re.sub(r"<[^>]+>", " ", page[page.index('id="results"') : page.index('id="verdicts"')])
+    assert re.findall(r"Validation loss|Valid, unique and novel", table) == ["Validation loss", "Valid, unique and novel"]
+    for words in ("25.0 %", "0.0 % to 50.0 %", "1 of 2 runs", "2 variants, 2 seeds each; 4 of 4 runs finished"):
+        assert words in table
+    text = re.sub(r"<style>.*?</style>|<script>.*?</script>|<details>.*?</details>|<[^>]+>", " ", page, flags=re.DOTALL)
+    for word in ("shares.novel", "val_loss", "Cells", "Every cell"):
+        assert word not in text
