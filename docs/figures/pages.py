@@ -33,7 +33,7 @@ def main() -> None:
         whole.paste(item, (left, 0))
         left += item.width + GAP
     small = whole.resize((whole.width * 2 // 3, whole.height * 2 // 3), Image.Resampling.LANCZOS)
-    small.quantize(96).save(Path(__file__).with_name(out), optimize=True)
+    small.quantize(256).save(Path(__file__).with_name(out), optimize=True)
 
 
 def shot(page: str, width: int, height: int) -> Image.Image:

@@ -14,7 +14,7 @@ from crystalfw.core.evaluate.report.run_files import RunFiles
 from crystalfw.core.presentation import PERCENT, short
 from crystalfw.core.run.ablation.summary import Study
 
-_REQUESTS = 3
+_REQUESTS = 2
 
 
 def answers_by_variant(runs: Mapping[int, RunFiles]) -> dict[int, list[Answer]]:
@@ -75,9 +75,8 @@ def _notes(study: Study, given: Mapping[int, Sequence[Answer]], measures: Sequen
     gaps = {r.cell for r in study.results for measure in measures if (r.cell, measure) not in known}
     unasked = [study.cells[cell].name for cell in sorted(gaps) if given and cell not in given]
     if unasked:
-        notes.append(
-            f"– not measured. {', '.join(unasked)}: unconditional, so that there is nothing to compare its crystals with."
-        )
+        names = ", ".join(unasked)
+        notes.append(f"– not measured: {names} is given no condition, so there is no crystal to compare the answer with.")
     elif gaps:
         notes.append("– not measured in these runs.")
     if len(study.grid.seeds) == 1:
