@@ -81,7 +81,7 @@ def _notes(study: Study, given: Mapping[int, Sequence[Answer]], measures: Sequen
         notes.append("– not measured in these runs.")
     if len(study.grid.seeds) == 1:
         notes.append(
-            "One seed: a difference between two rows can be chance. With `seeds: [0, 1, 2]` in the grid there are intervals "
+            "One seed: a difference between two rows can be chance. With seeds: [0, 1, 2] in the grid there are intervals "
             "and verdicts."
         )
     return notes

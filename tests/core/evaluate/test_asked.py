@@ -8,6 +8,7 @@ from crystalfw.core.evaluate.asked import MOST, read_asked, write_asked
 from crystalfw.core.evaluate.evaluation import evaluate
 from crystalfw.core.evaluate.report import write_report
 from crystalfw.core.evaluate.report.asked import answers
+from crystalfw.core.evaluate.report.run_files import RunFiles
 from crystalfw.core.evaluate.report.samples import find, pick
 from crystalfw.core.recipe.schema import ComponentSpec
 from crystalfw.core.sample.table import write_samples
@@ -87,3 +88,9 @@ def test_requests_reach_the_page(tmp_path):
     assert section.count('class="pair"') == 3
     for words in ("✓ match (loose and strict)", "✗ no match", "SrTiO3 instead of CsCl", "✗ no crystal", "not periodic"):
         assert words in section
+
+
+def test_verdicts_of_a_damaged_file_are_left_out():
+    told = {"a": {"good": 1, "text": "match"}, "b": {"good": True}, "c": 3}
+    results = {"x": {"result": {"verdicts": 5, "y": 1}}, "y": {"result": {"verdicts": told}}}
+    assert RunFiles(name="run", metrics={"metrics": results}).verdicts == {"a": {"good": True, "text": "match"}}
