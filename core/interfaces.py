@@ -355,9 +355,10 @@ class Metric(Component, ABC):
     def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
         """Named results, each a JSON value; the protocol (tolerances, counts) among them.
 
-        Three names have a meaning: `summary`, lines for the screen; `outcomes`, measure -> sample or reference id -> value
+        Four names have a meaning: `summary`, lines for the screen; `outcomes`, measure -> sample or reference id -> value
         (a mapping, or anything with `items()`), written to outcomes.csv for paired comparisons; `examples`, ids of samples
-        that the report's gallery shows first.
+        that the report's gallery shows first; `verdicts`, sample id -> Verdict of core/presentation.py, what the report says
+        of a sample beside what was asked for.
         """
 
     @classmethod

@@ -29,7 +29,12 @@ def facts(crystal: Crystal) -> Markup:
     group = space_group(crystal) if crystal.n_atoms <= MOST_ATOMS_NAMED else None
     atoms = f"{crystal.n_atoms} atom{'' if crystal.n_atoms == 1 else 's'}, {crystal.volume:.1f} Å³"
     lines = [tag("p", join([hermann_mauguin(group.symbol), text(f" ({group.number}), to {SYMPREC:g} Å")]))] if group else []
-    return join([*lines, *(tag("p", line) for line in (*lattice_lines(crystal), atoms))])
+    return join([*lines, *(tag("p", _unbroken(line)) for line in (*lattice_lines(crystal), atoms))])
+
+
+def _unbroken(line: str) -> str:
+    """Breaks after commas only: a number stays with its name and unit."""
+    return ", ".join(part.replace(" ", "\u00a0") for part in line.split(", "))
 
 
 def lattice_lines(crystal: Crystal) -> tuple[str, str]:

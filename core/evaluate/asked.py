@@ -6,24 +6,29 @@ A table of samples names the crystal that each was made for (`reference_id`) but
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.geometry.cif import crystal_from_cif
+from crystalfw.core.presentation import Verdict
 from crystalfw.core.records import Sample
 
-MOST = 12
-"""Crystals kept, in the order in which samples name them."""
+MOST, MOST_GOOD = 12, 6
+"""Crystals kept: the first that samples name, and the first for which a sample is what was asked for."""
 _LOOKED_AT = 2000
 
 
-def write_asked(path: Path, samples: Iterable[Sample], *known: Sequence[Crystal]) -> None:
-    """Write id and CIF of the crystals that the first samples name, looked up in `known`; nothing where none is named."""
-    named = (sample.reference_id for sample in islice(samples, _LOOKED_AT) if sample.reference_id)
-    wanted = dict.fromkeys(islice(dict.fromkeys(named), MOST), "")
+def write_asked(
+    path: Path, samples: Iterable[Sample], *known: Sequence[Crystal], verdicts: Mapping[str, Verdict] | None = None
+) -> None:
+    """Write id and CIF of crystals that samples name, looked up in `known`; nothing where none is named."""
+    named = [(sample.id, sample.reference_id) for sample in islice(samples, _LOOKED_AT) if sample.reference_id]
+    good = dict.fromkeys(reference for id, reference in named if verdicts and id in verdicts and verdicts[id]["good"])
+    first = islice(dict.fromkeys(reference for _, reference in named), MOST)
+    wanted = dict.fromkeys([*first, *islice(good, MOST_GOOD)], "")
     missing = set(wanted)
     for crystals in known:
         for crystal in crystals if missing else ():

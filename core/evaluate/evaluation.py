@@ -94,7 +94,8 @@ def evaluate(
     record: dict[str, Any] = finite(_record(samples, asked, reference, known, training, train, results))
     if folder is not None and store is not None:
         _write_outcomes(folder / "outcomes.csv", results)
-        write_asked(folder / "asked.csv", asked, known, train)
+        verdicts = {id: said for item in results.values() for id, said in item.result.get("verdicts", {}).items()}
+        write_asked(folder / "asked.csv", asked, known, train, verdicts=verdicts)
         write_json(folder / "metrics.json", record)
         store.unlink(missing_ok=True)
     return record

@@ -25,7 +25,7 @@ from crystalfw.plugins.metrics.shared.geometry import mean, share
 from crystalfw.plugins.metrics.shared.matching import compare_pairs, tolerance_record
 from crystalfw.plugins.metrics.shared.population import Groups, compositions, contents, judge
 
-_SHOWN, _SHOWN_EACH = 12, 4
+_SHOWN, _SHOWN_EACH = 100, 2
 """Reference crystals with verdicts on single samples, and samples of each."""
 
 
@@ -79,13 +79,13 @@ class Match(Metric):
     @classmethod
     def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
         """The match rate with one sample per reference, at both tolerances."""
-        return [
-            Figure.of_share(
-                f"{tolerance}.n=1", f"match at n = 1, {tolerance}", figures, note=f"RMSE {to_places(figures['rmse'])}"
-            )
-            for tolerance in TOLERANCES
-            if (figures := result[tolerance].get("n=1"))
-        ]  # fmt: skip
+        found = []
+        for tolerance in TOLERANCES:
+            if figures := result[tolerance].get("n=1"):
+                rmse = "" if figures["rmse"] is None else f"; RMSE {to_places(figures['rmse'])}"
+                note = f"{short(figures['count'])} of {short(figures['of'])}{rmse}"
+                found.append(Figure.of_share(f"{tolerance}.n=1", f"match at n = 1, {tolerance}", figures, note=note))
+        return found
 
     @classmethod
     def sections(cls, result: Mapping[str, Any]) -> Sequence[Section]:

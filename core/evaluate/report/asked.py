@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,15 +15,20 @@ from crystalfw.core.evaluate.report.html import section
 from crystalfw.core.evaluate.report.samples import LOOKED_AT, Pick, condition_words, rows, with_crystal
 from crystalfw.core.presentation import Verdict
 
-SHOWN = 6
+SHOWN, MET = 6, 2
+"""Requests shown from the top of a table, and further ones whose answer is what was asked for."""
 _LONGEST_STRING = 90
+
+
+Request = tuple[str, str]
+"""A condition in words, and the id of the crystal that it was taken from."""
 
 
 @dataclass(frozen=True)
 class Answer:
     """One request, and the sample that is shown for it."""
 
-    condition: str
+    request: Request
     reference: Crystal | None
     """The crystal asked for, where there is one to draw."""
     sample: Pick
@@ -34,27 +39,40 @@ class Answer:
     """Those that a metric found to be what was asked for."""
     judged: int
 
+    @property
+    def condition(self) -> str:
+        """What was asked for, in words."""
+        return self.request[0] or self.request[1]
+
 
 def answers(
-    samples: Path | None, asked: Mapping[str, Crystal], verdicts: Mapping[str, Verdict], count: int = SHOWN
-) -> list[Answer]:
-    """The first `count` requests of a table; of each the sample that is what was asked for, otherwise the first crystal."""
-    groups: dict[tuple[str, str], list[Pick]] = {}
+    samples: Path | None, asked: Mapping[str, Crystal], verdicts: Mapping[str, Verdict],
+    count: int = SHOWN, also: Collection[Request] = (),
+) -> list[Answer]:  # fmt: skip
+    """The first `count` requests of a table, the first others that were met, and those in `also`.
+
+    Of each the sample that is what was asked for, otherwise the first crystal.
+    """
+    groups: dict[Request, list[Pick]] = {}
+    met = 0
     for item in islice(rows(samples), LOOKED_AT):
         place = (condition_words(item.condition) if item.condition else "", item.reference)
-        if place in groups or (any(place) and len(groups) < count):
-            groups.setdefault(place, []).append(item)
-    return [_answer(*place, items, asked, verdicts) for place, items in groups.items()]
+        if place not in groups and any(place):
+            is_met = len(groups) >= count and met < MET and item.id in verdicts and verdicts[item.id]["good"]
+            met += is_met
+            if len(groups) - met < count or is_met or place in also:
+                groups[place] = []
+        if place in groups:
+            groups[place].append(item)
+    return [_answer(place, items, asked, verdicts) for place, items in groups.items()]
 
 
-def _answer(
-    condition: str, reference: str, items: Sequence[Pick], asked: Mapping[str, Crystal], verdicts: Mapping[str, Verdict]
-) -> Answer:
+def _answer(request: Request, items: Sequence[Pick], asked: Mapping[str, Crystal], verdicts: Mapping[str, Verdict]) -> Answer:
     judged = [verdicts[item.id] for item in items if item.id in verdicts]
     best = min(items, key=lambda item: (not verdicts.get(item.id, {"good": False})["good"], not item.cif))
-    crystal = asked.get(reference)
+    crystal = asked.get(request[1])
     return Answer(
-        condition or reference, crystal if crystal is not None and drawable(crystal) else None, with_crystal(best),
+        request, crystal if crystal is not None and drawable(crystal) else None, with_crystal(best),
         verdicts.get(best.id), len(items), sum(item["good"] for item in judged), len(judged),
     )  # fmt: skip
 
@@ -63,7 +81,9 @@ def asked_section(found: Sequence[Answer]) -> Markup:
     """The section; empty where nothing was asked for."""
     if not found:
         return Markup("")
-    lead = f"The first {len(found)} requests of the table. Left what was asked for, right the model's answer. {HOW_TO}"
+    further = f", and the first {MET} others that were met" if len(found) > SHOWN else ""
+    first = f"The first {min(SHOWN, len(found))} requests of the table{further}."
+    lead = f"{first} Left what was asked for, right the answer. {HOW_TO}"
     return section("answers", "Asked and answered", tag("div", *map(pair, found), class_="pairs"), lead=lead)
 
 

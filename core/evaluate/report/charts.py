@@ -168,8 +168,11 @@ class Interval:
     style: int = 1
 
 
-def intervals(rows: Sequence[Interval], label: str, *, zero: bool = False) -> Markup:
-    """Means as dots with intervals as bars, one row each with its name on the left; `zero` marks no difference."""
+def intervals(rows: Sequence[Interval], label: str, *, zero: bool = False, shares: bool = False) -> Markup:
+    """Means as dots with intervals as bars, one row each with its name on the left; `zero` marks no difference.
+
+    With `shares` the axis is in percent.
+    """
     known = [v for row in rows for v in (row.mean, row.low, row.high, *row.values) if v is not None and math.isfinite(v)]
     if zero:
         known.append(0.0)
@@ -183,8 +186,9 @@ def intervals(rows: Sequence[Interval], label: str, *, zero: bool = False) -> Ma
         return left + (value - low + margin) / (high - low + 2 * margin) * (WIDTH - left - RIGHT)
 
     marks, bottom = ticks(low, high, 5), 8 + step * len(rows)
+    names = [f"{100 * value:.4g} %" for value in marks] if shares else tick_labels(marks)
     body = [_segment(place(value), 4, place(value), bottom, "gridline") for value in marks]
-    body += [_label(place(v), bottom + 18, name, "middle") for v, name in zip(marks, tick_labels(marks), strict=True)]
+    body += [_label(place(value), bottom + 18, name, "middle") for value, name in zip(marks, names, strict=True)]
     if zero:
         body.append(_segment(place(0.0), 4, place(0.0), bottom, "diagonal"))
     for k, row in enumerate(rows):

@@ -13,6 +13,7 @@ from typing import Any
 
 from crystalfw.core.drawing.markup import Markup, asset, tag, text
 
+_WIDE_NUMBER = 7
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
@@ -52,7 +53,8 @@ def card(title: str, *content: Any, note: str = "") -> Markup:
 
 def tile(value: Any, label: str, note: str = "") -> Markup:
     """A large number with its name."""
-    return tag("div", tag("b", value), tag("span", label), *([tag("small", note)] if note else []), class_="tile")
+    big = tag("b", value, class_="long" if len(str(value)) > _WIDE_NUMBER else None)
+    return tag("div", big, tag("span", label), *([tag("small", note)] if note else []), class_="tile")
 
 
 def json_script(id: str, value: Any) -> Markup:

@@ -49,7 +49,13 @@ class RunFiles:
     @property
     def verdicts(self) -> Mapping[str, Verdict]:
         """Sample id -> is it what was asked for, of the first metric that says so."""
-        return {id: said for item in reversed(self.results) for id, said in item.result.get("verdicts", {}).items()}
+        found: dict[str, Verdict] = {}
+        for item in self.results:
+            told = item.result.get("verdicts")
+            for id, said in told.items() if isinstance(told, Mapping) else ():
+                if isinstance(said, Mapping) and {"good", "text"} <= set(said):
+                    found.setdefault(id, Verdict(good=bool(said["good"]), text=str(said["text"])))
+        return found
 
     @property
     def loss_unit(self) -> str:

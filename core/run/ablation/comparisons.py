@@ -6,7 +6,7 @@ from crystalfw.core.drawing.markup import Markup, tag
 from crystalfw.core.evaluate.report.charts import Interval, intervals
 from crystalfw.core.evaluate.report.html import card, details, grid, section, table
 from crystalfw.core.presentation import short
-from crystalfw.core.run.ablation.statistics import decision
+from crystalfw.core.run.ablation.statistics import Difference, decision
 from crystalfw.core.run.ablation.summary import Study
 
 _COLOURS = 6
@@ -36,8 +36,13 @@ def means(study: Study) -> Markup:
             Interval(study.cells[index].name, mean.mean, mean.low, mean.high, mean.values, colour(index))
             for index, mean in variants.items()
         ]
+        if len({value for row in rows for value in row.values}) < 2:
+            same = f"{study.text(measure, rows[0].mean)} in every run"
+            cards.append(card(titled(study, measure), tag("p", same, class_="note")))
+            continue
         note = f"{study.grid.measures[measure]} is better; dots are seeds, bars 95 % t intervals of the mean"
-        cards.append(card(titled(study, measure), intervals(rows, f"{study.words(measure)}: mean of every variant"), note=note))
+        chart = intervals(rows, f"{study.words(measure)}: mean of every variant", shares=study.is_share(measure))
+        cards.append(card(titled(study, measure), chart, note=note))
     rows_all = [
         [study.cells[index].name, study.words(measure), short(m.mean), short(m.low), short(m.high), short(len(m.values))]
         for measure, variants in study.means.items()
@@ -54,10 +59,12 @@ def differences(study: Study) -> Markup:
     cards = []
     for measure in study.means:
         items = [item for item in study.differences if item.measure == measure]
-        if items:
+        if any(value for i in items for value in (i.mean, i.low, i.high)):
             rows = [Interval(study.cells[i.cell].name, i.mean, i.low, i.high, (), colour(i.cell)) for i in items]
             note = f"minus {study.cells[study.grid.baseline].name}; 95 %, by {items[0].method}"
-            chart = intervals(rows, f"{study.words(measure)}: difference to the baseline", zero=True)
+            chart = intervals(
+                rows, f"{study.words(measure)}: difference to the baseline", zero=True, shares=study.is_share(measure)
+            )
             cards.append(card(titled(study, measure), chart, note=note))
     rows_all = [
         [study.cells[i.cell].name, study.words(i.measure), short(i.mean), short(i.low), short(i.high), i.seeds,
@@ -78,9 +85,16 @@ def _decisions(study: Study) -> Markup:
         row = [f"{titled(study, measure)} ({study.grid.measures[measure]} is better)"]
         for index in variants:
             item = found.get((measure, index))
-            row.append("–" if item is None else f"{decision(item, study.grid.measures[measure])} {item.mean:+.3g}")
+            row.append("–" if item is None else _decision(study, item))
         rows.append(row)
     return table(["", *(study.cells[index].name for index in variants)], rows)
+
+
+def _decision(study: Study, item: Difference) -> str:
+    """The word and the difference: `better, +12.0 points`."""
+    word = decision(item, study.grid.measures[item.measure])
+    amount = f"{100 * item.mean:+.1f} points" if study.is_share(item.measure) else f"{item.mean:+.3g}"
+    return f"{'no difference shown' if word == 'not shown' else word}, {amount}"
 
 
 def titled(study: Study, measure: str) -> str:

@@ -7,20 +7,25 @@ from typing import Any
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.drawing.markup import Markup, join, tag, text
-from crystalfw.core.evaluate.report.asked import Answer, answer_card, answers, asked_card
+from crystalfw.core.evaluate.report.asked import MET, Answer, answer_card, answers, asked_card
 from crystalfw.core.evaluate.report.gallery import HOW_TO
 from crystalfw.core.evaluate.report.html import section, table
 from crystalfw.core.evaluate.report.run_files import RunFiles
 from crystalfw.core.presentation import PERCENT, short
 from crystalfw.core.run.ablation.summary import Study
 
-_REQUESTS = 3
+_REQUESTS = 2
 
 
 def answers_by_variant(runs: Mapping[int, RunFiles]) -> dict[int, list[Answer]]:
-    """Variant -> its answers to the first requests; without those that nothing was asked of."""
-    found = {index: answers(run.samples, run.asked, run.verdicts, _REQUESTS) for index, run in runs.items()}
-    return {index: given for index, given in found.items() if given}
+    """Variant -> its answers to the first requests and to others that any variant met; without those nothing was asked of."""
+    asked = {id: crystal for run in runs.values() for id, crystal in run.asked.items()}
+    first = {index: answers(run.samples, asked, run.verdicts, _REQUESTS) for index, run in runs.items()}
+    met = [item.request for found in first.values() for item in found[_REQUESTS:]][:MET]
+    shown = {*met, *(item.request for found in first.values() for item in found[:_REQUESTS])}
+    every = {i: answers(run.samples, asked, run.verdicts, _REQUESTS, shown) for i, run in runs.items()}
+    kept = {index: [item for item in found if item.request in shown] for index, found in every.items()}
+    return {index: given for index, given in kept.items() if given}
 
 
 def crystals_of(given: Mapping[int, Sequence[Answer]]) -> list[Crystal | None]:
@@ -31,19 +36,20 @@ def crystals_of(given: Mapping[int, Sequence[Answer]]) -> list[Crystal | None]:
 def asked_rows(study: Study, given: Mapping[int, Sequence[Answer]]) -> Markup:
     """A row for each request: what was asked for, then the answer of every variant that was asked."""
     rows = []
-    requests = {_request(item): item for found in given.values() for item in found}
-    for request, first in list(requests.items())[:_REQUESTS]:
+    requests = {item.request: item for found in given.values() for item in found}
+    for request, first in requests.items():
         cards = [
             answer_card(item, study.cells[index].name)
             for index, found in given.items()
             for item in found
-            if _request(item) == request
+            if item.request == request
         ]
-        rows.append(tag("div", asked_card(first), *cards, class_="row"))
+        rows.append(tag("div", asked_card(first), *cards, class_="row asked"))
     if not rows:
         return Markup("")
     seed = study.grid.seeds[0]
-    lead = f"Left what was asked for, then what each variant answered (seed {seed}). {HOW_TO}"
+    further = ", and others that a variant met" if len(rows) > _REQUESTS else ""
+    lead = f"Left what was asked for, then what each variant answered (seed {seed}): the first requests{further}. {HOW_TO}"
     return section("answers", "Asked and answered", *rows, lead=lead)
 
 
@@ -65,17 +71,17 @@ def results_table(study: Study, given: Mapping[int, Sequence[Answer]]) -> Markup
 
 def _notes(study: Study, given: Mapping[int, Sequence[Answer]], measures: Sequence[str]) -> list[str]:
     notes = []
-    gaps = {r.cell for r in study.results for measure in measures if measure not in r.figures}
+    known = {(r.cell, measure) for r in study.results for measure in r.figures}
+    gaps = {r.cell for r in study.results for measure in measures if (r.cell, measure) not in known}
     unasked = [study.cells[cell].name for cell in sorted(gaps) if given and cell not in given]
     if unasked:
-        notes.append(
-            f"– not measured. {', '.join(unasked)}: unconditional, so that there is nothing to compare its crystals with."
-        )
+        names = ", ".join(unasked)
+        notes.append(f"– not measured: {names} is given no condition, so there is no crystal to compare the answer with.")
     elif gaps:
         notes.append("– not measured in these runs.")
     if len(study.grid.seeds) == 1:
         notes.append(
-            "One seed: a difference between two rows can be chance. With `seeds: [0, 1, 2]` in the grid there are intervals "
+            "One seed: a difference between two rows can be chance. With seeds: [0, 1, 2] in the grid there are intervals "
             "and verdicts."
         )
     return notes
@@ -97,20 +103,17 @@ def _heading(study: Study, measure: str) -> Markup:
 
 
 def _value(study: Study, measure: str, index: int) -> Markup | str:
-    values = [r.figures[measure] for r in study.results if r.cell == index and measure in r.figures]
+    runs = [r.figures.get(measure) for r in study.results if r.cell == index]
+    values = [value for value in runs if value is not None]
     if not values:
         return "–"
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-        return study.text(measure, mean)
     low, high = study.text(measure, min(values)), study.text(measure, max(values))
-    return join([text(study.text(measure, mean)), Markup("<br>"), tag("small", f"{low} to {high}")])
+    below = [f"{low} to {high}"] if low != high else []
+    below += [f"{len(values)} of {len(runs)} runs"] if len(values) < len(runs) else []
+    mean = text(study.text(measure, sum(values) / len(values)))
+    return join([mean, Markup("<br>"), tag("small", ", ".join(below))]) if below else mean
 
 
 def _parameters(study: Study, index: int) -> str:
     found = next((r.figures.get("parameters") for r in study.results if r.cell == index), None)
     return "–" if found is None else short(found)
-
-
-def _request(item: Answer) -> tuple[str, str]:
-    return item.condition, item.reference.id if item.reference is not None else ""

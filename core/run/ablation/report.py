@@ -1,4 +1,4 @@
-"""The report of an ablation: answers side by side, a plain table, then statistics, curves, crystals and all numbers."""
+"""The report of an ablation: a plain table, answers side by side, then statistics, curves, crystals and all numbers."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def render(study: Study) -> str:
     runs = {index: read_run(result.run_dir) for index, result in _first_runs(study).items()}
     given, picks = overview.answers_by_variant(runs), _picks(study, runs)
     parts = [
-        ("answers", "Asked", overview.asked_rows(study, given)),
         ("results", "Results", overview.results_table(study, given)),
+        ("answers", "Asked", overview.asked_rows(study, given)),
         ("verdicts", "Verdicts", comparisons.verdicts(study)),
         ("means", "Means", comparisons.means(study)),
         ("differences", "Differences", comparisons.differences(study)),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from crystalfw.core.presentation import Figure, short
+from crystalfw.core.presentation import PERCENT, Figure, short
 from crystalfw.core.run.ablation.grid import Cell, Grid
 from crystalfw.core.run.ablation.jobs import Job
 from crystalfw.core.run.ablation.results import Result, collect, words_of, write_tidy
@@ -37,6 +37,10 @@ class Study:
     def words(self, measure: str) -> str:
         """What the measure is, in words."""
         return _in_words(measure, self.figures)
+
+    def is_share(self, measure: str) -> bool:
+        """Is the measure a share, shown as a percentage?"""
+        return measure in self.figures and self.figures[measure].unit == PERCENT
 
     def text(self, measure: str, value: float | None) -> str:
         """A value of the measure as its metric writes it."""

@@ -12,8 +12,9 @@ import pytest
 
 from crystalfw.core.evaluate.evaluation import evaluate
 from crystalfw.core.evaluate.report import write_comparison, write_report
-from crystalfw.core.evaluate.report.numbers import tick_labels, ticks
-from crystalfw.core.presentation import short
+from crystalfw.core.evaluate.report.charts import WIDTH, Interval, Line, intervals, line_chart
+from crystalfw.core.evaluate.report.numbers import log_ticks, tick_labels, ticks
+from crystalfw.core.presentation import short, to_places
 from crystalfw.core.sample.table import write_samples
 from tests.plugins.metrics.crystals import caesium_chloride, moved, perovskite, rock_salt, sample
 
@@ -129,6 +130,51 @@ def test_numbers_for_people():
     assert tick_labels([0, 5000, 10000]) == ["0", "5k", "10k"]
 
 
+def test_numbers_that_are_nothing_but_rounding():
+    assert (short(8.97e-17), to_places(0.0), to_places(4e-4, 3), to_places(0.01234), to_places(None)) == (
+        "0", "<0.001", "<0.001", "0.012", "–",
+    )  # fmt: skip
+    assert log_ticks(0.5, 2000) == [1, 10, 100, 1000]
+    assert log_ticks(1, 4) == [1, 2]
+    assert log_ticks(0.02, 0.03) == [0.02]
+
+
+def test_steep_curves_are_logarithmic_and_nothing_is_clipped():
+    points = [(float(x), 1000.0 / x**2) for x in range(1, 100)]
+    steep = line_chart([Line("loss", points)], "step", "nats", "label")
+    assert "nats (logarithmic)" in steep
+    heights = [float(y) for y in re.findall(r"[ML][\d.]+ (-?[\d.]+)", re.search(r' d="(M[^"]+)" class="line', steep).group(1))]
+    assert len(set(heights)) > 90, "the first steps do not lie on one line at the top"
+    assert "logarithmic" not in line_chart([Line("loss", [(0, 1.0), (1, 0.5)])], "step", "nats", "label")
+    assert "logarithmic" not in line_chart([Line("loss", [(0, 100.0), (1, 0.0)])], "step", "nats", "label")
+
+
+def test_no_label_is_cut_and_names_stand_left_of_the_plot():
+    chart = line_chart([Line("a", [(0, 1.0), (1000, 2.0)])], "step", "", "label")
+    (x,) = re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="middle">1000</text>', chart)
+    assert float(x) + 3.5 * len("1000") <= WIDTH
+    rows = [Interval("cross attention", 1.0, 0.5, 1.5), Interval("a name that is far too long for its place", 2.0, None, None)]
+    drawn = intervals(rows, "label")
+    ends = [float(x) for x in re.findall(r'text x="([\d.]+)" y="[\d.]+" text-anchor="end"', drawn)]
+    marks = [float(x) for x in re.findall(r'cx="([\d.]+)"', drawn)]
+    assert len(ends) == 2
+    assert max(ends) < min(marks)
+    assert "a name that is far too long for its place</title>" in drawn
+
+
+def test_a_model_that_predicts_has_its_own_unit_and_no_empty_panels(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("name: x\n")
+    rows = [f"{step},{3 / step},{4 / step},1e-3,0.5,0,0" for step in range(1, 30)]
+    (tmp_path / "metrics.csv").write_text("step,loss,val_loss,lr,grad_norm,tokens,tokens_per_s\n" + "\n".join(rows) + "\n")
+    (tmp_path / "predictions.csv").write_text("id,column,target,predicted\na,gap,1.0,1.5\n")
+    (tmp_path / "metrics.json").write_text(json.dumps({"prediction": {"gap": {"mae": 0.5, "mae_of_the_median": 1.0}}}))
+    (tmp_path / "provenance.json").write_text(json.dumps({"loss_unit": "standard deviations"}))
+    content = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "standard deviations" in content
+    for absent in ("nats per token", "Speed", "samples.csv", "is not in this folder"):
+        assert absent not in content
+
+
 PROBE = """
 <script>
 const problems = [];
@@ -144,6 +190,8 @@ addEventListener("load", () => {
   svg.setPointerCapture = () => {};
   at("pointerdown", 100, 100); at("pointermove", 160, 120); at("pointerup", 160, 120);
   const drawn = (then) => setTimeout(then, 200);
+  const buttons = [...svg.parentElement.querySelectorAll(".tools button")].map((b) => b.getAttribute("aria-label"));
+  const radius = () => Math.max(...[...svg.querySelectorAll("circle")].map((c) => c.r.baseVal.value));
   drawn(() => {
     const after = svg.innerHTML;
     svg.dispatchEvent(new MouseEvent("dblclick"));
@@ -151,8 +199,14 @@ addEventListener("load", () => {
       const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
       const turned = before !== after, back = balls().every((v, k) => Math.abs(v - home[k]) <= 0.11);
       const fetched = performance.getEntriesByType("resource").map((e) => e.name).filter((name) => !name.startsWith("data:"));
-      const said = { turned, back, wide, fetched, problems, balls: home.length / 2 };
-      document.body.setAttribute("data-probe", JSON.stringify(said));
+      const said = { turned, back, wide, fetched, problems, buttons, balls: home.length / 2 };
+      const small = radius(), key = (name) => svg.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
+      key("+"); key("p");
+      drawn(() => {
+        said.zoomed = radius() > 1.2 * small;
+        said.faces = svg.querySelectorAll("path.face").length;
+        document.body.setAttribute("data-probe", JSON.stringify(said));
+      });
     });
   });
 });
@@ -179,6 +233,9 @@ def test_in_a_browser(run_dir, tmp_path, width):
     assert said["turned"]
     assert said["back"]
     assert said["balls"] >= 2
+    assert said["zoomed"]
+    assert said["faces"] >= 8  # rock salt: an octahedron for each sodium atom
+    assert said["buttons"] == ["Zoom out", "Zoom in", "Show coordination polyhedra"]
     assert not said["wide"]
     assert "CONSOLE" not in done.stderr
     assert said["fetched"] == []

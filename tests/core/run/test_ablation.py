@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from crystalfw.core.run.ablation.report import render
 from crystalfw.core.run.ablation.results import Result, figures_of
 from crystalfw.core.run.ablation.statistics import Difference, compare, paired_bootstrap, t_interval, verdict
 from crystalfw.core.run.ablation.summary import summarise
+from crystalfw.core.system.files import digest
 from tests.plugins.metrics.crystals import rock_salt
 
 GRID = """
@@ -135,6 +137,22 @@ def test_equal_recipes_share_a_run(grid_path, tmp_path):
     assert len(jobs) == 6
     assert len({job.folder for job in jobs}) == 4
     assert "seed: 1" in jobs[3].recipe
+
+
+def test_runs_lie_in_folders_named_by_what_they_are(grid_path, tmp_path):
+    grid = load_grid(grid_path)
+    jobs = make_jobs(grid.base, grid.cells[:2], (0,), None, tmp_path)
+    assert [job.folder.name for job in jobs] == ["additive-pooled-seed0", "cross-attention-pooled-seed0"]
+    jobs[0].folder.mkdir(parents=True)
+    (jobs[0].folder / "recipe.yaml").write_text(jobs[0].recipe)
+    assert make_jobs(grid.base, grid.cells[:1], (0,), None, tmp_path)[0].folder == jobs[0].folder, "continued"
+    (other,) = make_jobs(grid.base, grid.cells[:1], (0,), 5.0, tmp_path)
+    assert re.fullmatch(r"additive-pooled-seed0-[0-9a-f]{8}", other.folder.name), "another recipe never takes its results"
+    twins = [Cell({"a": "x y"}, dict(grid.cells[0].settings)), Cell({"a": "x-y"}, dict(grid.cells[1].settings))]
+    assert len({job.folder for job in make_jobs(grid.base, twins, (0,), None, tmp_path)}) == 2
+    earlier = tmp_path / "runs" / digest(jobs[1].recipe.encode())[:16]
+    earlier.mkdir()
+    assert make_jobs(grid.base, grid.cells[1:2], (0,), None, tmp_path)[0].folder == earlier, "made by an earlier version"
 
 
 def test_t_interval_by_hand():
@@ -287,3 +305,29 @@ def test_without_measures_the_headlines_of_the_metrics_are_compared(grid_path, t
     assert 'id="results"' in page
     assert 'id="verdicts"' not in page  # one seed allows none, and no interval
     assert 'id="means"' not in page
+
+
+def write_run(job, *, val_loss, metrics):
+    job.run_dir.mkdir(parents=True)
+    (job.folder / "done.json").write_text("{}")
+    (job.run_dir / "metrics.csv").write_text(f"step,val_loss\n1,{val_loss}\n")
+    (job.run_dir / "metrics.json").write_text(json.dumps({"metrics": metrics}))
+
+
+def test_the_plain_table_says_what_was_measured_how_often(grid_path, tmp_path):
+    """Means and ranges as the metric writes them; no raw key, no `cell` beside unit cells; one gap is counted."""
+    grid = load_grid(grid_path)
+    jobs = make_jobs(grid.base, grid.cells[:2], (0, 1), None, tmp_path)
+    for k, job in enumerate(jobs):
+        share = {"count": k, "of": 4, "share": k / 4, "low": 0, "high": 1}
+        chain = [{"stage": "novel", **share}]
+        result = {"asked": 4, "chain": chain, "failures": {}, "protocol": {}}
+        write_run(job, val_loss=2 + k, metrics={"shares": {"metric": "shares", "result": result}} if k < 3 else {})
+    page = render(summarise(grid, grid.cells[:2], jobs))
+    table = re.sub(r"<[^>]+>", " ", page[page.index('id="results"') : page.index('id="verdicts"')])
+    assert re.findall(r"Validation loss|Valid, unique and novel", table) == ["Validation loss", "Valid, unique and novel"]
+    for words in ("25.0 %", "0.0 % to 50.0 %", "1 of 2 runs", "2 variants, 2 seeds each; 4 of 4 runs finished"):
+        assert words in table
+    text = re.sub(r"<style>.*?</style>|<script>.*?</script>|<details>.*?</details>|<[^>]+>", " ", page, flags=re.DOTALL)
+    for word in ("shares.novel", "val_loss", "Cells", "Every cell"):
+        assert word not in text
