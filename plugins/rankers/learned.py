@@ -96,7 +96,7 @@ class Learned(Ranker):
         for _ in range(self.config.steps):
             optimiser.zero_grad()
             loss = -(network(inputs, log_p, mask, asked).masked_fill(~right, -1e9).logsumexp(-1)).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             schedule.step()
             value = float(loss.detach())

@@ -122,11 +122,13 @@ class StructureTypes(Retriever):
         ordered = zip(shares_S[len(family.units) :].tolist(), related, strict=True)
         return _likeliest([*found, *(replace(proposal, probability=share) for share, (_, proposal) in ordered)], n)
 
-    def _types(self, family: Family, question: Question) -> tuple[NDArray[np.float32], Tensor]:
-        """(M, X) mean logits of the candidates, (S, Y) scores of the types by every metric."""
+    def _types(self, family: Family, question: Question) -> tuple[NDArray[np.float32], Tensor] | None:
+        """(M, X) mean logits of the candidates, (S, Y) scores of the types by every metric; None where no type is allowed."""
+        allowed_Y = torch.from_numpy(np.isin(family.units, question.units) if question.units else family.units > 0)
+        if not allowed_Y.any():
+            return None
         logits_SMX = self._logits(family, question)
         scores_SY = torch.stack([type_scores(logits[None], family)[0] for logits in logits_SMX]) / self.config.temperature
-        allowed_Y = torch.from_numpy(np.isin(family.units, question.units) if question.units else family.units > 0)
         return logits_SMX.mean(0).numpy(), scores_SY.masked_fill(~allowed_Y, -1e30)
 
     def _of_types(
