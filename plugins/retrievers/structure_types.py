@@ -153,7 +153,7 @@ class StructureTypes(Retriever):
         return self._relatives.proposals(question, score, least)
 
     def _variants(self, family: Family, logits_MX: np.ndarray, kind: int, p: float) -> list[Candidate]:
-        """The variants of a type: each by its nearest member, p shared by the votes."""
+        """The variants of a type: each by the member most like the mean of the near ones, p shared by the votes."""
         assert self._seen is not None
         places = np.flatnonzero(family.types.ravel() == kind)
         logits = logits_MX.ravel()[places]
@@ -163,14 +163,17 @@ class StructureTypes(Retriever):
         rows = [(int(family.members[member]), family.exchanges[way]) for member, way in voters]
         weights = np.exp(logits[order] - logits[order].max()) if len(order) else np.zeros(0)
         total = float(weights.sum())
-        return [
-            Candidate(
-                *voters[group[0]], probability=p * float(weights[group].sum()) / total, type_probability=p,
-                nearest=float(logits[order[group[0]]]), votes=len(group), known=len(places),
-                pull=float(np.log(weights[group].sum() / weights[group[0]])),
-            )
-            for group in self._seen.distinct(rows, MAX_VARIANTS)
-        ]  # fmt: skip
+        found = []
+        for group in self._seen.distinct(rows, MAX_VARIANTS):
+            share = float(weights[group].sum())
+            typical = group[self._seen.most_typical([rows[k] for k in group], weights[group])]
+            found.append(
+                Candidate(
+                    *voters[typical], probability=p * share / total, type_probability=p, nearest=float(logits[order[group[0]]]),
+                    votes=len(group), known=len(places), pull=float(np.log(share / weights[group[0]])),
+                )
+            )  # fmt: skip
+        return found
 
     def _metrics(self, question: Question) -> list[ElementMetric]:
         """The metrics that may answer."""
