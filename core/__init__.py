@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from crystalfw.core.interfaces import PropertyDecoder as PropertyDecoder
     from crystalfw.core.interfaces import Proposal as Proposal
     from crystalfw.core.interfaces import Question as Question
+    from crystalfw.core.interfaces import Ranker as Ranker
     from crystalfw.core.interfaces import Representation as Representation
     from crystalfw.core.interfaces import Retriever as Retriever
     from crystalfw.core.interfaces import SequenceDecoder as SequenceDecoder
     from crystalfw.core.interfaces import SinglePoint as SinglePoint
     from crystalfw.core.interfaces import Source as Source
     from crystalfw.core.interfaces import Transform as Transform
+    from crystalfw.core.interfaces import Verdict as Verdict
     from crystalfw.core.presentation import Figure as Figure
     from crystalfw.core.presentation import Section as Section
     from crystalfw.core.records import Decoded as Decoded
@@ -57,8 +59,8 @@ _WHERE = {
     "hookspecs": ["hookimpl"],
     "interfaces": [
         "Conditioning", "Decoded", "Decoder", "DecodingCache", "Encoded", "Encoder", "GrammarState", "Loss", "Metric",
-        "MetricContext", "Ports", "Potential", "PropertyDecoder", "Proposal", "Question", "Rejected", "Representation",
-        "Retriever", "SequenceDecoder", "SinglePoint", "Source", "Transform", "Vocabulary",
+        "MetricContext", "Ports", "Potential", "PropertyDecoder", "Proposal", "Question", "Ranker", "Rejected",
+        "Representation", "Retriever", "SequenceDecoder", "SinglePoint", "Source", "Transform", "Verdict", "Vocabulary",
     ],
     "presentation": ["Figure", "Section"],
 }  # fmt: skip

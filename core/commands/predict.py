@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="RUN", help="a run of recipe templates: its retriever and its generator together")
     parser.add_argument("--draws", type=int, default=8, help="strings that the model draws for each composition (default 8)")
     parser.add_argument("--retriever", default="structure_types", help="which retriever (default structure_types)")
-    parser.add_argument("--ranker", default="as_proposed", help="which ranker orders the candidates (default as_proposed)")
+    parser.add_argument("--ranker", default="learned", help="which ranker orders the candidates (default learned)")
     parser.add_argument("--cell", action="store_true", help="the counts are the atoms of the primitive cell")
     parser.add_argument("--atoms", type=int, metavar="N", help="atoms in the primitive cell (default: any)")
     parser.add_argument("-o", "--out", metavar="OUT", help=f"{OUT_HELP}; default: the screen only")

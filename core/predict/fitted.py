@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ from crystalfw.core.library.build import Origin, build_library
 from crystalfw.core.library.store import MANIFEST, Library
 from crystalfw.core.predict.examples import judged_questions
 from crystalfw.core.predict.predictor import Predictor
-from crystalfw.core.predict.saved import is_saved, load, save
+from crystalfw.core.predict.saved import is_saved, load, options_of, save
 from crystalfw.core.recipe.auto_source import source_name
 from crystalfw.core.recipe.options import create
 from crystalfw.core.system.user_cache import user_cache
 
-RETRIEVER, RANKER = "structure_types", "as_proposed"
+RETRIEVER, RANKER = "structure_types", "learned"
 Say = Callable[[str], None]
 
 
@@ -67,7 +66,7 @@ def fit_predictor(library: Library, retriever: Retriever, ranker: Ranker, *, see
 def fitted(library: Library, retriever: str = RETRIEVER, ranker: str = RANKER, *, say: Say = print) -> Predictor:
     """The predictor of a library: from the cache where it was fitted before, otherwise fitted now and kept."""
     parts = create("retriever", retriever), create("ranker", ranker)
-    said = [[name, part.version, asdict(part.config)] for name, part in zip((retriever, ranker), parts, strict=True)]
+    said = [[name, part.version, options_of(part)] for name, part in zip((retriever, ranker), parts, strict=True)]
     wanted = json.dumps([said, library.manifest.digest, 2], sort_keys=True)
     folder = cache_folder() / f"predictor-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
     if is_saved(folder):
