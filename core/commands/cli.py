@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "crystals of a composition, ranked, from known structure types",
     "library": "build, describe or search a library of known crystals",
     "relax": "relax crystals with a potential, and rank them by energy",
+    "hull": "energy above the hull of known energies, and decomposition",
     "evaluate": "metrics of samples against reference crystals",
     "ablate": "a grid of recipes and seeds, compared with statistics",
     "data": "check, import, split or prepare a data set",
