@@ -21,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from crystalfw.core.commands.parser import add_out
 from crystalfw.core.commands.relax import add_limits, add_potential, relax_into, settings_of
 from crystalfw.core.errors import CrystalfwError, DataError
@@ -28,13 +30,16 @@ from crystalfw.core.errors import CrystalfwError, DataError
 if TYPE_CHECKING:
     from crystalfw.core.energies.agreement import Agreement
     from crystalfw.core.energies.hull import Height, Hull
-    from crystalfw.core.energies.references import References
+    from crystalfw.core.energies.references import Reference, References
     from crystalfw.core.interfaces import Potential
 
 COLUMNS = (
     "id", "status", "reason", "formula", "energy_per_atom", "comparable_energy", "above_hull", "potential_mae",
     "decomposition", "converged", "space_group",
 )  # fmt: skip
+
+_LEFT_OUT = 200
+"""Compounds of the table that are left out, one by one, to see how much the table lacks."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,12 +132,32 @@ def _hull(
     print(f"{potential.label} against {', '.join(map(str, known.paths))}: {found.sentence()}")
     print(f"corrections: {potential.corrections} in the potential, {args.corrections} in the table")
     if args.hull == "table":
-        return found, Hull(known.entries, elements_are_zero=known.zero == "elements")
+        hull = Hull(known.entries, elements_are_zero=known.zero == "elements")
+        _say_complete(hull, known.entries, elements)
+        return found, hull
     entries, lost = recomputed(potential, args.potential, known, elements, workers=args.workers, seconds=args.seconds)
     print(
         f"hull: {len(entries):,} crystals of the table with the potential's energies" + (f", {lost:,} without" if lost else "")
     )
-    return found.without_shifts(), Hull(entries, elements_are_zero=potential.zero == "elements")
+    hull = Hull(entries, elements_are_zero=potential.zero == "elements")
+    _say_complete(hull, entries, elements)
+    return found.without_shifts(), hull
+
+
+def _say_complete(hull: Hull, entries: Sequence[Reference], elements: frozenset[int]) -> None:
+    """How much a hull of the table lacks: its own compounds, left out one by one."""
+    from crystalfw.core.energies.hull import depths
+
+    inside = sorted((entry for entry in entries if entry.elements & elements), key=lambda entry: entry.id)
+    picked = [inside[k] for k in np.random.default_rng(0).permutation(len(inside))[:_LEFT_OUT]]
+    found = depths(hull, picked)
+    found = found[np.isfinite(found)]
+    if len(found):
+        print(
+            f"completeness: {len(found):,} compounds of the table, each left out with its composition, lie at a median of "
+            f"{np.median(found):+.3f} eV/atom against the rest, {np.mean(found < -0.1):.0%} of them below -0.1. Crystals this "
+            "far below the hull need not be stable: the table may lack what they compete with"
+        )
 
 
 def _judge(

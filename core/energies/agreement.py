@@ -6,15 +6,17 @@ crystals of the table; the error is measured on others. Shapes: R crystals, E el
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crystalfw.core.crystal import Crystal
 from crystalfw.core.energies.many import relax_many
 from crystalfw.core.energies.references import Reference, References
-from crystalfw.core.energies.relaxation import Settings
+from crystalfw.core.energies.relaxation import Relaxed, Settings
 from crystalfw.core.interfaces import Potential
+from crystalfw.core.system.progress import track
 
 COMPARED = 200
 """Crystals of the table on which the error is measured, at most."""
@@ -74,10 +76,8 @@ def agreement(
     wanted = [*compared, *(entry for entry in fitted if entry not in set(compared))]
     crystals = references.crystals({entry.id for entry in wanted})
     wanted = [entry for entry in wanted if entry.id in crystals]
-    found = relax_many(
-        (crystals[entry.id] for entry in wanted), text, Settings(steps=0, seconds=seconds), workers=workers
-    )  # fmt: skip
-    energies = {entry.id: outcome.energy for entry, outcome in zip(wanted, found, strict=True) if outcome.status == "ok"}
+    points = _points("measuring the potential", [crystals[entry.id] for entry in wanted], text, workers, seconds)
+    energies = {entry.id: point.energy for entry, point in zip(wanted, points, strict=True) if point.status == "ok"}
     fitted = [entry for entry in fitted if entry.id in energies]
     shifts = _fit(fitted, energies) if fit else None
     own = Agreement(fitted=len(fitted), shifts=shifts)
@@ -129,8 +129,12 @@ def recomputed(
     inside = [entry for entry in references.entries if entry.elements <= elements & potential.elements]
     crystals = references.crystals({entry.id for entry in inside})
     inside = [entry for entry in inside if entry.id in crystals]
-    points = relax_many(
-        (crystals[entry.id] for entry in inside), text, Settings(steps=0, seconds=seconds), workers=workers
-    )  # fmt: skip
+    points = _points("energies of the hull", [crystals[entry.id] for entry in inside], text, workers, seconds)
     found = [replace(entry, energy=point.energy) for entry, point in zip(inside, points, strict=True) if point.status == "ok"]
     return found, len(inside) - len(found)
+
+
+def _points(what: str, crystals: Sequence[Crystal], text: str, workers: int, seconds: float) -> Iterator[Relaxed]:
+    """Energies of crystals as they stand, with progress on the screen."""
+    found = relax_many(crystals, text, Settings(steps=0, seconds=seconds), workers=workers)
+    return track(found, what, len(crystals))

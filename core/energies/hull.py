@@ -5,6 +5,7 @@ Source: Ong et al., Chem. Mater. 20, 1798 (2008), for the construction.
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalfw.core.energies.references import Reference
 
@@ -55,6 +57,11 @@ class Hull:
         words = [f"{share:.2f} {_formula(entry.composition)} ({entry.attribute})" for entry, share in ordered]
         return Height(float(energy - diagram.get_hull_energy_per_atom(composition)), " + ".join(words))
 
+    def left_out(self, entry: Reference) -> Height:
+        """An entry above the hull of the others, all entries of its composition left out."""
+        others = [one for one in self.members(entry.elements) if one.amounts != entry.amounts]
+        return Hull(others, elements_are_zero=self._elements_are_zero).height(entry.amounts, entry.energy)
+
     def missing(self, system: frozenset[int]) -> list[str]:
         """Symbols of elements without an entry of their own, without which there is no hull."""
         from pymatgen.core import Element
@@ -81,10 +88,18 @@ class Hull:
 
 def _formula(composition: Any) -> str:
     """CuAu for Cu0.5Au0.5."""
-    return str(composition.get_integer_formula_and_factor(max_denominator=1000)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pymatgen sorts by electronegativity and warns that noble gases have none
+        return str(composition.get_integer_formula_and_factor(max_denominator=1000)[0])
 
 
 def _composition(amounts: Sequence[tuple[int, float]]) -> Any:
     from pymatgen.core import Composition, Element
 
     return Composition({Element.from_Z(number): share for number, share in amounts})
+
+
+def depths(hull: Hull, entries: Iterable[Reference]) -> NDArray[np.float64]:
+    """eV per atom by which compounds of the table lie above the hull of the rest when they are left out; NaN where an
+    element is missing. Far below zero: the table lacks competing phases, and new crystals will seem too stable likewise."""
+    return np.array([hull.left_out(entry).above for entry in entries if len(entry.amounts) > 1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -160,7 +161,9 @@ def _amounts(formula: str) -> tuple[tuple[int, float], ...]:
     from pymatgen.core import Composition
 
     try:
-        made = Composition(formula).fractional_composition
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # noble gases have no electronegativity, says pymatgen
+            made = Composition(formula).fractional_composition
         return tuple(sorted((int(element.Z), float(share)) for element, share in made.items()))
     except Exception as error:  # pymatgen raises several kinds for text that is no formula
         raise DataError(f"{formula!r} is no composition") from error

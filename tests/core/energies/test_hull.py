@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.energies.agreement import agreement, chosen
-from crystalfw.core.energies.hull import Hull
+from crystalfw.core.energies.hull import Hull, depths
 from crystalfw.core.energies.open import open_potential
 from crystalfw.core.energies.references import Reference, read_references
 from crystalfw.core.errors import DataError
@@ -52,6 +52,12 @@ def test_an_element_without_an_energy_is_said():
 def test_formation_energies_bring_their_elements():
     found = Hull([Reference("cuau", HALF, -0.1)], elements_are_zero=True).height(((CU, 0.5), (PD, 0.5)), 0.02)
     assert found.above == pytest.approx(0.02)
+
+
+def test_a_compound_left_out_says_how_much_a_table_lacks():
+    hull = Hull(known(Reference("cuau", HALF, -2.5), Reference("same", HALF, -2.4)))
+    assert hull.left_out(Reference("cuau", HALF, -2.5)).above == pytest.approx(-0.5)
+    assert depths(hull, known(Reference("cuau", HALF, -2.5))) == pytest.approx([-0.5])  # elements are not left out
 
 
 def table(path, text):
