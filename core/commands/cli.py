@@ -27,6 +27,7 @@ COMMANDS = {
     "models": "delivered models: what they answer, how good they are",
     "export": "a trained run as an installable package",
     "relax": "relax crystals with a potential, and rank them by energy",
+    "hull": "energy above the hull of known energies, and decomposition",
     "evaluate": "metrics of samples against reference crystals",
     "runs": "list the runs in a folder",
     "ablate": "a grid of recipes and seeds, compared with statistics",

@@ -3,11 +3,13 @@
   crystalfw decode strings.csv -o decoded.csv
   crystalfw decode strings.csv -o decoded.csv --cif-dir cifs --workers 8
   crystalfw decode published.sli -o decoded.extxyz        one file of all crystals, and decoded.csv
+  crystalfw decode strings.csv -o relaxed.csv --relax --potential chgnet     relaxed as by `crystalfw relax`
 
 INPUT is a CSV (or .csv.gz) with a column `slices` (another with --column) and, where there is one, a column `id`; or a
 text file (.txt, .sli) with a string on every line. Columns out: id, status, reason, residual, cif; status is ok or the
-representation's name for the failure, residual the mean relative error of the bond lengths. The same command continues
-where an interrupted one stopped.
+representation's name for the failure, residual the mean relative error of the bond lengths. With --relax the columns are
+those of `crystalfw relax` (energies among them), and this table stands beside it as NAME.decoded.csv. The same command
+continues where an interrupted one stopped.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ from pathlib import Path
 from crystalfw.core.commands._rows import modules, run_rows, summary
 from crystalfw.core.commands._workers import add_worker_arguments
 from crystalfw.core.commands.parser import OUT_HELP, add_out, add_symprec
+from crystalfw.core.commands.relax import add_limits, add_potential, relax_into, settings_of
 from crystalfw.core.crystal_forms import SYMPREC
 from crystalfw.core.data.executor import chunks
+from crystalfw.core.energies.open import open_potential
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Representation
 from crystalfw.core.recipe.options import create
@@ -48,26 +52,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cif-dir", metavar="FOLDER", help="also write every crystal as FOLDER/ID.cif")
     parser.add_argument("--column", default="slices", help="the column with the strings (default slices)")
     parser.add_argument("--symmetrise", action="store_true", help="put every crystal onto its space group (spglib)")
-    parser.add_argument("--relax", action="store_true", help="relax every crystal with CHGNet (pip install 'crystalfw[relax]')")
+    parser.add_argument("--relax", action="store_true", help="then relax every crystal with --potential")
+    add_potential(parser)
+    add_limits(parser)
     parser.add_argument("--representation", default="slices", help="which representation (default slices)")
     add_worker_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Decode; 0 also where some strings give no crystal: their rows say why."""
-    options = {name: True for name in ("symmetrise", "relax") if getattr(args, name)}
+    options = {"symmetrise": True} if args.symmetrise else {}
+    if args.relax:
+        open_potential(args.potential)
     # says what is wrong before anything is read
     representation = create("representation", args.representation, options)
     path = Path(args.input)
     place = destination(args.out)
-    folder = Path(args.cif_dir) if args.cif_dir else None
+    decoded = place.table.with_name(f"{place.table.stem}.decoded.csv") if args.relax else place.table
+    folder = Path(args.cif_dir) if args.cif_dir and not args.relax else None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     request = {
         "input": file_digest(path), "column": args.column, "representation": args.representation, "options": options,
         "cif_dir": args.cif_dir,
     }  # fmt: skip
-    with RowFile(place.table, COLUMNS, request, block=_CHUNK) as out:
+    with RowFile(decoded, COLUMNS, request, block=_CHUNK) as out:
         rows = read_strings(path, args.column)
         packed = json.dumps([args.representation, options])
         calls = ((packed, chunk) for chunk in chunks(islice(rows, out.skip, None), _CHUNK))
@@ -77,12 +86,16 @@ def run(args: argparse.Namespace) -> int:
             preload=modules(representation), total=_count(path, args.column),
             before=None if folder is None else lambda rows: _write_cifs(rows, folder),
         )  # fmt: skip
-    print(f"{place.table}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
+    print(f"{decoded}: {summary(counts)}" + (f"; {before:,} rows were there already" if before else ""))
+    if args.relax:
+        relax_into(place.table, [str(decoded)], args.potential, settings_of(args), workers=args.workers)
+        print(f"{place.table}: relaxed")
     symprec = args.symprec or (SYMPREC if args.symmetrise else None)
     if Path(args.out) != place.table:  # a table alone keeps its crystals in its column cif
         print(write_crystals(place.table, place.crystals, symprec))
-    if folder is not None and symprec is not None:
-        write_cifs(place.table, folder, symprec)
+    if args.cif_dir and (args.relax or symprec is not None):
+        written = write_cifs(place.table, args.cif_dir, symprec)
+        print(f"{written:,} CIF files in {args.cif_dir}")
     return 0
 
 

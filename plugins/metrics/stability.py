@@ -1,18 +1,15 @@
 """Stability (MatterGen): relax with a named potential, energy above a named hull at most 0.1 eV/atom; S.U.N. of all samples.
 
-The potential is CHGNet (extra `crystalfw[relax]`). The hull is made of known crystals - training and reference - with the
-same potential's energies, so that errors of the potential largely cancel; it is not the Materials Project's hull, and the
-result says so. Only known crystals within a sample's chemical system are computed. Source: Zeni et al., Nature 639, 624
-(2025), for the criterion; Deng et al., Nat. Mach. Intell. 5, 1031 (2023), for CHGNet.
+The hull is made of known crystals - training and reference - with the same potential's energies, so that errors of the
+potential largely cancel; it is not the Materials Project's hull, and the result says so. Only known crystals within a
+sample's chemical system are computed. Source: Zeni et al., Nature 639, 624 (2025), for the criterion.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -20,15 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.energies.hull import Height, Hull
+from crystalfw.core.energies.open import open_potential, shared_potential
+from crystalfw.core.energies.references import Reference, amounts_of_crystal
+from crystalfw.core.energies.relaxation import Settings, relax_one
 from crystalfw.core.errors import DataError
-from crystalfw.core.evaluate.per_sample import decoded
+from crystalfw.core.evaluate.per_sample import PerSample, decoded, ids
 from crystalfw.core.evaluate.workbench import Workbench
 from crystalfw.core.interfaces import Metric, MetricContext
 from crystalfw.core.presentation import Figure
 from crystalfw.core.records import Sample
-from crystalfw.core.system.time_limit import TimeLimitExceeded, time_limit
 from crystalfw.plugins.metrics.shared.equality import find_equal, group_equal
-from crystalfw.plugins.metrics.shared.geometry import Packed, digest, pack, share, unpack
+from crystalfw.plugins.metrics.shared.geometry import Packed, digest, mean, pack, share
 from crystalfw.plugins.metrics.shared.population import judge
 
 _ANY_SET = "smact14"
@@ -38,16 +38,20 @@ _ANY_SET = "smact14"
 class Stability(Metric):
     """Energy above the hull after relaxation; stable, and stable, unique and novel."""
 
+    version = "2"
+
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """Options."""
 
+        potential: str = "chgnet"
+        """Whose energies: chgnet, sevennet, ase:CALCULATOR, or a plugin's."""
         threshold: float = 0.1
         """Electronvolt per atom above the hull up to which a crystal counts as stable."""
-        steps: int = 200
+        steps: int = 500
         """Relaxation steps at most."""
-        fmax: float = 0.1
-        """Force in eV/angstrom at which a relaxation ends."""
+        fmax: float = 0.05
+        """Force in eV/angstrom at which a relaxation ends; with the stress as `crystalfw relax` counts it."""
         relax_hull: bool = False
         """Relax the hull's crystals too; published crystals are relaxed already, by another method."""
         tolerance: str = "strict"
@@ -60,19 +64,24 @@ class Stability(Metric):
 
     def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
         """Raises DataError where the potential is not installed or no crystals are known to make a hull of."""
-        _require_potential()
+        label = open_potential(self.config.potential).label
         bench, train = context.bench, context.train
         if not len(train) and not len(reference):
             raise DataError("stability needs crystals to make a hull of: --reference or --train")
         crystals = decoded(bench, samples)
         crystals = crystals.keep(judge(bench, samples, _ANY_SET).structural[crystals.positions] == 0)
-        relaxed = self._energies(crystals, True, bench, "relaxing samples")
+        relaxed = self._energies(crystals, True, bench, label, "relaxing samples")
         systems = {frozenset(crystal.numbers.tolist()) for crystal in crystals}
         members = [crystal for crystal in chain(train, reference) if _within(crystal, systems)]
-        hull = self._energies(members, self.config.relax_hull, bench, "hull energies")
-        above = _above_hull(crystals, relaxed, members, hull)
+        energies = self._energies(members, self.config.relax_hull, bench, label, "hull energies")
+        heights = _heights(crystals, relaxed, members, energies)
         new = self._unique_and_novel(crystals, train if len(train) else reference, bench)
-        return self._record(len(samples), relaxed, members, above, new)
+        values = {"energy_above_hull": [h.above for h in heights], "energy_per_atom": [_nan(r["energy"]) for r in relaxed]}
+        names = ids(bench, samples)
+        return {
+            **self._record(len(samples), relaxed, len(members), heights, new, label),
+            "outcomes": {name: _per_sample(names, crystals.positions, found) for name, found in values.items()},
+        }
 
     @classmethod
     def headline(cls, result: Mapping[str, Any]) -> Sequence[Figure]:
@@ -82,11 +91,18 @@ class Stability(Metric):
             Figure.of_share("sun", "stable, unique and novel", result["sun"]),
         ]
 
-    def _energies(self, crystals: Sequence[Crystal], relax: bool, bench: Workbench, label: str) -> list[dict[str, Any]]:
-        """Per crystal: energy (eV/atom), volume change and root mean square displacement, or the problem."""
-        settings = (self.config.steps if relax else 0, self.config.fmax, self.config.time_limit)
-        questions = ((f"chgnet-1:{settings}:{digest(crystal)}", (pack(crystal), settings)) for crystal in crystals)
-        return list(bench.map(label, _energy, questions, len(crystals)))
+    def _energies(
+        self, crystals: Sequence[Crystal], relax: bool, bench: Workbench, label: str, what: str
+    ) -> list[dict[str, Any]]:
+        """Per crystal: energy (eV/atom) and root mean square displacement, or the problem."""
+        config = self.config
+        steps = config.steps if relax and shared_potential(config.potential).has_forces else 0
+        settings = Settings(steps=steps, fmax=config.fmax, seconds=config.time_limit)
+        questions = (
+            (f"energy-2:{label}:{sorted(settings.record().items())}:{digest(one)}", (pack(one), config.potential, settings))
+            for one in crystals
+        )
+        return list(bench.map(what, _energy, questions, len(crystals)))
 
     def _unique_and_novel(self, crystals: Sequence[Crystal], known: Sequence[Crystal], bench: Workbench) -> NDArray[np.bool_]:
         groups = group_equal(bench, crystals, self.config.tolerance, self.config.time_limit)
@@ -94,32 +110,25 @@ class Stability(Metric):
         return np.asarray((groups.same_as == np.arange(len(crystals))) & (seen.same_as < 0))
 
     def _record(
-        self,
-        total: int,
-        relaxed: list[dict[str, Any]],
-        members: list[Crystal],
-        above: list[float | None],
-        new: NDArray[np.bool_],
-    ) -> dict[str, Any]:
+        self, total: int, relaxed: Sequence[Mapping[str, Any]], members: int, heights: Sequence[Height],
+        new: NDArray[np.bool_], label: str,
+    ) -> dict[str, Any]:  # fmt: skip
         config = self.config
-        stable = [value is not None and value <= config.threshold for value in above]
+        stable = [not height.reason and height.above <= config.threshold for height in heights]
         sun = share(sum(one and other for one, other in zip(stable, new.tolist(), strict=True)), total)
-        heights = [value for value in above if value is not None]
-        problems = Counter(item["problem"] for item in relaxed if item["problem"])
-        problems["no known crystals of an element"] = sum(
-            value is None and not item["problem"] for value, item in zip(above, relaxed, strict=True)
-        )
+        judged = [height.above for height in heights if not height.reason]
+        problems = Counter(height.reason for height in heights if height.reason)
         return {
             "stable": share(sum(stable), total),
             "sun": sun,
-            "above_hull_median": float(np.median(heights)) if heights else None,
-            "displacement_mean": _mean([item["displacement"] for item in relaxed if not item["problem"]]),
+            "above_hull_median": float(np.median(judged)) if judged else None,
+            "displacement_mean": mean([item["displacement"] for item in relaxed if not item["problem"]]),
             "relaxed": len(relaxed) - sum(bool(item["problem"]) for item in relaxed),
-            "not_judged": {name: count for name, count in problems.items() if count},
-            "summary": [f"stable, unique and novel (CHGNet, own hull): {sun['count']} of {total}{_not_judged(problems)}"],
+            "not_judged": dict(problems),
+            "summary": [f"stable, unique and novel ({label}, own hull): {sun['count']} of {total}{_not_judged(problems)}"],
             "protocol": {
-                "potential": _potential_name(),
-                "hull": f"{_potential_name()} energies of {len(members)} known crystals in the samples' chemical systems",
+                "potential": label,
+                "hull": f"{label} energies of {members} known crystals in the samples' chemical systems",
                 "hull_relaxed": config.relax_hull,
                 "threshold_ev_per_atom": config.threshold,
                 "denominator": "all samples",
@@ -140,84 +149,40 @@ def _within(crystal: Crystal, systems: Collection[frozenset[int]]) -> bool:
     return any(elements <= system for system in systems)
 
 
-def _above_hull(
+def _heights(
     crystals: Sequence[Crystal],
-    energies: Sequence[Mapping[str, Any]],
+    relaxed: Sequence[Mapping[str, Any]],
     known: Sequence[Crystal],
-    hull: Sequence[Mapping[str, Any]],
-) -> list[float | None]:
-    """eV/atom above the hull of the known crystals; None where an energy or an element's reference is missing."""
-    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
-
+    energies: Sequence[Mapping[str, Any]],
+) -> list[Height]:
+    """Above the hull of the known crystals, or why that cannot be said."""
     entries = [
-        PDEntry(crystal.structure.composition, item["energy"] * crystal.n_atoms)
-        for crystal, item in zip(known, hull, strict=True)
+        Reference(crystal.id, amounts_of_crystal(crystal), item["energy"])
+        for crystal, item in zip(known, energies, strict=True)
         if not item["problem"]
     ]
-    diagrams: dict[frozenset[Any], Any] = {}
-    above: list[float | None] = []
-    for crystal, item in zip(crystals, energies, strict=True):
-        composition = crystal.structure.composition
-        system = frozenset(composition.elements)
-        if system not in diagrams:
-            inside = [entry for entry in entries if set(entry.composition.elements) <= system]
-            pure = {entry.composition.elements[0] for entry in inside if len(entry.composition.elements) == 1}
-            diagrams[system] = PhaseDiagram(inside) if pure == system else None
-        diagram = diagrams[system]
-        if diagram is None or item["problem"]:
-            above.append(None)
-            continue
-        above.append(float(item["energy"] - diagram.get_hull_energy_per_atom(composition)))
-    return above
+    hull = Hull(entries)
+    return [
+        Height(reason=item["problem"]) if item["problem"] else hull.height(amounts_of_crystal(crystal), item["energy"])
+        for crystal, item in zip(crystals, relaxed, strict=True)
+    ]
 
 
-def _energy(item: tuple[Packed, tuple[int, float, float]]) -> dict[str, Any]:
-    packed, (steps, fmax, limit) = item
-    structure = unpack(packed)
-    try:
-        with time_limit(limit), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the library warns of its own parts on every call
-            if not steps:
-                return {"energy": float(_model().predict_structure(structure)["e"]), "displacement": 0.0, "problem": ""}
-            outcome = _relaxer().relax(structure, fmax=fmax, steps=steps, verbose=False)
-            energy = float(_model().predict_structure(outcome["final_structure"])["e"])
-            moved = outcome["final_structure"].cart_coords - structure.cart_coords
-            spread = float(np.sqrt(((moved - moved.mean(axis=0)) ** 2).sum(axis=1).mean()))
-            return {"energy": energy, "displacement": spread, "problem": ""}
-    except TimeLimitExceeded:
-        return {"energy": None, "displacement": None, "problem": "timeout"}
-    except Exception as error:
-        return {"energy": None, "displacement": None, "problem": type(error).__name__}
+def _energy(item: tuple[Packed, str, Settings]) -> dict[str, Any]:
+    (lattice, frac_coords, numbers), text, settings = item
+    crystal = Crystal(lattice=lattice, frac_coords=frac_coords, numbers=numbers)
+    found = relax_one(shared_potential(text), crystal, settings)
+    if found.status != "ok":
+        # the reason quotes numbers: what is counted is the kind of failure, or the element
+        return {"energy": None, "displacement": None, "problem": found.reason if found.status == "element" else found.status}
+    return {"energy": found.energy, "displacement": found.displacement, "problem": ""}
 
 
-@cache
-def _model() -> Any:
-    import torch
-    from chgnet.model import CHGNet
-
-    torch.set_num_threads(1)
-    return CHGNet.load(verbose=False, use_device="cpu")
+def _per_sample(names: Sequence[str], positions: NDArray[np.integer[Any]], found: Sequence[float]) -> PerSample:
+    values = np.full(len(names), np.nan)
+    values[positions] = found
+    return PerSample(names, values)
 
 
-@cache
-def _relaxer() -> Any:
-    from chgnet.model import StructOptimizer
-
-    return StructOptimizer(model=_model(), use_device="cpu")
-
-
-def _require_potential() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("chgnet") is None:
-        raise DataError("stability needs the potential CHGNet: pip install 'crystalfw[relax]'")
-
-
-def _potential_name() -> str:
-    from importlib.metadata import version
-
-    return f"CHGNet {version('chgnet')}"
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
+def _nan(value: float | None) -> float:
+    return np.nan if value is None else value

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,8 @@ class Chgnet(Potential):
         from chgnet.model import CHGNet
 
         try:
-            self._model: Any = CHGNet.load(model_name=config.model, use_device="cpu", verbose=False)
+            with redirect_stdout(StringIO()):  # it greets, whatever `verbose` says
+                self._model: Any = CHGNet.load(model_name=config.model, use_device="cpu", verbose=False)
         except ValueError as error:
             raise PluginError(
                 f"potential 'chgnet': no weights called {config.model!r}; there are 0.3.0, 0.2.0, r2scan"

@@ -15,7 +15,7 @@ import numpy as np
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DecodeError, PluginError
 from crystalfw.core.geometry.space_group import space_group_number
-from crystalfw.core.interfaces import GrammarState, Representation
+from crystalfw.core.interfaces import GrammarState, Representation, Weights
 from crystalfw.core.records import Decoded, Encoded, TokenMeaning
 from crystalfw.plugins.representations.slices.canonical.augmentation import random_equivalent
 from crystalfw.plugins.representations.slices.decoding import finishing
@@ -38,6 +38,7 @@ from crystalfw.plugins.representations.slices.text.strings import parse, print_g
 class Slices(Representation):
     """SLICES strings (Xiao et al., Nat. Commun. 14 (2023) 7027), with two dialects that also say lengths."""
 
+    version = "2"
     reasons: ClassVar[Mapping[str, str]] = {**ENCODE_REASONS, **DECODE_REASONS, **DECODER_REASONS}
 
     @dataclass(frozen=True, kw_only=True)
@@ -53,8 +54,6 @@ class Slices(Representation):
         """Largest cell: the number of atom-index tokens in the vocabulary."""
         symmetrise: bool = False
         """Symmetrise decoded crystals to the space group of the string's prefix, otherwise to the one that spglib finds."""
-        relax: bool = False
-        """Relax decoded crystals with CHGNet (extra `crystalfw[relax]`): seconds a crystal."""
         device: str = "cpu"
         """Where decoding computes, e.g. cuda."""
 
@@ -64,10 +63,13 @@ class Slices(Representation):
             raise PluginError(f"slices: no dialect called {self.config.dialect!r}; there are {', '.join(DIALECTS)}")
         if not 1 <= self.config.max_atoms <= 256:
             raise PluginError(f"slices: max_atoms must be 1 to 256, not {self.config.max_atoms}")
-        if self.config.relax:
-            finishing.relaxer()  # raises at once if something is missing
         self.vocabulary = vocabulary(self.config.max_atoms)
         self._ids = {token: number for number, token in enumerate(self.vocabulary.tokens)}
+
+    @classmethod
+    def upgrade(cls, version: str, options: dict[str, Any], state: Weights) -> tuple[dict[str, Any], Weights]:
+        """Version 1 had an option `relax`; relaxing is a command of its own now."""
+        return {name: value for name, value in options.items() if name != "relax"}, state
 
     def encode(self, crystals: Sequence[Crystal]) -> list[Encoded]:
         """The canonical string of each crystal, or one of reasons.ENCODE_REASONS."""
@@ -113,8 +115,6 @@ class Slices(Representation):
         decoded = decode_graphs([graph for _, graph in graphs], config)
         if self.config.symmetrise:
             decoded = [finishing.symmetrise(outcome, g.space_group) for outcome, (_, g) in zip(decoded, graphs, strict=True)]
-        if self.config.relax:
-            decoded = finishing.relaxer()(decoded)
         for (place, _), outcome in zip(graphs, decoded, strict=True):
             outcomes[place] = outcome
         assert all(outcome is not None for outcome in outcomes)

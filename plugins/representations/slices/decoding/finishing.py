@@ -1,15 +1,11 @@
-"""Optional steps after a decode: symmetrise the crystal, then relax it with a potential. Both are off by default."""
+"""An optional step after a decode, off by default: symmetrise the crystal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
 
 from crystalfw.core.records import Decoded
 from crystalfw.plugins.representations.slices.decoding.symmetry import symmetrised, with_space_group
-
-Finish = Callable[[Sequence[Decoded]], list[Decoded]]
 
 _TOLERANCE = 0.1  # angstrom, as everywhere where a space group is found
 
@@ -24,11 +20,3 @@ def symmetrise(outcome: Decoded, space_group: int | None) -> Decoded:
         return replace(outcome, crystal=symmetrised(outcome.crystal, _TOLERANCE))
     crystal, met = with_space_group(outcome.crystal, space_group)
     return replace(outcome, crystal=crystal, quality={**outcome.quality, "space_group_met": float(met)})
-
-
-@cache
-def relaxer() -> Finish:
-    """CHGNet, loaded once; raises PluginError if the extra `crystalfw[relax]` is not installed."""
-    from crystalfw.plugins.representations.slices.decoding.relaxation import Relaxer
-
-    return Relaxer()
