@@ -5,8 +5,9 @@
   crystalfw predict NaCl --library mp_20/                     known crystals to learn from: a library, table or folder
   crystalfw predict NaCl --library mp20.predictor             what `crystalfw library fit` wrote: nothing is fitted
 
-Without --library the embedded prototypes are used: decorated structure types, good for a first look. The first call builds
-the library and fits the retriever; later calls load both from the cache. Parts val and test of a data set are never used.
+Without --library an installed model answers (mp-predict of crystalfw-models). Without one, or with --library prototypes, the
+embedded prototypes do: decorated structure types, good for a first look. The first call builds the library and fits the
+retriever; later calls load both from the cache. Parts val and test of a data set are never used.
 The same command continues after an interruption.
 """
 
