@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from crystalfw.core.interfaces import PropertyDecoder as PropertyDecoder
     from crystalfw.core.interfaces import Proposal as Proposal
     from crystalfw.core.interfaces import Question as Question
+    from crystalfw.core.interfaces import Ranker as Ranker
     from crystalfw.core.interfaces import Representation as Representation
     from crystalfw.core.interfaces import Retriever as Retriever
     from crystalfw.core.interfaces import SequenceDecoder as SequenceDecoder
     from crystalfw.core.interfaces import Source as Source
     from crystalfw.core.interfaces import Transform as Transform
+    from crystalfw.core.interfaces import Verdict as Verdict
     from crystalfw.core.presentation import Figure as Figure
     from crystalfw.core.presentation import Section as Section
     from crystalfw.core.records import Decoded as Decoded
@@ -54,9 +56,8 @@ _WHERE = {
     "hookspecs": ["hookimpl"],
     "interfaces": [
         "Conditioning", "Decoded", "Decoder", "DecodingCache", "Encoded", "Encoder", "GrammarState", "Loss", "Metric",
-        "MetricContext", "Ports", "PropertyDecoder", "Proposal", "Question", "Rejected", "Representation", "Retriever",
-        "SequenceDecoder",
-        "Source", "Transform", "Vocabulary",
+        "MetricContext", "Ports", "PropertyDecoder", "Proposal", "Question", "Ranker", "Rejected", "Representation",
+        "Retriever", "SequenceDecoder", "Source", "Transform", "Verdict", "Vocabulary",
     ],
     "presentation": ["Figure", "Section"],
 }  # fmt: skip

@@ -67,6 +67,7 @@ _BUILT_IN = {
         "structure_types": ("structure_types:StructureTypes", "known structure types with the elements exchanged, ranked"),
     },
     "ranker": {
+        "learned": ("learned:Learned", "evidence weighed by a small network; calibrated probabilities"),
         "as_proposed": ("as_proposed:AsProposed", "the order and the probabilities of whoever proposes"),
     },
 }  # fmt: skip

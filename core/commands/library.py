@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fit.add_argument("library", metavar="LIBRARY")
     fit.add_argument("-o", "--out", required=True, metavar="FOLDER", help="folder to write")
     fit.add_argument("--retriever", default="structure_types", help="which retriever (default structure_types)")
-    fit.add_argument("--ranker", default="as_proposed", help="which ranker (default as_proposed)")
+    fit.add_argument("--ranker", default="learned", help="which ranker (default learned)")
     fit.add_argument("--seed", type=int, default=0)
 
 

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="known crystals: a library, what `library fit` wrote, or anything that data.path takes",
     )
     parser.add_argument("--retriever", default="structure_types", help="which retriever (default structure_types)")
-    parser.add_argument("--ranker", default="as_proposed", help="which ranker orders the candidates (default as_proposed)")
+    parser.add_argument("--ranker", default="learned", help="which ranker orders the candidates (default learned)")
     parser.add_argument("--cell", action="store_true", help="the counts are the atoms of the primitive cell")
     parser.add_argument("--atoms", type=int, metavar="N", help="atoms in the primitive cell (default: any)")
     parser.add_argument("-o", "--out", metavar="FOLDER", help="write FOLDER/samples.csv and FOLDER/cifs")

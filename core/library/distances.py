@@ -33,3 +33,18 @@ def minimum_distances(
     nearest = np.sort(np.partition(squared, NEIGHBOURS, axis=1)[:, : NEIGHBOURS + 1], axis=1)[:, 1:]
     distances = np.sqrt(nearest.clip(0)) / (abs(np.linalg.det(reduced)) / len(frac)) ** (1 / 3)
     return np.array([distances[numbers == element].mean(0) for element in elements])
+
+
+def pair_distances(
+    lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], numbers: NDArray[np.int64], elements: Sequence[int]
+) -> NDArray[np.float64]:
+    """(K, K) shortest distance in angstrom between atoms of every two of K elements."""
+    reduced, _ = minkowski_reduce(lattice)
+    frac = np.mod(frac_coords @ lattice @ np.linalg.inv(reduced), 1.0)
+    cart, images = frac @ reduced, _IMAGES @ reduced
+    difference = cart[:, None] - cart[None]
+    squared = (difference**2).sum(-1)[..., None] + 2 * difference @ images.T + (images**2).sum(-1)
+    squared[squared < 1e-6] = np.inf  # an atom and itself
+    nearest = squared.min(-1)
+    groups = [numbers == element for element in elements]
+    return np.sqrt([[nearest[np.ix_(a, b)].min() for b in groups] for a in groups])

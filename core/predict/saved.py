@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,11 @@ def save(predictor: Predictor, folder: Path, names: Mapping[str, str], *, with_l
     cannot be written, and DataError where the library was never written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"retriever": predictor.retriever, "ranker": predictor.ranker}
+    parts: dict[str, Retriever | Ranker] = {"retriever": predictor.retriever, "ranker": predictor.ranker}
     record: dict[str, Any] = {"format": FORMAT, "library": predictor.library.manifest.digest}
     for kind, part in parts.items():
-        record[kind] = {
-            "name": names[kind], "version": part.version, "options": asdict(part.config), "sha256": _write(part, folder, kind),
-        }  # fmt: skip
+        options = asdict(part.config) if is_dataclass(part.config) else {}
+        record[kind] = {"name": names[kind], "version": part.version, "options": options, "sha256": _write(part, folder, kind)}
     if with_library:
         _copy(predictor.library, folder / LIBRARY)
     write_atomically(folder / RECORD, json.dumps(record, indent=2).encode())

@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from crystalfw.core.testing.mixins import DecoderTests as DecoderTests
     from crystalfw.core.testing.mixins import EncoderTests as EncoderTests
     from crystalfw.core.testing.mixins import MetricTests as MetricTests
+    from crystalfw.core.testing.mixins import RankerTests as RankerTests
     from crystalfw.core.testing.mixins import RepresentationTests as RepresentationTests
     from crystalfw.core.testing.mixins import RetrieverTests as RetrieverTests
     from crystalfw.core.testing.mixins import SourceTests as SourceTests
     from crystalfw.core.testing.mixins import TransformTests as TransformTests
 
 _MIXINS = [
-    "ConditioningTests", "DecoderTests", "EncoderTests", "MetricTests", "RepresentationTests", "RetrieverTests", "SourceTests",
-    "TransformTests",
+    "ConditioningTests", "DecoderTests", "EncoderTests", "MetricTests", "RankerTests", "RepresentationTests", "RetrieverTests",
+    "SourceTests", "TransformTests",
 ]  # fmt: skip
 _WHERE = dict.fromkeys(_MIXINS, "mixins") | dict.fromkeys(("Law", "Outcome", "laws_of", "run_laws"), "laws")
 __all__ = sorted(_WHERE)

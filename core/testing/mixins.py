@@ -165,3 +165,14 @@ class RetrieverTests(ComponentTests):
     def test_law(self, law: Law) -> None:
         """One law."""
         self.obey(law)
+
+
+class RankerTests(ComponentTests):
+    """The laws of rankers."""
+
+    kind = "ranker"
+
+    @_every_law("ranker")
+    def test_law(self, law: Law) -> None:
+        """One law."""
+        self.obey(law)

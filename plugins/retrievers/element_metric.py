@@ -27,6 +27,8 @@ from crystalfw.plugins.retrievers.families import Counts, Family
 MAX_Z = 104
 MAX_CELLS = 4_000_000
 """Candidate slots of one step of the fit: bounds its memory to some hundred MB."""
+MAX_QUESTIONS = 60_000
+"""Questions of one pass; a larger library is sampled, so that a fit stays a matter of minutes."""
 ABSENT = -1e9
 
 
@@ -89,14 +91,20 @@ def type_scores(logits_QMX: Tensor, family: Family) -> Tensor:
     return found.clamp_min(1e-30).log() + top
 
 
-def fit(metric: ElementMetric, known: Mapping[Counts, Family], *, epochs: int, seed: int, say: Callable[[str], None]) -> None:
+Asked = Callable[[Counts, NDArray[np.int64]], NDArray[np.bool_]]
+"""Ratio and elements (Q, K) -> which of these formulas are questions of a fit."""
+
+
+def fit(
+    metric: ElementMetric, known: Mapping[Counts, Family], asked: Asked, *, epochs: int, seed: int, say: Callable[[str], None]
+) -> None:
     """Fit the metric on a library's families; each question is one entry, its own formula left out."""
     optimiser = torch.optim.Adam(metric.parameters(), lr=1e-2)
     rng = np.random.default_rng(seed)
     for epoch in range(epochs):
         total, count = 0.0, 0
-        for family, rows in _batches(known, rng):
-            found = _loss(metric, family, rows)
+        for number, (family, rows) in enumerate(_batches(known, asked, rng)):
+            found = _loss(metric, family, rows, with_units=number % 2 == 0)
             if found is None:
                 continue
             loss, questions = found
@@ -109,19 +117,25 @@ def fit(metric: ElementMetric, known: Mapping[Counts, Family], *, epochs: int, s
         say(f"retriever: epoch {epoch + 1} of {epochs}, {total / max(count, 1):.3f} nats over {count:,} entries")
 
 
-def _batches(known: Mapping[Counts, Family], rng: np.random.Generator) -> list[tuple[Family, NDArray[np.int64]]]:
+def _batches(known: Mapping[Counts, Family], asked: Asked, rng: np.random.Generator) -> list[tuple[Family, NDArray[np.int64]]]:
     batches = []
     for family in known.values():
         n = len(family.members)
         if n < 4:
             continue
         order = rng.permutation(n)
-        step = max(4, min(64, MAX_CELLS // (n * len(family.exchanges) * len(family.counts))))
-        batches += [(family, order[start : start + step]) for start in range(0, n, step)]
-    return [batches[k] for k in rng.permutation(len(batches))]
+        order = order[asked(family.counts, family.elements[order])]
+        step = max(1, min(64, MAX_CELLS // (n * len(family.exchanges) * len(family.counts))))
+        batches += [(family, order[start : start + step]) for start in range(0, len(order), step)]
+    found, questions = [], 0
+    for k in rng.permutation(len(batches)):
+        if questions < MAX_QUESTIONS:
+            found.append(batches[k])
+            questions += len(batches[k][1])
+    return found
 
 
-def _loss(metric: ElementMetric, family: Family, rows: NDArray[np.int64]) -> tuple[Tensor, int] | None:
+def _loss(metric: ElementMetric, family: Family, rows: NDArray[np.int64], *, with_units: bool) -> tuple[Tensor, int] | None:
     """Summed loss and number of questions whose type another formula has; None where there is none."""
     elements = family.elements
     allowed_QM = ~(elements[rows][:, None] == elements[None]).all(-1)
@@ -131,4 +145,7 @@ def _loss(metric: ElementMetric, family: Family, rows: NDArray[np.int64]) -> tup
         return None
     rows, allowed_QM, wanted_Q = rows[there_Q], allowed_QM[there_Q], wanted_Q[there_Q]
     scores_QY = type_scores(metric(family, torch.from_numpy(elements[rows]), torch.from_numpy(allowed_QM)), family)
+    if with_units:  # half of the questions name the formula units: types of another number are no answers
+        other_QY = family.units[None] != family.units[wanted_Q][:, None]
+        scores_QY = scores_QY.masked_fill(torch.from_numpy(other_QY), ABSENT)
     return nn.functional.cross_entropy(scores_QY, torch.from_numpy(wanted_Q), reduction="sum"), len(rows)

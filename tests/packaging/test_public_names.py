@@ -23,7 +23,7 @@ FROZEN = {
     },
     "crystalfw.core.testing": {
         "ConditioningTests", "DecoderTests", "EncoderTests", "Law", "MetricTests", "Outcome", "RepresentationTests",
-        "RetrieverTests", "SourceTests", "TransformTests", "laws_of", "run_laws",
+        "RankerTests", "RetrieverTests", "SourceTests", "TransformTests", "laws_of", "run_laws",
     },
     "crystalfw.core.recipe": {"expand", "load_recipe", "recipe_to_dict"},
 }  # fmt: skip
@@ -83,7 +83,17 @@ def test_names_of_laws_stay_because_expected_failures_uses_them():
 
 
 def test_kinds_and_interface_version():
-    assert set(KINDS) >= {"encoder", "conditioning", "decoder", "transform", "representation", "source", "metric", "retriever"}
+    assert set(KINDS) >= {
+        "encoder",
+        "conditioning",
+        "decoder",
+        "transform",
+        "representation",
+        "source",
+        "metric",
+        "retriever",
+        "ranker",
+    }
     assert hookspecs.INTERFACE_VERSION == 1, (
         "raise it together with CHANGELOG.md, docs/project/stability.md and core/commands/scaffold"
     )
