@@ -1,4 +1,6 @@
-"""The folders of crystalfw-models from finished runs: what `crystalfw export` writes, and the unconditional half of mp-property.
+"""The folders of crystalfw-models from finished runs, as `crystalfw export` writes them.
+
+mp-unconditional is mp-property that is never asked anything.
 
     python benchmarks/model_release.py RUNS/mp-energies RUNS/mp-property mp.predictor models
 

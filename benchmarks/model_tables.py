@@ -3,7 +3,8 @@
     python benchmarks/model_tables.py DATA OUT
 
 OUT/energies: mp_20 with the moduli of mp_elasticity, one row for each id, empty where a column is not known;
-OUT/crystals: mp_20 with its unlabelled crystals of the train part (generators, and the library of mp-predict). Parts stay as they are: a formula is in one of them.
+OUT/crystals: mp_20 with its unlabelled crystals of the train part (generators, and the library of mp-predict).
+Parts stay as they are: a formula is in one of them.
 """
 
 from __future__ import annotations
