@@ -1,9 +1,11 @@
-"""The tables that the delivered models are trained on, from a folder with mp_20 and mp_elasticity.
+"""The tables that the delivered models are trained on, from a folder with mp_20, mpts_52, mp_elasticity.
 
     python benchmarks/model_tables.py DATA OUT
 
 OUT/energies: mp_20 with the moduli of mp_elasticity, one row for each id, empty where a column is not known;
-OUT/crystals: mp_20 with its unlabelled crystals of the train part. Parts stay as they are: a formula is in one of them.
+OUT/crystals: mp_20 with its unlabelled crystals of the train part;
+OUT/known.csv.gz: train parts of mp_20 and mpts_52, and their unlabelled crystals of the train part, for a library.
+Parts stay as they are: a formula is in one of them.
 """
 
 from __future__ import annotations
@@ -48,6 +50,11 @@ def write(path: Path, table: Iterable[Row], scalars: tuple[str, ...]) -> int:
     return count
 
 
+def unlabelled(folder: Path) -> Iterator[Row]:
+    """The rows without properties whose formula belongs to the train part."""
+    return (row for row in rows(folder / "unlabelled.csv.gz") if row["part"] == "train")
+
+
 def main(data: Path, out: Path) -> None:
     """Write both folders and print how many rows each part has."""
     for part in PARTS:
@@ -56,10 +63,11 @@ def main(data: Path, out: Path) -> None:
         print(f"energies/{part}: {write(out / 'energies' / f'{part}.csv.gz', energies.values(), SCALARS):,} rows")
         tables = [rows(labelled)]
         if part == "train":
-            unlabelled = rows(data / "mp_20" / "unlabelled.csv.gz")
-            tables.append(row for row in unlabelled if row["part"] == "train")
+            tables.append(unlabelled(data / "mp_20"))
         crystals = merged(tables).values()
         print(f"crystals/{part}: {write(out / 'crystals' / f'{part}.csv.gz', crystals, SCALARS[:3]):,} rows")
+    mp = [table for name in ("mp_20", "mpts_52") for table in (rows(data / name / "train.csv.gz"), unlabelled(data / name))]
+    print(f"known: {write(out / 'known.csv.gz', merged(mp).values(), ()):,} rows")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
   crystalfw export runs/mine -o my-models                     a package with one model, called as the run
   crystalfw export runs/other -o my-models --name other       one more model into the same package
   crystalfw export runs/mine -o my-models --card card.yaml    with what people should know of it
+  crystalfw export mp20.predictor -o my-models                what `crystalfw library fit` wrote, for predictions
   crystalfw models check my-models && pip install ./my-models
 
 A card's fields are those that `crystalfw models NAME` shows: answers, trained_on, headline, figures, licence, citations,
@@ -34,18 +35,23 @@ def run(args: argparse.Namespace) -> int:
     from crystalfw.core.commands.new_plugin import write_model_package
     from crystalfw.core.model.checkpoint import find
     from crystalfw.core.packaged import located
-    from crystalfw.core.run.export import export_model, read_stated
+    from crystalfw.core.predict.saved import is_saved
+    from crystalfw.core.run.export import export_model, export_predictor, read_stated
     from crystalfw.core.sample.trained import Trained
 
-    trained_run, out = located(args.run), Path(args.out)
-    name = args.name or Trained.load(find(trained_run, args.checkpoint)).recipe.name
+    given, out = located(args.run), Path(args.out)
+    retrieves = is_saved(given)
+    name = args.name or (given.stem if retrieves else Trained.load(find(given, args.checkpoint)).recipe.name)
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
         raise CrystalfwError(f"'{name}' cannot be a model's name: lower-case letters, digits, '-', '_', '.'; give --name")
     stated = read_stated(Path(args.card)) if args.card else {}
     folder = write_model_package(out) / name
     if folder.exists():
         raise CrystalfwError(f"{folder}: there is a model already; choose another --name, or delete it")
-    card = export_model(trained_run, folder, name=name, stated=stated, half=args.half)
+    if retrieves:
+        card = export_predictor(given, folder, name=name, stated=stated)
+    else:
+        card = export_model(find(given, args.checkpoint), folder, name=name, stated=stated, half=args.half)
     print(f"{folder}: {card.kind} '{name}', {card.parameters:,} parameters, {size(folder) / 1e6:.1f} MB")
     if missing := [key for key in ("answers", "trained_on", "headline", "licence", "leakage") if key not in stated]:
         print(f"  the card does not state {', '.join(missing)}: write them into a file, --card FILE.yaml")

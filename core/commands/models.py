@@ -124,6 +124,9 @@ def _check(path: Path) -> int:
 
 def _loads(card: Card, folder: Path) -> None:
     if card.kind == "retriever":
+        from crystalfw.core.predict.saved import load
+
+        load(folder)
         return
     from crystalfw.core.sample.trained import Trained
 

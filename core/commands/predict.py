@@ -6,8 +6,9 @@
   crystalfw predict NaCl --library mp20.predictor             what `crystalfw library fit` wrote: nothing is fitted
   crystalfw predict NaCl --model runs/templates               retriever and generator that were trained together
 
-Without --library the embedded prototypes are used: decorated structure types, good for a first look. The first call builds
-the library and fits the retriever; later calls load both from the cache. Parts val and test of a data set are never used.
+Without --library an installed model answers (mp-predict of crystalfw-models). Without one, or with --library prototypes, the
+embedded prototypes do: decorated structure types, good for a first look. The first call builds the library and fits the
+retriever; later calls load both from the cache. Parts val and test of a data set are never used.
 The same command continues after an interruption.
 """
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.reading import CrystalsLike, as_crystals, read_crystals
+from crystalfw.core.discovery import registry
 from crystalfw.core.errors import DataError
 from crystalfw.core.records import Rejected, Sample
 from crystalfw.core.sample.table import is_sample_table, read_samples
@@ -61,6 +62,8 @@ def _read_samples(path: Path, quiet: bool) -> Iterable[Sample]:
 def sample_path(path: str | Path) -> Path:
     """The samples of a run folder, or the path itself; raises DataError for one that does not exist."""
     path = Path(path)
+    if not path.exists() and registry().model(str(path)) is not None:
+        raise DataError(f"{path}: a delivered model has no samples yet; make some with: crystalfw sample {path} --n 100")
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
     return path / "samples.csv" if (path / "samples.csv").is_file() else path

@@ -12,6 +12,7 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Ranker, Retriever
 from crystalfw.core.library.build import Origin, build_library
 from crystalfw.core.library.store import MANIFEST, Library
+from crystalfw.core.predict.delivered import library_place
 from crystalfw.core.predict.examples import judged_questions
 from crystalfw.core.predict.predictor import Predictor
 from crystalfw.core.predict.saved import is_saved, load, options_of, save
@@ -31,7 +32,9 @@ def cache_folder() -> Path:
 def open_predictor(
     path: str | Path | None, retriever: str = RETRIEVER, ranker: str = RANKER, *, workers: int = 0, say: Say = print
 ) -> Predictor:
-    """The predictor of a saved folder; or of a library or crystals in any format, fitted where it was not before."""
+    """The predictor of a saved folder or delivered model; or of a library or crystals in any format, fitted where it was not
+    before. Without a path that of an installed model; where there is none, or for `prototypes`, of the embedded prototypes."""
+    path = library_place(path)
     if path is not None and is_saved(Path(path)):
         return load(Path(path))
     return fitted(open_library(path, workers=workers), retriever, ranker, say=say)

@@ -6,6 +6,7 @@ What the run folder says of the machine that trained it (paths, arguments) stays
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -14,15 +15,19 @@ from typing import Any
 
 import yaml
 
+from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CheckpointError, DataError, did_you_mean
 from crystalfw.core.interfaces import PropertyDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.packaged.card import CARD, MODEL, Card
 from crystalfw.core.packaged.integrity import digests
+from crystalfw.core.predict.saved import RECORD
+from crystalfw.core.predict.saved import load as load_saved
 from crystalfw.core.recipe import expand
 from crystalfw.core.recipe.schema import ComponentSpec, DataSection, Recipe
 from crystalfw.core.sample.trained import Trained
 from crystalfw.core.system.files import write_text_atomically
+from crystalfw.core.system.versions import versions
 
 FIGURES = "metrics.json"
 KEPT = ("versions", "components", "seed", "cores", "system", "crystals", "ranges", "rejected", "precision")
@@ -47,6 +52,26 @@ def export_model(run: Path, folder: Path, *, name: str, stated: Mapping[str, Any
     return seal(folder, card)
 
 
+def export_predictor(saved: Path, folder: Path, *, name: str, stated: Mapping[str, Any]) -> Card:
+    """Write what `crystalfw library fit` made, a library with its fitted retriever and ranker, as a delivered model.
+
+    Raises DataError where it is damaged, or for a field that a card does not have.
+    """
+    predictor = load_saved(saved)
+    record = json.loads((saved / RECORD).read_text(encoding="utf-8"))
+    components = {
+        f"{kind} {record[kind]['name']}": str(registry().get(kind, record[kind]["name"]).origin)
+        for kind in ("retriever", "ranker")
+    }
+    card = Card(
+        name=name, kind="retriever", components=components, crystalfw=versions()["crystalfw"],
+        parameters=sum(p.numel() for part in (predictor.retriever, predictor.ranker) for p in part.state_dict().values()),
+        **_known_fields(stated),
+    )  # fmt: skip
+    shutil.copytree(saved, folder)
+    return seal(folder, card)
+
+
 def seal(folder: Path, card: Card) -> Card:
     """Write the card with the checksums of the files that now lie in the folder."""
     card = replace(card, files=digests(folder))
@@ -66,13 +91,9 @@ def read_stated(path: Path) -> dict[str, Any]:
 
 
 def _stated(stated: Mapping[str, Any], name: str, trained: Trained, payload: Mapping[str, Any]) -> Card:
-    known = [f.name for f in fields(Card) if f.name not in WRITTEN]
-    for key in stated:
-        if key not in known:
-            raise DataError(f"card: there is no field '{key}'. {did_you_mean(str(key), known, 'There are')}")
     provenance = json.loads(str(payload.get("provenance", "{}")))
     state = payload.get("state") or {}
-    given = {"seed": trained.recipe.seed, "hours": round(float(state.get("elapsed_s", 0.0)) / 3600, 2), **stated}
+    given = {"seed": trained.recipe.seed, "hours": round(float(state.get("elapsed_s", 0.0)) / 3600, 2), **_known_fields(stated)}
     predicts = isinstance(trained.generator.decoder, PropertyDecoder)
     return Card(
         name=name, kind="predictor" if predicts else "generator",
@@ -81,6 +102,15 @@ def _stated(stated: Mapping[str, Any], name: str, trained: Trained, payload: Map
         crystalfw=str(provenance.get("versions", {}).get("crystalfw", "")),
         **given,
     )  # fmt: skip
+
+
+def _known_fields(stated: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields that people write, if a card has them all."""
+    known = [f.name for f in fields(Card) if f.name not in WRITTEN]
+    for key in stated:
+        if key not in known:
+            raise DataError(f"card: there is no field '{key}'. {did_you_mean(str(key), known, 'There are')}")
+    return stated
 
 
 def _stripped(payload: Mapping[str, Any], recipe: Recipe, name: str, *, half: bool) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def create(kind: str, name: str, **options: Any) -> Any:
 
 
 def load(run: "str | Path", *, which: str = "best", device: str = "cpu") -> "Trained":
-    """A trained model from a run folder (its best or last checkpoint) or a checkpoint file.
+    """A trained model from a run folder (its best or last checkpoint), a checkpoint file, or the name of a delivered model.
 
     Raises CheckpointError where it is damaged or of a newer format.
     """

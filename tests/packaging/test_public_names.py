@@ -62,7 +62,7 @@ MEMBERS = {
         "atoms", "cart_coords", "cif", "formula", "from_atoms", "from_cif", "from_file", "from_structure", "n_atoms",
         "space_group", "structure", "volume", "write",
     },
-    "Trained": {"embed", "load", "predict", "sample", "samples"},
+    "Trained": {"embed", "embed_both", "load", "predict", "predict_with_errors", "sample", "samples"},
 }  # fmt: skip
 
 

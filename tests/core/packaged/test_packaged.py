@@ -130,6 +130,21 @@ def test_names_that_are_not_there(delivered, capsys):
     assert "no delivered model called 'smal'. Did you mean 'small'?" in capsys.readouterr().err
 
 
+def test_a_model_is_no_table_of_samples(delivered, capsys):
+    assert cli.main(["evaluate", "small"]) == 2
+    assert "make some with: crystalfw sample small" in capsys.readouterr().err
+
+
+def test_a_new_package_for_models_is_ready_to_be_filled(predictor_run, tmp_path, capsys):
+    assert cli.main(["new", "plugin", "alloys", "--kind", "model", "-o", str(tmp_path)]) == 0
+    folder = tmp_path / "crystalfw-alloys"
+    assert cli.main(["export", str(predictor_run), "-o", str(folder), "--name", "one"]) == 0
+    assert (folder / "src" / "crystalfw_alloys" / "one" / CARD).is_file()
+    capsys.readouterr()
+    assert cli.main(["models", "check", str(folder)]) == 0
+    assert "one, predictor" in capsys.readouterr().out
+
+
 def test_a_path_comes_before_a_name(delivered, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small").mkdir()

@@ -144,7 +144,7 @@ def test_no_such_library(capsys, tmp_path):
 @pytest.mark.slow
 def test_the_embedded_prototypes_know_rock_salt_and_rutile(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert main(["predict", "NaCl", "TiO2", "-n", "3"]) == 0
+    assert main(["predict", "NaCl", "TiO2", "-n", "3", "--library", "prototypes"]) == 0
     out = capsys.readouterr().out
     assert "1  " in out
     assert "AB_cF8_225_a_b-NaCl" in out
