@@ -2,6 +2,7 @@
 
     python benchmarks/templates.py losses NO_TEMPLATES_RUN RUN...          nats per token on the val part
     python benchmarks/templates.py joint RUN TEST.csv.gz 0 300 OUT.jsonl   one line for each crystal; continues where it stopped
+                                          [RETRIEVAL]                  with the folder retrieval/ of another run
     python benchmarks/templates.py table VAL.jsonl OUT.jsonl...            shares found, with intervals; weight fitted on VAL
 
 `losses` reads the runs' own prepared data (data.cache of their recipe); all of them must have been trained on the same data.
@@ -28,11 +29,14 @@ from crystalfw.core.library.store import Library
 from crystalfw.core.library.wyckoff import canonical_letters
 from crystalfw.core.predict.joint import AT, CANDIDATES, WEIGHTS, Joint, hits, question_of_crystal
 from crystalfw.core.recipe import load_recipe
-from crystalfw.core.retrieval.lookup import numbers_only
+from crystalfw.core.recipe.schema import ComponentSpec
+from crystalfw.core.retrieval.lookup import numbers_only, open_lookup
 from crystalfw.core.run.setup import prepare_only
 from crystalfw.core.sample.trained import Trained
 from crystalfw.plugins.retrievers.families import exchanges_of
 
+DRAWS = 5
+"""Strings drawn for each question."""
 SMOOTH = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
 """Shares of the model without templates in the mixture with copying; the best on val is taken, to copying's advantage."""
 
@@ -101,10 +105,14 @@ def type_names(counts, group, units, letters) -> set:
     return names
 
 
-def joint(run: Path, test: Path, first: int, stop: int, out: Path) -> None:
-    """Judge the retriever, the generator and both on test crystals `first` to `stop`."""
+def joint(run: Path, test: Path, first: int, stop: int, out: Path, wide: Path | None = None) -> None:
+    """Judge the retriever, the generator and both on test crystals `first` to `stop`; `wide`: another library and retriever."""
     torch.set_num_threads(1)
-    both = Joint.load(run)
+    trained = Trained.load(run)
+    if wide is not None:
+        representation, n = trained.components.representation, trained.generator.encoder.templates
+        trained.lookup = trained.sampler.lookup = open_lookup(wide, ComponentSpec(name="structure_types"), representation, n)
+    both = Joint(trained, run.name, draws=DRAWS)
     types = known_types(both.generator.trained.lookup.library)
     done = {json.loads(line)["id"] for line in out.read_text().splitlines()} if out.exists() else set()
     with gzip.open(test, "rt", newline="") as file:
@@ -189,6 +197,6 @@ if __name__ == "__main__":
     if what == "losses":
         losses([Path(text) for text in rest])
     elif what == "joint":
-        joint(Path(rest[0]), Path(rest[1]), int(rest[2]), int(rest[3]), Path(rest[4]))
+        joint(Path(rest[0]), Path(rest[1]), int(rest[2]), int(rest[3]), *(Path(text) for text in rest[4:]))
     else:
         table(Path(rest[0]), [Path(text) for text in rest[1:]])
