@@ -1,8 +1,9 @@
 """Templates: what copying outright costs beside trained models, and retriever, generator and both on test crystals.
 
     python benchmarks/templates.py losses NO_TEMPLATES_RUN RUN...          nats per token on the val part
-    python benchmarks/templates.py joint RUN TEST.csv.gz 300 OUT.jsonl     one line for each crystal; continues where it stopped
-    python benchmarks/templates.py table OUT.jsonl...                      shares found, with intervals
+    python benchmarks/templates.py joint RUN TEST.csv.gz 0 300 OUT.jsonl   one line for each crystal; continues where it stopped
+                                          [RETRIEVAL]                  with the folder retrieval/ of another run
+    python benchmarks/templates.py table VAL.jsonl OUT.jsonl...            shares found, with intervals; weight fitted on VAL
 
 `losses` reads the runs' own prepared data (data.cache of their recipe); all of them must have been trained on the same data.
 """
@@ -15,6 +16,7 @@ import json
 import math
 import sys
 from collections import defaultdict
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +27,16 @@ from crystalfw.core.data import Loader, LoaderOptions
 from crystalfw.core.library.entry import describe
 from crystalfw.core.library.store import Library
 from crystalfw.core.library.wyckoff import canonical_letters
-from crystalfw.core.predict.joint import CANDIDATES, Joint, hits, question_of_crystal, unit_shares
+from crystalfw.core.predict.joint import AT, CANDIDATES, WEIGHTS, Joint, hits, question_of_crystal
 from crystalfw.core.recipe import load_recipe
+from crystalfw.core.recipe.schema import ComponentSpec
+from crystalfw.core.retrieval.lookup import numbers_only, open_lookup
 from crystalfw.core.run.setup import prepare_only
 from crystalfw.core.sample.trained import Trained
 from crystalfw.plugins.retrievers.families import exchanges_of
 
+DRAWS = 5
+"""Strings drawn for each question."""
 SMOOTH = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
 """Shares of the model without templates in the mixture with copying; the best on val is taken, to copying's advantage."""
 
@@ -99,57 +105,82 @@ def type_names(counts, group, units, letters) -> set:
     return names
 
 
-def joint(run: Path, test: Path, n: int, out: Path, first: int = 0) -> None:
-    """Judge the retriever, the generator and both on test crystals `first` to `n`."""
+def joint(run: Path, test: Path, first: int, stop: int, out: Path, wide: Path | None = None) -> None:
+    """Judge the retriever, the generator and both on test crystals `first` to `stop`; `wide`: another library and retriever."""
     torch.set_num_threads(1)
-    both = Joint.load(run)
+    trained = Trained.load(run)
+    if wide is not None:
+        representation, n = trained.components.representation, trained.generator.encoder.templates
+        trained.lookup = trained.sampler.lookup = open_lookup(wide, ComponentSpec(name="structure_types"), representation, n)
+    both = Joint(trained, run.name, draws=DRAWS)
     types = known_types(both.generator.trained.lookup.library)
-    with gzip.open(test, "rt", newline="") as file:
-        rows = [row for _, row in zip(range(n), csv.DictReader(file), strict=False)]
     done = {json.loads(line)["id"] for line in out.read_text().splitlines()} if out.exists() else set()
-    standardize = both.generator.trained.components.prepare
-    for row in rows[first:]:
-        if row["material_id"] in done:
-            continue
-        crystal = Crystal.from_cif(row["cif"])
-        for transform in standardize:
-            crystal = transform(crystal, np.random.default_rng(0))
-        line = judged(both, crystal, types) | {"id": row["material_id"]}
+    with gzip.open(test, "rt", newline="") as file:
+        rows = [row for row in islice(csv.DictReader(file), first, stop) if row["material_id"] not in done]
+    crystals = [Crystal.from_cif(row["cif"]) for row in rows]
+    for transform in both.generator.trained.components.prepare:
+        crystals = [transform(crystal, np.random.default_rng(0)) for crystal in crystals]
+    strings = both.generator.strings([numbers_only(np.sort(crystal.numbers)) for crystal in crystals])
+    for row, crystal, drawn in zip(rows, crystals, strings, strict=True):
         with out.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps({"id": row["material_id"], **judged(both, crystal, drawn, types)}) + "\n")
 
 
-def judged(both: Joint, crystal: Crystal, types: dict) -> dict:
-    """Which candidates of whom are the crystal, in the order of each."""
+def judged(both: Joint, crystal: Crystal, strings: list, types: dict) -> dict:
+    """Which candidates of whom are the crystal, in the order of each, and both opinions of every candidate."""
     question, entry = question_of_crystal(crystal), describe(crystal)
     known = both.retriever.propose(question, CANDIDATES)
-    drawn = both.generator.drawn(question, list(unit_shares(question, known)))
+    drawn = both.generator.decoded(strings, question.units[0])
     candidates = both.merged(question, known, drawn)
-    right = hits(crystal, candidates)
-    order = sorted(range(len(candidates)), key=lambda k: -candidates[k].score(both.weight))
-    alone = [both.merged(question, [], [one])[0] for one in sorted(drawn, key=lambda one: -one.probability)]
+    right, alone = hits(crystal, candidates), hits(crystal, [both.merged(question, [], [one])[0] for one in drawn])
     names = type_names(entry.counts, entry.group, entry.units, entry.letters)
     others = set().union(*(types[entry.counts][name] for name in names)) - {entry.elements}
     return {
-        "known_type": bool(others), "retriever": right[: len(known)].tolist(), "joint": right[order].tolist(),
-        "generator": hits(crystal, alone).tolist(), "new": right[len(known) :].tolist(),
+        "known_type": bool(others), "retriever": right[: len(known)].tolist(), "generator": alone.tolist(),
         "opinions": [[c.retriever, c.generator] for c in candidates], "right": right.tolist(),
     }  # fmt: skip
 
 
-def table(paths: list[Path]) -> None:
-    """Shares found at n = 1, 5, 20 with Wilson's 95 % intervals."""
-    lines = [json.loads(text) for path in paths for text in path.read_text().splitlines()]
+def with_weight(line: dict, weight: float) -> list:
+    """Which candidates are the crystal, in the order of the joint score."""
+    scores = [-((1 - weight) * p + weight * q) for p, q in line["opinions"]]
+    return [line["right"][k] for k in sorted(range(len(scores)), key=lambda k: scores[k])]
+
+
+def read(path: Path) -> list[dict]:
+    """The lines of a file of judgements."""
+    return [json.loads(text) for text in path.read_text().splitlines()]
+
+
+def found(rows: list, n: int, place: int) -> int:
+    """How many questions have their crystal among the first n."""
+    return sum(any(row[place] for row in own[:n]) for own in rows)
+
+
+def chosen_weight(lines: list[dict]) -> float:
+    """The weight that `fit_weight` takes on these judgements."""
+    scores = {w: sum(found([with_weight(line, w) for line in lines], n, t) for n in AT for t in (0, 1)) for w in WEIGHTS}
+    print("val:", {w: round(score / (6 * len(lines)), 4) for w, score in scores.items()})
+    return max(WEIGHTS, key=lambda w: (scores[w], -w))
+
+
+def table(val: Path, paths: list[Path]) -> None:
+    """Shares found at n = 1, 5, 20 with Wilson's 95 % intervals; the weight is the best on `val`."""
+    weight = chosen_weight(read(val))
+    lines = [line | {"joint": with_weight(line, weight)} for path in paths for line in read(path)]
+    print(f"weight of the generator {weight:g}, from {len(read(val))} val crystals")
     groups = {"all": lines, "type of no other formula": [line for line in lines if not line["known_type"]]}
     for name, group in groups.items():
         for who in ("retriever", "generator", "joint"):
             cells = []
-            for n in (1, 5, 20):
+            for n in AT:
                 for place, tolerance in enumerate(("loose", "strict")):
-                    k = sum(any(row[place] for row in line[who][:n]) for line in group)
+                    k = found([line[who] for line in group], n, place)
                     low, high = wilson(k, len(group))
                     cells.append(f"n={n} {tolerance} {100 * k / max(1, len(group)):.1f} ({low:.1f}-{high:.1f})")
             print(f"{name} ({len(group)}), {who}: " + "; ".join(cells))
+        new = [line["right"][len(line["retriever"]) :] for line in group]
+        print(f"{name}: draws that are no known string {sum(map(len, new))}, right {found(new, 99, 0)} / {found(new, 99, 1)}")
 
 
 def wilson(k: int, n: int) -> tuple[float, float]:
@@ -166,6 +197,6 @@ if __name__ == "__main__":
     if what == "losses":
         losses([Path(text) for text in rest])
     elif what == "joint":
-        joint(Path(rest[0]), Path(rest[1]), int(rest[2]), Path(rest[3]), int(rest[4]) if len(rest) > 4 else 0)
+        joint(Path(rest[0]), Path(rest[1]), int(rest[2]), int(rest[3]), *(Path(text) for text in rest[4:]))
     else:
-        table([Path(text) for text in rest])
+        table(Path(rest[0]), [Path(text) for text in rest[1:]])

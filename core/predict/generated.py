@@ -5,8 +5,9 @@ Shapes: R strings, T tokens, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import ConditionError
 from crystalfw.core.interfaces import Proposal, Question, SequenceDecoder
 from crystalfw.core.retrieval.lookup import numbers_only
-from crystalfw.core.sample.engine import SampledString
+from crystalfw.core.sample.engine import SampledString, in_order
 from crystalfw.core.sample.request import Request
 from crystalfw.core.sample.trained import Trained
 
@@ -61,21 +62,30 @@ class Generator:
         """The distinct draws that give a crystal; strings with a key in `known` are left out before they are decoded."""
         found: dict[str, Drawn] = {}
         for one in units:
-            for drawn in self._drawn(condition_of(question, one), one, known):
+            try:
+                strings = next(self.strings([condition_of(question, one)]))
+            except ConditionError:  # more atoms or other elements than its strings can say
+                continue
+            for drawn in self.decoded(strings, one, known):
                 found.setdefault(drawn.key, drawn)
         return list(found.values())
 
-    def _drawn(self, condition: Crystal, units: int, known: frozenset[str]) -> list[Drawn]:
-        request = self._request(condition)
-        try:
-            strings = list(self.trained.sampler.strings(request, range(self.draws), self.draws))
-        except ConditionError:  # more atoms or other elements than its strings can say
-            return []
+    def strings(self, conditions: Sequence[Crystal]) -> Iterator[list[SampledString]]:
+        """The finished draws of each condition, all drawn in one stream. Raises ConditionError for one that cannot be met."""
+        request = self._request(conditions)
+        indices = range(len(conditions) * self.draws)
+        drawn = in_order(self.trained.sampler.strings(request, indices, self.draws), indices)
+        for _ in conditions:
+            yield [string for string in islice(drawn, self.draws) if string.finished]
+
+    def decoded(self, strings: Sequence[SampledString], units: int, known: frozenset[str] = frozenset()) -> list[Drawn]:
+        """The crystals of a condition's distinct draws, likeliest first; keys in `known` are left out."""
+        representation = self.trained.components.representation
         distinct: dict[str, SampledString] = {}
-        for string in sorted((s for s in strings if s.finished), key=lambda s: (-s.log_prob, s.index)):
-            distinct.setdefault(self.trained.components.representation.canonical_key(string.string), string)
+        for string in sorted(strings, key=lambda one: (-one.log_prob, one.index)):
+            distinct.setdefault(representation.canonical_key(string.string), string)
         fresh = {key: replace(string, index=0) for key, string in distinct.items() if key not in known}
-        outcomes = self.trained.sampler.crystals(request, list(fresh.values()))
+        outcomes = self.trained.sampler.crystals(self._request([]), list(fresh.values()))
         made = [
             Drawn(sample.crystal, key, float(np.exp(string.log_prob)), units)
             for (key, string), sample in zip(fresh.items(), outcomes, strict=True)
@@ -85,13 +95,13 @@ class Generator:
         keys = canonical_keys(self.trained, [one.crystal for one in made])
         return [replace(one, key=key or one.key) for one, key in zip(made, keys, strict=True) if key not in known]
 
-    def _request(self, condition: Crystal) -> Request:
+    def _request(self, conditions: Sequence[Crystal]) -> Request:
         section = self.trained.recipe.sample
         settings = replace(
-            section, n=self.draws, candidates=self.draws, beam=None, keep=None, temperature=1.0, guidance=1.0,
-            constraints={"composition": "from_condition"},
+            section, n=max(1, len(conditions)) * self.draws, candidates=self.draws, beam=None, keep=None, temperature=1.0,
+            guidance=1.0, constraints={"composition": "from_condition"},
         )  # fmt: skip
-        return Request(settings=settings, seed=self.seed, conditions=(condition,))
+        return Request(settings=settings, seed=self.seed, conditions=tuple(conditions))
 
     @torch.inference_mode()
     def likelihoods(self, question: Question, units: int, strings: Sequence[str]) -> list[float]:

@@ -127,8 +127,13 @@ def hits(truth: Crystal, candidates: Sequence[Candidate]) -> NDArray[np.bool_]:
     """(candidates, tolerances) True where a candidate is the crystal."""
     reference = truth.structure
     found = [c.proposal.crystal.structure for c in candidates]
-    rows = [[matcher(name).get_rms_dist(reference, one) is not None for name in TOLERANCES] for one in found]
-    return np.array(rows, dtype=bool).reshape(-1, len(TOLERANCES))
+    right = np.zeros((len(found), len(TOLERANCES)), dtype=bool)
+    for row, one in enumerate(found):
+        for place, name in enumerate(TOLERANCES):  # the strict match is a loose one as well
+            right[row, place] = matcher(name).get_rms_dist(reference, one) is not None
+            if not right[row, place]:
+                break
+    return right
 
 
 def share_found(judged: Sequence[tuple[list[Candidate], NDArray[np.bool_]]], weight: float) -> NDArray[np.float64]:

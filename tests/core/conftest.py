@@ -68,6 +68,7 @@ def small_registry() -> Registry:
     defaults = {
         "encoder": ["none"], "conditioning": ["none", "additive", "cross_attention"], "decoder": ["gpt"],
         "transform": ["standardize", "normalize_positions", "finalize"], "representation": ["slices"],
+        "retriever": ["structure_types"],
         "source": ["prototypes", "table", "files"], "metric": ["shares", "match", "distributions"],
     }  # fmt: skip
     for kind, names in defaults.items():
