@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crystalfw.core.errors import RecipeError as RecipeError
     from crystalfw.core.errors import Reject as Reject
     from crystalfw.core.hookspecs import hookimpl as hookimpl
+    from crystalfw.core.interfaces import Baseline as Baseline
     from crystalfw.core.interfaces import Conditioning as Conditioning
     from crystalfw.core.interfaces import Decoder as Decoder
     from crystalfw.core.interfaces import DecodingCache as DecodingCache
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from crystalfw.core.records import Loss as Loss
     from crystalfw.core.records import Rejected as Rejected
     from crystalfw.core.records import Vocabulary as Vocabulary
+    from crystalfw.core.records import Wanted as Wanted
 
 _WHERE = {
     "crystal": ["Crystal"],
@@ -53,10 +55,9 @@ _WHERE = {
     ],
     "hookspecs": ["hookimpl"],
     "interfaces": [
-        "Conditioning", "Decoded", "Decoder", "DecodingCache", "Encoded", "Encoder", "GrammarState", "Loss", "Metric",
-        "MetricContext", "Ports", "PropertyDecoder", "Proposal", "Question", "Rejected", "Representation", "Retriever",
-        "SequenceDecoder",
-        "Source", "Transform", "Vocabulary",
+        "Baseline", "Conditioning", "Decoded", "Decoder", "DecodingCache", "Encoded", "Encoder", "GrammarState", "Loss",
+        "Metric", "MetricContext", "Ports", "PropertyDecoder", "Proposal", "Question", "Rejected", "Representation",
+        "Retriever", "SequenceDecoder", "Source", "Transform", "Vocabulary", "Wanted",
     ],
     "presentation": ["Figure", "Section"],
 }  # fmt: skip

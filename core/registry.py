@@ -11,7 +11,7 @@ from importlib import import_module
 
 from crystalfw.core.errors import PluginError
 
-KINDS = ("encoder", "conditioning", "decoder", "transform", "representation", "source", "metric", "retriever")
+KINDS = ("encoder", "conditioning", "decoder", "transform", "representation", "source", "metric", "retriever", "baseline")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -19,10 +19,13 @@ from crystalfw.core.records import Record, Rejected
 from crystalfw.plugins.sources.reading.columns import Columns, floats_of
 from crystalfw.plugins.sources.reading.embeddings import Embedding, open_embedding
 from crystalfw.plugins.sources.reading.fingerprint import fingerprint_files
+from crystalfw.plugins.sources.reading.formats import pymatgen_json
 from crystalfw.plugins.sources.reading.rows import MALFORMED, SUFFIXES, read_rows, suffix_of
 
 PARTS = ("train", "val", "test")
 _ID_NAMES = ("material_id", "id", "mp_id", "mpid", "cif_id", "structure_id", "name")
+_CIF_NAMES = ("structure", "LeMatStructs", "cif_string")
+"""What LeMat-GenBench (arXiv 2512.04562) calls the column of structures."""
 _PEEK = 1000
 
 
@@ -38,7 +41,8 @@ class Table(Source):
         """Options of `table`."""
 
         cif: str = "cif"
-        """Column with CIF text."""
+        """Column with CIF text or pymatgen's JSON; where there is no `cif`, LeMat-GenBench's structure, LeMatStructs or
+        cif_string."""
         id: str | None = None
         """Column with identifiers; default: material_id, id, mp_id, ..., whichever exists."""
         properties: tuple[str, ...] | None = None
@@ -114,7 +118,7 @@ class Table(Source):
 
     def _columns(self, path: Path, rows: list[dict[str, str]]) -> Columns:
         names = list(rows[0])
-        if self.config.cif not in names:
+        if self._cif_name(names) not in names:
             raise DataError(f"{path}: no column '{self.config.cif}'; the columns are {', '.join(names)}")
         if self.config.id is not None and self.config.id not in names:
             raise DataError(f"{path}: no column '{self.config.id}' (option id); the columns are {', '.join(names)}")
@@ -122,8 +126,13 @@ class Table(Source):
         if missing:
             raise DataError(f"{path}: no column '{missing[0]}' (option where); the columns are {', '.join(names)}")
         id_name = self.config.id or next((name for name in _ID_NAMES if name in names), None)
-        taken = {self.config.cif, id_name, *self._arrays(names).values()}
+        taken = {self._cif_name(names), id_name, *self._arrays(names).values()}
         return Columns.detect(path, rows, [name for name in names if name not in taken], self.config.properties, id_name)
+
+    def _cif_name(self, names: Sequence[str]) -> str:
+        """The column of structures: as the option says, or by LeMat-GenBench's names."""
+        others = [name for name in _CIF_NAMES if name in names] if self.config.cif == "cif" else []
+        return self.config.cif if self.config.cif in names or not others else others[0]
 
     def _arrays(self, columns: Sequence[str]) -> Mapping[str, str]:
         """Name of each embedding -> column or file, from the options or by the usual names."""
@@ -177,7 +186,7 @@ class Table(Source):
             arrays[name] = embeddings[name].row(number, path) if name in embeddings else row.get(where, "")
         id = row.get(columns.id_name, "") if columns.id_name else ""
         texts = {name: row.get(name, "") for name in columns.numeric}
-        return Record(str(path), number, (id, row.get(self.config.cif) or "", texts, arrays))
+        return Record(str(path), number, (id, row.get(self._cif_name(columns.names)) or "", texts, arrays))
 
     def size(self, part: str) -> int | None:
         """Counts the rows by reading them; None if the table is truncated."""
@@ -195,7 +204,10 @@ class Table(Source):
             if not cif.strip():
                 raise DataError(f"no structure: column '{self.config.cif}' is empty")
             properties = {name: _number(name, text) for name, text in texts.items()}
-            crystal = crystal_from_cif(cif, id=id, properties=properties)
+            if cif.lstrip().startswith("{"):
+                crystal = replace(pymatgen_json(cif, id), properties=properties)
+            else:
+                crystal = crystal_from_cif(cif, id=id, properties=properties)
             if not arrays:
                 return crystal
             parsed = {name: floats_of(name, value) if isinstance(value, str) else value for name, value in arrays.items()}

@@ -63,7 +63,17 @@ def test_an_installed_distribution_is_found_with_its_version(distribution):
 def test_ours_come_through_the_same_door():
     assert ("crystalfw", "crystalfw") in [(origin.distribution, point.name) for origin, point in installed()]
     kinds = {entry.kind for entry in load().registry.entries() if entry.origin.distribution == "crystalfw"}
-    assert kinds == {"encoder", "conditioning", "decoder", "transform", "representation", "source", "metric", "retriever"}
+    assert kinds == {
+        "encoder",
+        "conditioning",
+        "decoder",
+        "transform",
+        "representation",
+        "source",
+        "metric",
+        "retriever",
+        "baseline",
+    }
 
 
 @pytest.mark.parametrize(

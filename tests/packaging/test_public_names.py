@@ -16,13 +16,15 @@ FROZEN = {
         "train",
     },
     "crystalfw.core": {
-        "ConditionError", "Conditioning", "Crystal", "CrystalBatch", "CrystalfwError", "DataError", "DecodeError", "Decoded",
+        "Baseline", "ConditionError", "Conditioning", "Crystal", "CrystalBatch", "CrystalfwError", "DataError",
+        "DecodeError", "Decoded",
         "Decoder", "DecodingCache", "Edges", "Encoded", "Encoder", "Figure", "GrammarState", "Loss", "Memory", "Metric",
         "MetricContext", "PluginError", "Ports", "PropertyDecoder", "RecipeError", "Reject", "Rejected", "Representation",
-        "Section", "SequenceDecoder", "Source", "TokenBatch", "TrainBatch", "Transform", "Vocabulary", "hookimpl",
+        "Section", "SequenceDecoder", "Source", "TokenBatch", "TrainBatch", "Transform", "Vocabulary", "Wanted", "hookimpl",
     },
     "crystalfw.core.testing": {
-        "ConditioningTests", "DecoderTests", "EncoderTests", "Law", "MetricTests", "Outcome", "RepresentationTests",
+        "BaselineTests", "ConditioningTests", "DecoderTests", "EncoderTests", "Law", "MetricTests", "Outcome",
+        "RepresentationTests",
         "RetrieverTests", "SourceTests", "TransformTests", "laws_of", "run_laws",
     },
     "crystalfw.core.recipe": {"expand", "load_recipe", "recipe_to_dict"},
@@ -83,7 +85,17 @@ def test_names_of_laws_stay_because_expected_failures_uses_them():
 
 
 def test_kinds_and_interface_version():
-    assert set(KINDS) >= {"encoder", "conditioning", "decoder", "transform", "representation", "source", "metric", "retriever"}
+    assert set(KINDS) >= {
+        "encoder",
+        "conditioning",
+        "decoder",
+        "transform",
+        "representation",
+        "source",
+        "metric",
+        "retriever",
+        "baseline",
+    }
     assert hookspecs.INTERFACE_VERSION == 1, (
         "raise it together with CHANGELOG.md, docs/project/stability.md and core/commands/scaffold"
     )

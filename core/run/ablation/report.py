@@ -12,10 +12,10 @@ from crystalfw.core.evaluate.report.gallery import gallery, pick
 from crystalfw.core.evaluate.report.html import Markup, card, details, grid, join, page, section, table, tag, tile
 from crystalfw.core.evaluate.report.run import read_run
 from crystalfw.core.evaluate.report.sections import points
+from crystalfw.core.evaluate.statistics import decision
 from crystalfw.core.model.logbook import read_metrics
 from crystalfw.core.presentation import short
 from crystalfw.core.run.ablation.results import Result
-from crystalfw.core.run.ablation.statistics import decision
 from crystalfw.core.run.ablation.summary import Study
 
 _COLOURS = 6

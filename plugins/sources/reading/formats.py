@@ -61,7 +61,7 @@ def split_text(kind: str, text: str) -> Iterator[tuple[int | None, str]]:
 
 def parse_text(kind: str, text: str, id: str) -> Crystal:
     """The crystal of one structure's text; raises DataError with the reason."""
-    parsers = {"cif": _cif, "poscar": _poscar, "json": _json, "extxyz": _extxyz}
+    parsers = {"cif": _cif, "poscar": _poscar, "json": pymatgen_json, "extxyz": _extxyz}
     return parsers[kind](text, id)
 
 
@@ -90,7 +90,7 @@ def _poscar_atoms(text: str) -> int:
     return sum(int(word) if len(word) < 10 else 10**9 for word in words)
 
 
-def _json(text: str, id: str) -> Crystal:
+def pymatgen_json(text: str, id: str) -> Crystal:
     """A pymatgen Structure as JSON, read here: pymatgen's own decoder imports whatever module a file names."""
     try:
         plain = json.loads(text)

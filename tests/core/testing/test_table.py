@@ -15,11 +15,11 @@ PAGE = HERE.parents[2] / "docs" / "project" / "planted_bugs.md"
 
 def planted() -> set[tuple[str, str, str]]:
     found = set()
-    for stem in ("encoder", "conditioning", "decoder", "other", "retriever"):
+    for stem in ("encoder", "conditioning", "decoder", "other", "retriever", "baseline"):
         spec = importlib.util.spec_from_file_location(f"planted_{stem}", HERE / f"test_{stem}_laws.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        for kind, bugs in module.BUGS.items() if stem in ("other", "retriever") else [(stem, module.BUGS)]:
+        for kind, bugs in module.BUGS.items() if stem in ("other", "retriever", "baseline") else [(stem, module.BUGS)]:
             for law, classes in bugs.items():
                 found |= {(kind, law, bug.__name__) for bug in (classes if isinstance(classes, list) else [classes])}
     return found
