@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from crystalfw.core.errors import RecipeError as RecipeError
     from crystalfw.core.errors import Reject as Reject
     from crystalfw.core.hookspecs import hookimpl as hookimpl
+    from crystalfw.core.interfaces import Baseline as Baseline
     from crystalfw.core.interfaces import Conditioning as Conditioning
     from crystalfw.core.interfaces import Decoder as Decoder
     from crystalfw.core.interfaces import DecodingCache as DecodingCache
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from crystalfw.core.records import Loss as Loss
     from crystalfw.core.records import Rejected as Rejected
     from crystalfw.core.records import Vocabulary as Vocabulary
+    from crystalfw.core.records import Wanted as Wanted
 
 _WHERE = {
     "crystal": ["Crystal"],
@@ -58,9 +60,10 @@ _WHERE = {
     ],
     "hookspecs": ["hookimpl"],
     "interfaces": [
-        "Conditioning", "Decoded", "Decoder", "DecodingCache", "Encoded", "Encoder", "GrammarState", "Loss", "Metric",
-        "MetricContext", "Ports", "Potential", "PropertyDecoder", "Proposal", "Question", "Ranker", "Rejected",
+        "Baseline", "Conditioning", "Decoded", "Decoder", "DecodingCache", "Encoded", "Encoder", "GrammarState", "Loss",
+        "Metric", "MetricContext", "Ports", "Potential", "PropertyDecoder", "Proposal", "Question", "Ranker", "Rejected",
         "Representation", "Retriever", "SequenceDecoder", "SinglePoint", "Source", "Transform", "Verdict", "Vocabulary",
+        "Wanted",
     ],
     "presentation": ["Figure", "Section"],
 }  # fmt: skip

@@ -24,7 +24,8 @@ dimensions that the assembly tells it as keywords. A complete encoder:
             return Memory(tokens_B1C, mask_B1, tokens_B1C[:, 0])
 
 Kinds that no recipe's model needs lie in files of their own and are imported from here all the same: who proposes
-crystals (contracts/proposing.py), who judges them by their energy (contracts/judging.py).
+crystals (contracts/proposing.py), who judges them by their energy (contracts/judging.py), what could be had without
+training (contracts/baselines.py).
 
 What core hands to a component is imported from here too: batches, `Memory` and `Ports` (batch.py), through which a decoder
 reaches the conditioning of one batch; records and `MetricContext` (records.py), what an evaluation gives to every metric.
@@ -48,6 +49,7 @@ from crystalfw.core.batch import CrystalBatch, Memory, TrainBatch
 from crystalfw.core.batch import Ports as Ports
 from crystalfw.core.batch import masked_mean as masked_mean
 from crystalfw.core.batch import select_rows as select_rows
+from crystalfw.core.contracts.baselines import Baseline as Baseline
 from crystalfw.core.contracts.component import Component as Component
 from crystalfw.core.contracts.component import NoOptions as NoOptions
 from crystalfw.core.contracts.component import Weights as Weights
@@ -74,6 +76,7 @@ from crystalfw.core.records import Sample as Sample
 from crystalfw.core.records import TokenMeaning as TokenMeaning
 from crystalfw.core.records import Verdict as Verdict
 from crystalfw.core.records import Vocabulary as Vocabulary
+from crystalfw.core.records import Wanted as Wanted
 from crystalfw.core.stepping import DecodingCache as DecodingCache
 from crystalfw.core.stepping import GrammarState as GrammarState
 

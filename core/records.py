@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +117,31 @@ class Sample:
     """Id of the crystal that the condition came from, when it came from one."""
     log_prob: float | None = None
     """Natural logarithm of the probability that the model gave the string, when the sampler kept it."""
+    relaxed: Crystal | None = None
+    """The crystal after relaxation, where the table has a column `relaxed_cif`."""
+    cpu_s: float | None = None
+    """CPU seconds that the crystal took, where the table has a column `cpu_s`."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A sample that a baseline is asked for."""
+
+    id: str
+    numbers: tuple[int, ...] = ()
+    """Atomic numbers of the cell that is asked for, sorted; empty where no composition is asked for."""
+    reference_id: str = ""
+    """The reference crystal that the question comes from; a baseline must not look at it."""
+    rank: int = 0
+    """How many samples of the same question come before: the best answer has rank 0."""
+
+    def made(self, crystal: Crystal, string: str = "") -> Sample:
+        """The sample where there is a crystal."""
+        return Sample(self.id, 0, string, "ok", "", replace(crystal, id=self.id, properties={}), {}, self.reference_id)
+
+    def failed(self, reason: str, status: str = "unknown", string: str = "") -> Sample:
+        """The sample where there is none."""
+        return Sample(self.id, 0, string, status, reason, None, {}, self.reference_id)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from crystalfw.core.errors import PluginError
 
 KINDS = (
     "encoder", "conditioning", "decoder", "transform", "representation", "source", "metric", "retriever", "ranker", "potential",
+    "baseline",
 )  # fmt: skip
 
 

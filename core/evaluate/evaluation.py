@@ -12,6 +12,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,8 @@ from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CrystalfwError, PluginError
 from crystalfw.core.evaluate.asked import write_asked
 from crystalfw.core.evaluate.inputs import Crystals, Samples, load_crystals, load_samples, sample_path
+from crystalfw.core.evaluate.protocols import Protocol as FieldProtocol
+from crystalfw.core.evaluate.reference_sets import content_digest
 from crystalfw.core.evaluate.workbench import Workbench
 from crystalfw.core.interfaces import Metric, MetricContext, Representation
 from crystalfw.core.recipe.options import build, checked, create
@@ -68,6 +71,9 @@ def evaluate(
     executor: str = PROCESSES,
     match_by_id: bool = False,
     quiet: bool = False,
+    protocol: FieldProtocol | None = None,
+    bench: Workbench | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Compute metrics over samples; returns what is written to `out`/metrics.json (nothing is written without `out`).
 
@@ -75,6 +81,8 @@ def evaluate(
     Sample objects, or crystals (Crystal, pymatgen Structure, ASE Atoms, a list of them). `reference`, `training`: crystals
     or a path; of a folder with parts the test and train part.
     `match_by_id` takes the id of a sample as the id of its reference. A killed evaluation continues where it stopped.
+    `protocol`: the protocol that the metrics come from, for the record. `bench` is shared by several evaluations, which then
+    work out what they have in common once; `names` says where `reference` and `training` come from, for those in memory.
     """
     components = [_create(spec) for spec in metrics]
     folder = Path(out) if out is not None else None
@@ -83,8 +91,9 @@ def evaluate(
     train = load_crystals(training, "train", quiet=quiet, folder=folder)
     store = folder / _STORE if folder is not None else None
     results: dict[str, Evaluated] = {}
-    with Workbench(workers=workers, executor=executor, store=store, quiet=quiet) as bench:
-        context = MetricContext(bench=bench, train=train, key=_canonical_key(), run_dir=_folder_of(samples))
+    own = Workbench(workers=workers, executor=executor, store=store, quiet=quiet) if bench is None else nullcontext(bench)
+    with own as work:
+        context = MetricContext(bench=work, train=train, key=_canonical_key(), run_dir=_folder_of(samples))
         for spec, (metric, options, origin) in zip(metrics, components, strict=True):
             began, (result, problem) = time.monotonic(), _compute(metric, asked, known, context)
             seconds = round(time.monotonic() - began, 3)
@@ -92,12 +101,17 @@ def evaluate(
             name = _fresh(spec.label or spec.name, results)
             results[name] = Evaluated(spec.name, metric.version, origin, options, seconds, result, problem, outcomes)
     record: dict[str, Any] = finite(_record(samples, asked, reference, known, training, train, results))
+    if protocol is not None:
+        record["protocol"] = protocol.record()
+    for side, name in (names or {}).items():
+        record[side]["from"] = name
     if folder is not None and store is not None:
         _write_outcomes(folder / "outcomes.csv", results)
         verdicts = {id: said for item in results.values() for id, said in item.result.get("verdicts", {}).items()}
         write_asked(folder / "asked.csv", asked, known, train, verdicts=verdicts)
         write_json(folder / "metrics.json", record)
-        store.unlink(missing_ok=True)
+        if bench is None:
+            store.unlink(missing_ok=True)
     return record
 
 
@@ -149,8 +163,8 @@ def _record(
     return {
         "format": FORMAT,
         "samples": {"from": _name(samples), "count": len(asked), "seeds": sorted({sample.seed for sample in asked})[:20]},
-        "reference": {"from": _name(reference), "count": len(known)},
-        "training": {"from": _name(training), "count": len(train)},
+        "reference": {"from": _name(reference), "count": len(known), "sha256": content_digest(known)},
+        "training": {"from": _name(training), "count": len(train), "sha256": content_digest(train)},
         "metrics": {name: _plain(item) for name, item in results.items()},
         "summary": lines,
         "failed": {name: item.error for name, item in results.items() if item.error},

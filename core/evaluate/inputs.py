@@ -14,6 +14,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.reading import CrystalsLike, as_crystals, read_crystals
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import DataError
+from crystalfw.core.interfaces import Source
 from crystalfw.core.records import Rejected, Sample
 from crystalfw.core.sample.table import is_sample_table, read_samples
 from crystalfw.core.system.progress import track
@@ -22,7 +23,7 @@ from crystalfw.core.system.sequences import Picked, Spool
 UNREADABLE = "read"
 """Status of a sample that somebody's file has and no source can read."""
 
-Crystals: TypeAlias = "CrystalsLike | None"
+Crystals: TypeAlias = "CrystalsLike | Source | None"
 Samples: TypeAlias = "CrystalsLike | Sequence[Sample]"
 
 
@@ -76,14 +77,14 @@ def load_crystals(crystals: Crystals, part: str, *, quiet: bool = True, folder: 
     """
     if crystals is None:
         return []
-    if not isinstance(crystals, (str, Path)):
+    if not isinstance(crystals, (str, Path, Source)):
         # sequences that lie on disk stay there
         return crystals if isinstance(crystals, (Spool, Picked)) else list(as_crystals(crystals))
-    path = Path(crystals)
-    if not path.exists():
+    path = Path(crystals) if not isinstance(crystals, Source) else Path(type(crystals).__name__.lower())
+    if not isinstance(crystals, Source) and not path.exists():
         raise DataError(f"{path}: no such file or folder")
     rejected: list[str] = []
-    rows = read_crystals(path, part=part)
+    rows = read_crystals(crystals, part=part)
     found = Spool(_sound(rows if quiet else track(rows, f"reading {path.name}"), rejected), folder)
     if not len(found):
         why = f" ({len(rejected)} rows cannot be read; the first: {rejected[0]})" if rejected else ""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import PluginError
+from crystalfw.core.evaluate.said import ComparisonSaid, ProtocolSaid
 from crystalfw.core.interfaces import Metric
 from crystalfw.core.presentation import Figure, Section, numbers
 
@@ -48,8 +49,13 @@ class Presented:
 
 
 def presented(metrics: Mapping[str, Any]) -> list[Presented]:
-    """The results in the content of a metrics.json, in order, without those that were not computed."""
-    return [
+    """What an evaluation says itself, then the results of a metrics.json, in order, without those that were not computed."""
+    said = [
+        Presented(name, metric, metrics[name])
+        for name, metric in (("comparison", ComparisonSaid), ("protocol", ProtocolSaid))
+        if isinstance(metrics.get(name), Mapping) and metrics[name]
+    ]
+    return said + [
         Presented(name, _metric(name, item), item["result"])
         for name, item in metrics.get("metrics", {}).items()
         if isinstance(item, Mapping) and isinstance(item.get("result"), Mapping) and item["result"]

@@ -8,6 +8,8 @@ from crystalfw.core.errors import RecipeError, did_you_mean
 
 GRIDS = "ablations"
 """Sub-folder of recipes/ that holds grids."""
+PROTOCOLS = "protocols"
+"""Sub-folder of recipes/ that holds protocols of evaluation."""
 SUFFIX = ".yaml"
 
 
@@ -27,8 +29,14 @@ def find_recipe(path: str | Path) -> Path:
 
 
 def installed_recipes() -> dict[str, Path]:
-    """Name -> file of the recipes that come with crystalfw; those in sub-folders as `folder/name`. Grids are not recipes."""
-    return {name: file for name, file in _installed().items() if file.parent.name != GRIDS}
+    """Name -> file of the recipes that come with crystalfw; those in sub-folders as `folder/name`. Neither grids nor
+    protocols are recipes."""
+    return {name: file for name, file in _installed().items() if file.parent.name not in (GRIDS, PROTOCOLS)}
+
+
+def installed_protocols() -> dict[str, Path]:
+    """Name -> file of the protocols of evaluation that come with crystalfw."""
+    return {file.stem: file for file in _installed().values() if file.parent.name == PROTOCOLS}
 
 
 def installed_grids() -> dict[str, Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,6 +38,23 @@ def write_extxyz(samples: Iterable[Sample], path: str | Path) -> int:
         for sample in samples:
             if sample.crystal is not None:
                 file.write(extxyz(sample.crystal, sample.id))
+                count += 1
+    return count
+
+
+def write_lemat(samples: Iterable[Sample], path: str | Path) -> int:
+    """The crystals as LeMat-GenBench takes them (`--csv`): columns material_id and structure, pymatgen's JSON; returns how
+    many. Samples without a crystal have no row, because that benchmark drops rows that it cannot read: count them here.
+
+    Source: the README of the benchmark's repository, arXiv 2512.04562.
+    """
+    count = 0
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["material_id", "structure"])
+        for sample in samples:
+            if sample.crystal is not None:
+                writer.writerow([sample.id, json.dumps(sample.crystal.structure.as_dict())])
                 count += 1
     return count
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from crystalfw.core.crystal import Crystal
 from crystalfw.core.data.reading import MAX_ATOMS, check_sound
 from crystalfw.core.errors import DataError, Reject
 from crystalfw.core.geometry.cif import crystal_from_cif
@@ -120,9 +121,26 @@ def read_samples(path: str | Path) -> Iterator[Sample]:
                 condition=json.loads(row["condition"]) if row["condition"] else {},
                 reference_id=row["reference_id"],
                 log_prob=float(row["log_prob"]) if row["log_prob"] else None,
+                relaxed=_relaxed(row, id),
+                cpu_s=float(row["cpu_s"]) if row.get("cpu_s") else None,
             )
         except ValueError as error:
-            raise DataError(f"{path}, row {number} (id {id}): seed, condition or log_prob cannot be read: {error}") from error
+            raise DataError(
+                f"{path}, row {number} (id {id}): seed, condition, log_prob or cpu_s cannot be read: {error}"
+            ) from error
+
+
+def _relaxed(row: Mapping[str, str], id: str) -> Crystal | None:
+    """The crystal in the column `relaxed_cif`; None without one, or where it cannot be read."""
+    text = row.get("relaxed_cif", "")
+    if not text.strip():
+        return None
+    try:
+        crystal = crystal_from_cif(text, id=id)
+        check_sound(crystal, max_atoms=MAX_ATOMS)
+    except (DataError, Reject):
+        return None
+    return crystal
 
 
 def read_rows(path: str | Path) -> Iterator[dict[str, str]]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from crystalfw.core.testing.laws import Outcome as Outcome
     from crystalfw.core.testing.laws import laws_of as laws_of
     from crystalfw.core.testing.laws import run_laws as run_laws
+    from crystalfw.core.testing.mixins import BaselineTests as BaselineTests
     from crystalfw.core.testing.mixins import ConditioningTests as ConditioningTests
     from crystalfw.core.testing.mixins import DecoderTests as DecoderTests
     from crystalfw.core.testing.mixins import EncoderTests as EncoderTests
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from crystalfw.core.testing.mixins import TransformTests as TransformTests
 
 _MIXINS = [
-    "ConditioningTests", "DecoderTests", "EncoderTests", "MetricTests", "PotentialTests", "RankerTests",
+    "BaselineTests", "ConditioningTests", "DecoderTests", "EncoderTests", "MetricTests", "PotentialTests", "RankerTests",
     "RepresentationTests", "RetrieverTests", "SourceTests", "TransformTests",
 ]  # fmt: skip
 _WHERE = dict.fromkeys(_MIXINS, "mixins") | dict.fromkeys(("Law", "Outcome", "laws_of", "run_laws"), "laws")

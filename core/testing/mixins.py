@@ -156,6 +156,17 @@ class MetricTests(ComponentTests):
         self.obey(law)
 
 
+class BaselineTests(ComponentTests):
+    """The laws of baselines."""
+
+    kind = "baseline"
+
+    @_every_law("baseline")
+    def test_law(self, law: Law) -> None:
+        """One law."""
+        self.obey(law)
+
+
 class RetrieverTests(ComponentTests):
     """The laws of retrievers."""
 

@@ -19,9 +19,10 @@ from crystalfw.core.errors import DataError
 from crystalfw.core.evaluate.per_sample import crystal_of, decoded, source_positions
 from crystalfw.core.geometry.matcher import TOLERANCES
 from crystalfw.core.interfaces import Metric, MetricContext
-from crystalfw.core.presentation import Figure, Section, Table, Verdict, short, to_places
+from crystalfw.core.presentation import Figure, Section, Table, Verdict, percent, short, to_places
 from crystalfw.core.records import Sample
 from crystalfw.plugins.metrics.shared.geometry import mean, share
+from crystalfw.plugins.metrics.shared.leaks import leaks, sentence
 from crystalfw.plugins.metrics.shared.matching import compare_pairs, tolerance_record
 from crystalfw.plugins.metrics.shared.population import Groups, compositions, contents, judge
 
@@ -39,7 +40,7 @@ class Match(Metric):
         """Options."""
 
         n: tuple[int, ...] = ()
-        """Numbers of samples per reference to report; empty takes 1 and the largest number there is."""
+        """Numbers of samples per reference to report; empty takes 1, 5, 20 and the largest number there is."""
         oxidation_set: str = "smact14"
         """SMACT's oxidation states for the rates that ask for validity (DiffCSP's protocol)."""
         time_limit: float = 20.0
@@ -63,6 +64,8 @@ class Match(Metric):
         }
         for tolerance, (_, stol, _) in TOLERANCES.items():
             result[tolerance] = {**work.prediction(tolerance), "metre": work.metre(tolerance, stol)}
+        if len(context.train) and len(reference):
+            result["leaks"] = leaks(context.bench, reference, context.train, self.config.time_limit).record()
         result["outcomes"] = work.outcomes()
         result["trouble"] = work.trouble()
         result["verdicts"] = work.verdicts()
@@ -99,9 +102,10 @@ class Match(Metric):
         lead = (
             f"pymatgen's StructureMatcher ({settings}). Asked for: {short(result['references_asked'])} of "
             f"{short(result['references'])} reference crystals. RMSE over the matched, in units of (V/N)^(1/3). "
-            + (f"Pairs not decided: {trouble}." if trouble else "")
+            + (f"Pairs not decided: {trouble}. " if trouble else "")
+            + (f"Leaks: {sentence(result['leaks'])}." if "leaks" in result else "")
         )
-        header = ["tolerance", "protocol", "matched", "of", "share", "95 % interval", "RMSE", "cRMSE"]
+        header = ["tolerance", "protocol", "matched", "of", "share", "95 % interval", "of all references", "RMSE", "cRMSE"]
         return [Section(name="Match", title="Match with the reference", lead=lead, parts=[Table(header=header, rows=rows)])]
 
 
@@ -112,6 +116,7 @@ class _Work:
         self, samples: Sequence[Sample], reference: Sequence[Crystal], config: Match.Config, context: MetricContext
     ) -> None:
         self.config, self.bench, self.samples, self.reference = config, context.bench, samples, reference
+        self.train = context.train
         sources = source_positions(self.bench, samples, reference)
         self.unknown = int((sources == -2).sum())
         crystals = decoded(self.bench, samples)
@@ -135,7 +140,7 @@ class _Work:
 
     def counts(self) -> list[int]:
         """The numbers of samples per reference to report."""
-        return sorted({n for n in (self.config.n or (1, self.most)) if 0 < n <= self.most})
+        return sorted({n for n in (self.config.n or (1, 5, 20, self.most)) if 0 < n <= self.most})
 
     def prediction(self, tolerance: str) -> dict[str, Any]:
         """The figures for n = 1, k, ... samples a reference; empty where samples name no reference."""
@@ -146,10 +151,14 @@ class _Work:
         theirs = judge(self.bench, self.reference, self.config.oxidation_set).valid[self.named.target]
         both = ours & (theirs | (n > 1))
         plain, valid = (self._best(self.named, tolerance, keep) for keep in (self.named.turn < n, (self.named.turn < n) & both))
-        return {
+        rates = {
             **_rate(plain[self.asked], len(self.reference)),
             "valid": _rate(valid[self.asked], len(self.reference)),
         }
+        if len(self.train):
+            unseen = self.asked[~leaks(self.bench, self.reference, self.train, self.config.time_limit).formula[self.asked]]
+            rates["unseen_formula"] = _rate(plain[unseen], len(self.reference))
+        return rates
 
     def _best(self, pairs: _Pairs, tolerance: str, keep: NDArray[np.bool_]) -> FloatArray:
         """(R,) smallest displacement of each reference crystal over the pairs that are kept; NaN without a match."""
@@ -188,7 +197,14 @@ class _Work:
         best = self._best(self.everyone, tolerance, np.ones(len(self.everyone.sample), dtype=bool))[self._targets()]
         matched = best[np.isfinite(best)].tolist()
         penalised = np.where(np.isfinite(best), best, stol).tolist()
-        return {**share(len(matched), len(best)), "rmse": mean(matched), "crmse": mean(penalised), "unmatched_enter_with": stol}
+        return {**share(len(matched), len(best)), "rmse": mean(matched), "crmse": mean(penalised), "unmatched_enter_with": stol,
+                "candidates": self._candidates()}  # fmt: skip
+
+    def _candidates(self) -> dict[str, float]:
+        """What METRe grows with: samples in all, and samples of the composition of a reference on average and at most."""
+        assert self.everyone is not None
+        counts = np.bincount(self.everyone.target, minlength=len(self.reference))[self._targets()]
+        return {"samples": len(self.samples), "average": float(counts.mean()), "most": int(counts.max(initial=0))}
 
     def trouble(self) -> dict[str, int]:
         """Comparisons made, and those that ran out of time or on which the matcher failed; equal samples count once."""
@@ -271,24 +287,40 @@ def _rate(best_R: FloatArray, references: int) -> dict[str, Any]:
 def _rows(tolerance: str, name: str, figures: Mapping[str, Any]) -> list[list[str | float | None]]:
     """Rows of the report's table: a rate, and the same rate among valid crystals."""
     if "left_out" in figures:
-        return [[tolerance, "METRe", f"left out: {figures['left_out']}", "", "", "", "", ""]]
-    label = "METRe, all samples" if name == "metre" else f"best of {name[2:]}" if name != "n=1" else "n = 1"
+        return [[tolerance, "METRe", f"left out: {figures['left_out']}", "", "", "", "", "", ""]]
+    label = _metre_label(figures) if name == "metre" else f"best of {name[2:]}" if name != "n=1" else "n = 1"
     rows: list[list[str | float | None]] = []
-    for suffix, item in (("", figures), (", valid only", figures.get("valid"))):
+    sides = (
+        ("", figures),
+        (", valid only", figures.get("valid")),
+        (", formula not in training", figures.get("unseen_formula")),
+    )
+    for suffix, item in sides:
         if item:
             share_of = Figure.of_share(name, label, item)
             crmse = to_places(item.get("crmse")) if "crmse" in item else ""
             rows.append([tolerance, label + suffix, item["count"], item["of"], share_of.text, share_of.interval,
-                         to_places(item["rmse"]), crmse])  # fmt: skip
+                         percent(item.get("rate_of_all")), to_places(item["rmse"]), crmse])  # fmt: skip
     return rows
+
+
+def _metre_label(figures: Mapping[str, Any]) -> str:
+    candidates = figures.get("candidates")
+    return f"METRe, {candidates['average']:.3g} candidates a reference" if candidates else "METRe, all samples"
 
 
 def _summary(result: Mapping[str, Any]) -> list[str]:
     lines = []
     for tolerance in TOLERANCES:
         for name, figures in result[tolerance].items():
+            if name != "metre" and figures.get("share") is not None and figures["rate_of_all"] != figures["share"]:
+                lines.append(
+                    f"match {tolerance}, {name}: {figures['rate_of_all']:.1%} of all {result['references']} references"
+                )
             if figures.get("share") is not None:
                 rmse = "" if figures["rmse"] is None else f", RMSE {to_places(figures['rmse'], 4)}"
                 found = f"{figures['count']} of {figures['of']} ({figures['share']:.1%})"
                 lines.append(f"match {tolerance}, {'METRe' if name == 'metre' else name}: {found}{rmse}")
+    if "leaks" in result:
+        lines.append(f"leaks: {sentence(result['leaks'])}")
     return lines

@@ -24,8 +24,11 @@ from crystalfw.plugins.sources.reading.json_documents import ID_NAMES, STRUCTURE
 from crystalfw.plugins.sources.reading.rows import MALFORMED, MAX_FIELD, SUFFIXES, read_rows, suffix_of
 
 PARTS = ("train", "val", "test")
-_USUAL = ("cif", *(name for name in STRUCTURE_NAMES if name != "cif"), "file", "filename", "cif_file")
-"""Columns that hold crystals, the first one that is there; a column may hold the names of structure files."""
+_USUAL = (
+    "cif", *(name for name in STRUCTURE_NAMES if name != "cif"), "LeMatStructs", "cif_string", "file", "filename", "cif_file",
+)  # fmt: skip
+"""Columns that hold crystals, the first one that is there; a column may hold the names of structure files. LeMatStructs and
+cif_string are LeMat-GenBench's (arXiv 2512.04562)."""
 _PEEK = 1000
 
 

@@ -16,14 +16,16 @@ FROZEN = {
         "train",
     },
     "crystalfw.core": {
-        "ConditionError", "Conditioning", "Crystal", "CrystalBatch", "CrystalfwError", "DataError", "DecodeError", "Decoded",
+        "Baseline", "ConditionError", "Conditioning", "Crystal", "CrystalBatch", "CrystalfwError", "DataError",
+        "DecodeError", "Decoded",
         "Decoder", "DecodingCache", "Edges", "Encoded", "Encoder", "Figure", "GrammarState", "Loss", "Memory", "Metric",
         "MetricContext", "PluginError", "Ports", "PropertyDecoder", "RecipeError", "Reject", "Rejected", "Representation",
-        "Section", "SequenceDecoder", "Source", "TokenBatch", "TrainBatch", "Transform", "Vocabulary", "hookimpl",
+        "Section", "SequenceDecoder", "Source", "TokenBatch", "TrainBatch", "Transform", "Vocabulary", "Wanted", "hookimpl",
     },
     "crystalfw.core.testing": {
-        "ConditioningTests", "DecoderTests", "EncoderTests", "Law", "MetricTests", "Outcome", "PotentialTests",
-        "RankerTests", "RepresentationTests", "RetrieverTests", "SourceTests", "TransformTests", "laws_of", "run_laws",
+        "BaselineTests", "ConditioningTests", "DecoderTests", "EncoderTests", "Law", "MetricTests", "Outcome",
+        "PotentialTests", "RankerTests", "RepresentationTests", "RetrieverTests", "SourceTests", "TransformTests", "laws_of",
+        "run_laws",
     },
     "crystalfw.core.recipe": {"expand", "load_recipe", "recipe_to_dict"},
 }  # fmt: skip
@@ -93,6 +95,7 @@ def test_kinds_and_interface_version():
         "metric",
         "retriever",
         "ranker",
+        "baseline",
     }
     assert hookspecs.INTERFACE_VERSION == 1, (
         "raise it together with CHANGELOG.md, docs/project/stability.md and core/commands/scaffold"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from crystalfw.core.drawing.markup import Markup, tag
 from crystalfw.core.evaluate.report.charts import Interval, intervals
 from crystalfw.core.evaluate.report.html import card, details, grid, section, table
+from crystalfw.core.evaluate.statistics import Difference, decision
 from crystalfw.core.presentation import short
-from crystalfw.core.run.ablation.statistics import Difference, decision
 from crystalfw.core.run.ablation.summary import Study
 
 _COLOURS = 6

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from crystalfw.core.evaluate.measured import errors_of, figures_of_metrics, headline_of, outcomes_of, read_json
 from crystalfw.core.evaluate.presented import presented
 from crystalfw.core.model.logbook import read_metrics
 from crystalfw.core.presentation import Bars, Figure
@@ -55,47 +54,22 @@ def figures_of(run_dir: Path) -> dict[str, float]:
         values = [value for value in curves.get(name, []) if math.isfinite(value)]
         if values:
             figures[label] = values[-1]
-    parameters = _json(run_dir / "provenance.json").get("parameters", {})
+    parameters = read_json(run_dir / "provenance.json").get("parameters", {})
     if isinstance(parameters, Mapping) and "total" in parameters:
         figures["parameters"] = float(parameters["total"])
-    metrics = _json(run_dir / "metrics.json")
-    for item in presented(metrics):
-        figures.update({f"{item.name}.{key}": value for key, value in item.measures().items()})
-    for column, errors in metrics.get("prediction", {}).items():
+    figures.update(figures_of_metrics(run_dir))
+    for column, errors in read_json(run_dir / "metrics.json").get("prediction", {}).items():
         figures.update({f"prediction.{column}.{name}": float(value) for name, value in errors.items()})
     return figures
-
-
-def headline_of(run_dir: Path) -> dict[str, Figure]:
-    """What the run's metrics show first, by measure."""
-    results = presented(_json(run_dir / "metrics.json"))
-    return {f"{item.name}.{figure.key}": figure for item in results for figure in item.headline()}
 
 
 def words_of(run_dir: Path) -> dict[str, Figure]:
     """Every measure of the run that its metrics put into words, as a figure with label and unit."""
     found = headline_of(run_dir)
-    for item in presented(_json(run_dir / "metrics.json")):
+    for item in presented(read_json(run_dir / "metrics.json")):
         bars = (part for declared in item.sections() for part in declared.parts if isinstance(part, Bars))
         for figure in (figure for part in bars for figure in part.figures):
             found.setdefault(f"{item.name}.{figure.key}", figure)
-    return found
-
-
-def errors_of(run_dir: Path) -> dict[str, str]:
-    """Metrics of the run that gave nothing, with the reason."""
-    metrics = _json(run_dir / "metrics.json").get("metrics", {})
-    return {name: str(item["error"]) for name, item in metrics.items() if item.get("error")}
-
-
-def outcomes_of(run_dir: Path) -> dict[str, dict[str, float]]:
-    """Per-sample values from outcomes.csv."""
-    path = run_dir / "outcomes.csv"
-    found: dict[str, dict[str, float]] = {}
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                found.setdefault(f"{row['metric']}.{row['measure']}", {})[row["id"]] = float(row["value"])
     return found
 
 
@@ -109,10 +83,3 @@ def write_tidy(results: Sequence[Result], cells: Sequence[Cell], path: Path) -> 
             values = [cells[result.cell].values[axis] for axis in axes]
             for measure, value in sorted(result.figures.items()):
                 writer.writerow([*values, result.seed, measure, repr(value), result.run_dir])
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return content if isinstance(content, dict) else {}

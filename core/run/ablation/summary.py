@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from crystalfw.core.evaluate.statistics import Difference, Mean, compare, mean_over_seeds, verdict
 from crystalfw.core.presentation import PERCENT, Figure, short
 from crystalfw.core.run.ablation.grid import Cell, Grid
 from crystalfw.core.run.ablation.jobs import Job
 from crystalfw.core.run.ablation.results import Result, collect, words_of, write_tidy
-from crystalfw.core.run.ablation.statistics import Difference, Mean, compare, mean_over_seeds, verdict
 
 _TOKENS_WITHIN = 0.02
 _LOSS = "val_loss"

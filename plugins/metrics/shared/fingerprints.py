@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crystalfw.core.crystal import FloatArray
+from crystalfw.core.crystal import Crystal, FloatArray
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -38,6 +38,8 @@ MOTIFS: dict[int, tuple[str, ...]] = {
 }
 """Coordination number -> motifs whose order parameter is taken."""
 _MAX_COORDINATION = 24
+_SMALLEST_SCALE = 0.3
+"""Angstrom per atom, cubed root of the volume: below, a sphere of neighbours would hold thousands."""
 
 
 def structure_fingerprint(structure: Structure) -> FloatArray:
@@ -110,3 +112,33 @@ def _magpie() -> dict[str, Any]:
     text = resources.files("crystalfw.plugins.metrics").joinpath("magpie.json").read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text)
     return content
+
+
+NEIGHBOURS = 24
+"""Neighbours that average minimum distances look at."""
+
+
+def average_minimum_distances(crystal: Crystal) -> FloatArray:
+    """(NEIGHBOURS,) mean over the sites of the distance to the 1st, 2nd, ... neighbour, in units of (V / N)^(1/3).
+
+    It depends neither on the elements nor on the choice of the cell, and changes continuously. Source: D. Widdowson et al.,
+    MATCH 87, 529 (2022). NaN where atoms coincide by the thousand or the cell is flat.
+    """
+    from vesin import NeighborList
+
+    scale = (crystal.volume / crystal.n_atoms) ** (1 / 3)
+    if not np.isfinite(scale) or scale < _SMALLEST_SCALE:
+        return np.full(NEIGHBOURS, np.nan)
+    cutoff = 2.9 * scale  # a sphere of this radius holds about 100 atoms of even density
+    for _ in range(6):
+        first, distances = NeighborList(cutoff=cutoff, full_list=True).compute(
+            points=crystal.cart_coords, box=crystal.lattice, periodic=True, quantities="id"
+        )
+        counts = np.bincount(first, minlength=crystal.n_atoms)
+        if counts.min() >= NEIGHBOURS:
+            starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+            ordered = distances[np.lexsort((distances, first))]
+            found: FloatArray = ordered[starts[:, None] + np.arange(NEIGHBOURS)].mean(0) / scale
+            return found
+        cutoff *= 1.5
+    return np.full(NEIGHBOURS, np.nan)

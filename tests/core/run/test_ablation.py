@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from crystalfw.core.commands.cli import main
 from crystalfw.core.errors import RecipeError
+from crystalfw.core.evaluate.statistics import Difference, compare, paired_bootstrap, t_interval, verdict
 from crystalfw.core.recipe import load_recipe
 from crystalfw.core.run.ablation import load_grid
 from crystalfw.core.run.ablation.grid import Cell, EqualParameters
@@ -24,7 +25,6 @@ from crystalfw.core.run.ablation.jobs import make_jobs
 from crystalfw.core.run.ablation.parameters import count_parameters, equalise
 from crystalfw.core.run.ablation.report import render
 from crystalfw.core.run.ablation.results import Result, figures_of
-from crystalfw.core.run.ablation.statistics import Difference, compare, paired_bootstrap, t_interval, verdict
 from crystalfw.core.run.ablation.summary import summarise
 from crystalfw.core.system.files import digest
 from tests.plugins.metrics.crystals import rock_salt

@@ -1,10 +1,13 @@
-"""Means with intervals over seeds, paired differences, and verdicts that never claim more than the interval allows.
+"""Means with intervals, paired differences, and verdicts that never claim more than the interval allows.
 
-Two ways to a difference's interval, and the result says which:
+For runs with seeds there are two ways to a difference's interval, and the result says which:
 
 - `bootstrap`, where both cells have per-sample outcomes: seeds are resampled, then samples within each seed, always the
   same samples for both cells (paired);
 - `t`, where there is one figure per run: the paired t interval over seeds.
+
+For two sets of samples without seeds (`difference_of_samples`) the questions are resampled where both answer the same ones
+(`paired`), otherwise each set on its own (`independent`).
 
 Verdicts are corrected for the number of comparisons of a measure (Bonferroni): with k other cells each is held to
 1 - 0.05 / k. Printed intervals are 95 %, uncorrected.
@@ -15,14 +18,37 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-
-from crystalfw.core.run.ablation.results import Result
 
 LEVEL = 0.95
 _REPLICATES = 4000
 _FEWEST_SEEDS = 3
+
+
+class Measured(Protocol):
+    """What one run measured."""
+
+    @property
+    def cell(self) -> int:
+        """What is compared."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Runs of equal seed are compared with each other."""
+        ...
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """Measure -> value."""
+        ...
+
+    @property
+    def outcomes(self) -> Mapping[str, Mapping[str, float]]:
+        """Measure -> sample or reference id -> value."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -52,6 +78,9 @@ class Difference:
     items: int
     method: str
 
+    over: str = "seeds"
+    """What the interval is over: `seeds`, or `samples` where each side is one set of samples."""
+
 
 def mean_over_seeds(values: Sequence[float]) -> Mean:
     """Mean and t interval."""
@@ -80,12 +109,12 @@ def paired_bootstrap(differences: Sequence[np.ndarray], levels: Sequence[float],
             rows = np.flatnonzero(chosen == position)
             means[rows] += _resampled_means(values, len(rows), rng)
     means /= len(differences)
-    return [(float(np.quantile(means, 0.5 - level / 2)), float(np.quantile(means, 0.5 + level / 2))) for level in levels]
+    return [_quantiles(means, level) for level in levels]
 
 
-def compare(results: Sequence[Result], baseline: int, measure: str) -> list[Difference]:
+def compare(results: Sequence[Measured], baseline: int, measure: str) -> list[Difference]:
     """Every other cell against the baseline on one measure, over the seeds that both have."""
-    by_cell: dict[int, dict[int, Result]] = {}
+    by_cell: dict[int, dict[int, Measured]] = {}
     for result in results:
         if measure in result.figures:
             by_cell.setdefault(result.cell, {})[result.seed] = result
@@ -95,9 +124,37 @@ def compare(results: Sequence[Result], baseline: int, measure: str) -> list[Diff
     return [_difference(cell, found, base, measure, strict) for cell, found in others.items()]
 
 
+def difference_of_samples(
+    cell: int,
+    measure: str,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    *,
+    paired: bool,
+    comparisons: int = 1,
+    seed: int = 0,
+) -> Difference:
+    """Mean of `ours` minus mean of `theirs`, values per sample or reference; `paired` where equal places are one question.
+
+    `comparisons` of the measure share the error that the verdict allows (Bonferroni). Intervals by bootstrap.
+    """
+    one, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    strict = 1 - (1 - LEVEL) / max(comparisons, 1)
+    rng = np.random.default_rng(seed)
+    if paired:
+        (low, high), (strict_low, strict_high) = paired_bootstrap([one - other], (LEVEL, strict), seed)
+    else:
+        means = _resampled_means(one, _REPLICATES, rng) - _resampled_means(other, _REPLICATES, rng)
+        (low, high), (strict_low, strict_high) = (_quantiles(means, level) for level in (LEVEL, strict))
+    mean, items = float(one.mean() - other.mean()), min(len(one), len(other))
+    method = "paired" if paired else "independent"
+    return Difference(cell, measure, mean, low, high, strict_low, strict_high, 1, items, method, "samples")
+
+
 def decision(difference: Difference, better: str) -> str:
     """`better`, `worse`, `not shown`, or `too few seeds`: what the corrected interval allows to be said."""
-    if difference.strict_low is None or difference.strict_high is None or difference.seeds < _FEWEST_SEEDS:
+    few = difference.over == "seeds" and difference.seeds < _FEWEST_SEEDS
+    if difference.strict_low is None or difference.strict_high is None or few:
         return "too few seeds"
     if difference.strict_low <= 0 <= difference.strict_high:
         return "not shown"
@@ -107,6 +164,8 @@ def decision(difference: Difference, better: str) -> str:
 def verdict(difference: Difference, cell: str, baseline: str, better: str, name: str = "") -> str:
     """The comparison in words; `name` is what the measure is called in them."""
     name, seeds = name or difference.measure, f"{difference.seeds} seed{'s' if difference.seeds != 1 else ''}"
+    if difference.over == "samples":
+        seeds = f"{difference.items:,} {'questions' if difference.method == 'paired' else 'samples'}"
     observed, word = f"{difference.mean:+.4g}", decision(difference, better)
     if word == "too few seeds" or difference.strict_low is None or difference.strict_high is None:
         return f"{name}: {cell} differs from {baseline} by {observed} in {seeds}; too few seeds to say more."
@@ -121,7 +180,9 @@ def verdict(difference: Difference, cell: str, baseline: str, better: str, name:
     )
 
 
-def _difference(cell: int, found: Mapping[int, Result], base: Mapping[int, Result], measure: str, strict: float) -> Difference:
+def _difference(
+    cell: int, found: Mapping[int, Measured], base: Mapping[int, Measured], measure: str, strict: float
+) -> Difference:
     seeds = sorted(set(found) & set(base))
     per_seed = [found[seed].figures[measure] - base[seed].figures[measure] for seed in seeds]
     arrays = [_per_sample(found[seed], base[seed], measure) for seed in seeds]
@@ -134,10 +195,14 @@ def _difference(cell: int, found: Mapping[int, Result], base: Mapping[int, Resul
     return Difference(cell, measure, mean, *t_interval(per_seed, LEVEL), *t_interval(per_seed, strict), len(seeds), 0, "t")
 
 
-def _per_sample(one: Result, other: Result, measure: str) -> np.ndarray:
+def _per_sample(one: Measured, other: Measured, measure: str) -> np.ndarray:
     ours, theirs = one.outcomes.get(measure, {}), other.outcomes.get(measure, {})
     common = sorted(set(ours) & set(theirs))
     return np.array([ours[key] - theirs[key] for key in common])
+
+
+def _quantiles(means: np.ndarray, level: float) -> tuple[float, float]:
+    return float(np.quantile(means, 0.5 - level / 2)), float(np.quantile(means, 0.5 + level / 2))
 
 
 def _resampled_means(values: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

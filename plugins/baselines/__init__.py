@@ -1,0 +1,1 @@
+"""Built-in baselines: what could be had without training."""
