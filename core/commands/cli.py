@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "train, sample, evaluate and report, as a recipe says",
     "sample": "generate crystals with a trained model",
     "predict": "crystals of a composition, ranked, from known structure types",
+    "solve": "a measured powder pattern -> ranked structures, each with its fit",
     "pattern": "the powder pattern of a crystal; the peaks of a measured one",
     "library": "build, describe or search a library of known crystals",
     "evaluate": "metrics of samples against reference crystals",
