@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "train, sample, evaluate and report, as a recipe says",
     "sample": "generate crystals with a trained model",
     "predict": "crystals of a composition, ranked, from known structure types",
+    "solve": "a measured powder pattern -> ranked structures, each with its fit",
     "pattern": "the powder pattern of a crystal; the peaks of a measured one",
     "library": "build, describe or search a library of known crystals",
     "predict-properties": "formation energy, band gap, ... of structures, with their errors",

@@ -1,0 +1,128 @@
+"""Patterns solved one by one: candidates from the library and a retriever, searched, judged, as rows of samples.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from crystalfw.core.errors import ConditionError
+from crystalfw.core.interfaces import Retriever
+from crystalfw.core.library.store import Library
+from crystalfw.core.powder.pattern import Pattern
+from crystalfw.core.powder.question import Slots, formulas, parse_elements
+from crystalfw.core.powder.search import Answer, Solution, Weights, search
+from crystalfw.core.powder.target import prepare
+from crystalfw.core.powder.verdict import LEAST_PEAKS, Verdict, judge
+from crystalfw.core.records import Proposal, Question
+
+COLUMNS = (
+    "id", "reference_id", "rank", "rwp", "misfit", "explained", "probability", "origin", "status", "reason", "formula",
+    "space_group", "cif",
+)  # fmt: skip
+CANDIDATES = 150
+"""Structure types proposed for a formula, and for all formulas of some elements together."""
+FORMULAS = 30
+KNOWN = 0.3
+"""Least probability, before the pattern is looked at, that a known crystal of the very formula shares with its like."""
+
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """A pattern with what was found."""
+
+    solution: Solution
+    verdict: Verdict
+
+
+class Solver:
+    """A library and a retriever, ready to solve patterns; known crystals of a formula are tried first (search-match)."""
+
+    def __init__(
+        self, library: Library, retriever: Retriever, *, candidates: int = CANDIDATES, weights: Weights | None = None
+    ) -> None:
+        self._library, self._retriever, self._candidates = library, retriever, candidates
+        self._weights = weights or Weights()
+        self._rows: dict[Slots, list[int]] = {}
+        for row in range(len(library)):
+            self._rows.setdefault(library.slots(row), []).append(row)
+
+    def questions(self, elements: str) -> list[tuple[Question, float]]:
+        """The formulas of `Fe,O,P` with their probabilities. Raises ConditionError where the library allows none."""
+        found = formulas(parse_elements(elements), self._library, FORMULAS)
+        if not found:
+            raise ConditionError(f"elements '{elements}': the library knows no crystal of so many elements; give --formula")
+        return found
+
+    def proposals(self, questions: Sequence[tuple[Question, float]]) -> list[Proposal]:
+        """Candidates of all questions: known crystals of the formulas, then structure types; each once."""
+        found: list[Proposal] = []
+        each = max(8, self._candidates // len(questions))
+        for question, weight in questions:
+            own = self._known(question, weight)
+            names = {proposal.template for proposal in own}
+            typed = self._retriever.propose(question, each)
+            found += own
+            found += [
+                replace(p, probability=p.probability * weight, source=f"structure type of {p.template}, {p.source}")
+                for p in typed
+                if p.template not in names
+            ]
+        return found
+
+    def _known(self, question: Question, weight: float) -> list[Proposal]:
+        rows = self._rows.get((question.elements, question.counts), [])
+        found = []
+        for row in rows:
+            entry = self._library[row]
+            if question.units and entry.units not in question.units:
+                continue
+            source = f"known crystal {entry.id}, {self._library.source(row)}"
+            p = weight * max(KNOWN, 1 / len(rows))
+            found.append(Proposal(entry.crystal(), p, entry.id, source, entry.group, entry.units))
+        return found
+
+    def solve(
+        self, pattern: Pattern, questions: Sequence[tuple[Question, float]], report: Report = lambda done, of: None
+    ) -> Solved:
+        """Search the candidates of the questions, the likeliest formula first."""
+        target = prepare(pattern)
+        if len(target.peaks) < LEAST_PEAKS:
+            empty = Solution(target, [], 0)
+            return Solved(empty, judge(empty))
+        solution = search(target, self.proposals(questions), weights=self._weights, report=report)
+        return Solved(solution, judge(solution))
+
+
+def rows(id: str, solved: Solved, shown: int) -> list[list[str]]:
+    """The rows of samples.csv of one pattern: its candidates, or one row with the reason why there is none."""
+    answers = solved.solution.answers[:shown]
+    if not answers:
+        return [failed(id, solved.verdict.word, " ".join(solved.verdict.sentences))]
+    return [_row(id, rank, answer) for rank, answer in enumerate(answers, start=1)]
+
+
+def _row(id: str, rank: int, answer: Answer) -> list[str]:
+    crystal = answer.fit.crystal
+    return [
+        f"{id}-{rank}", id, str(rank), f"{answer.fit.rwp:.4f}", f"{answer.fit.misfit:.4f}", f"{answer.explained:.4f}",
+        f"{answer.probability:.4g}", answer.proposal.source, "ok", "", crystal.formula, str(answer.proposal.group),
+        crystal.cif(),
+    ]  # fmt: skip
+
+
+def failed(id: str, status: str, reason: str) -> list[str]:
+    """The one row of a pattern without candidates."""
+    return [f"{id}-0", id, *[""] * 6, status, reason, "", "", ""]
+
+
+def cell_text(answer: Answer) -> str:
+    """a, b, c and angles of the fitted primitive cell."""
+    from crystalfw.core.crystal import lattice_to_parameters
+
+    lengths, angles = lattice_to_parameters(answer.fit.crystal.lattice)
+    values = [f"{x:.4f}" for x in lengths] + [f"{x:.2f}" for x in angles]
+    return f"{' '.join(values)}, {abs(np.linalg.det(answer.fit.crystal.lattice)):.2f} A^3"
