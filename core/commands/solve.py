@@ -108,11 +108,11 @@ def _solver(args: argparse.Namespace) -> Solver:
     import torch
 
     from crystalfw.core.powder.solving import Solver
-    from crystalfw.core.predict.fitted import fitted, open_library
+    from crystalfw.core.predict.fitted import open_predictor
 
     torch.set_num_threads(1)
-    library = open_library(args.library, workers=args.workers)
-    return Solver(library, fitted(library, args.retriever), candidates=args.candidates)
+    predictor = open_predictor(args.library, args.retriever, workers=args.workers)
+    return Solver(predictor.library, predictor.retriever, candidates=args.candidates)
 
 
 def _solve(solver: Solver, asked: Asked, args: argparse.Namespace) -> Solved:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def _rotations(crystal: Crystal) -> NDArray[np.int64]:
     """(G, 3, 3) rotation parts of the crystal's symmetry in its own basis."""
     import spglib
 
-    cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
@@ -115,4 +116,5 @@ def _coinciding(features: FloatArray, power: FloatArray) -> tuple[FloatArray, Fl
     """Lines (L, P) and summed power (L,) of reflections with equal features."""
     keys = np.round(features / max(np.abs(features).max(), 1e-12) * 1e7).astype(np.int64)
     _, first, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    return features[first], np.bincount(place.ravel(), weights=power, minlength=len(first))
+    summed = np.bincount(place.ravel(), weights=power, minlength=len(first))
+    return features[first], np.asarray(summed, dtype=np.float64)

@@ -63,15 +63,15 @@ Slots = tuple[tuple[int, ...], tuple[int, ...]]
 
 def _votes(elements: tuple[int, ...], library: Library) -> dict[Slots, float]:
     """(elements, counts) of formulas -> summed votes; one entry votes once for each formula, by its best exchange."""
-    rows = defaultdict(list)
+    rows: defaultdict[tuple[int, ...], list[tuple[int, ...]]] = defaultdict(list)
     for row in range(len(library)):
         known, counts = library.slots(row)
         if len(known) == len(elements):
             rows[counts].append(known)
     order = _pettifor()
     found: dict[Slots, float] = {}
-    for counts, known in rows.items():
-        known_MK = order[np.array(known)]
+    for counts, all_known in rows.items():
+        known_MK = order[np.array(all_known)]
         for way in set(itertools.permutations(elements)):
             slots = sorted(zip(counts, way, strict=True))
             key = (tuple(z for _, z in slots), tuple(count for count, _ in slots))
