@@ -18,6 +18,7 @@ import torch
 from crystalfw.core.errors import CheckpointError
 from crystalfw.core.model.checkpoint_upgrades import UPGRADES
 from crystalfw.core.system.files import digest, temporary_name, write_atomically
+from crystalfw.core.system.variants import runs_inside
 
 FORMAT = 2
 MAGIC = b"crystalfw-checkpoint"
@@ -111,6 +112,9 @@ def find(run: Path, which: str = "last") -> Path:
     for candidate in (run / "checkpoints" / f"{which}.pt", run / "checkpoints" / "last.pt"):
         if candidate.exists():
             return candidate
+    if runs := runs_inside(run):
+        listed = ", ".join(str(place) for place in runs.values())
+        raise CheckpointError(f"{run}: the folder of an ablation; name one of its {len(runs)} runs: {listed}")
     raise CheckpointError(f"{run}: the run folder holds no checkpoint; nothing was trained there yet")
 
 
