@@ -6,6 +6,7 @@ Shapes: N atoms of the cell.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +44,14 @@ class Bonds:
     to_anion: NDArray[np.bool_]
     """(B,) does the bond lead from a cation to such an element?"""
 
-    def of(self, atom: int) -> list[tuple[int, list[int], bool]]:
-        """Partners of an atom of the cell: (atom, shift, is it the anion of this bond?)."""
-        mine = np.flatnonzero(self.first == atom)
-        return [(int(self.second[k]), self.shift[k].tolist(), bool(self.to_anion[k])) for k in mine]
+    @cached_property
+    def partners(self) -> list[list[tuple[int, tuple[int, int, int], bool]]]:
+        """For each atom of the cell its partners: (atom, shift, is it the anion of this bond?)."""
+        found: list[list[tuple[int, tuple[int, int, int], bool]]] = [[] for _ in self.cation]
+        columns = (self.first.tolist(), self.second.tolist(), self.shift.tolist(), self.to_anion.tolist())
+        for first, second, (a, b, c), anion in zip(*columns, strict=True):
+            found[first].append((second, (a, b, c), anion))
+        return found
 
 
 def bonds(lattice: FloatArray, frac_coords: FloatArray, numbers: IntArray) -> Bonds:

@@ -101,7 +101,7 @@ class _Cell:
     def partners(self, place: Place) -> list[tuple[Place, bool]]:
         """The bonded places, and whether each is the anion of its bond."""
         atom, x, y, z = place
-        return [((other, x + a, y + b, z + c), anion) for other, (a, b, c), anion in self.bonds.of(atom)]
+        return [((other, x + a, y + b, z + c), anion) for other, (a, b, c), anion in self.bonds.partners[atom]]
 
     def _added(self, centres: list[Place], inside: list[Place]) -> list[Place]:
         """Places outside that the coordination of the centres needs, each once; of cations only their anions."""

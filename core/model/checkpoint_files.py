@@ -7,6 +7,7 @@ from pathlib import Path
 from crystalfw.core.errors import CheckpointError
 from crystalfw.core.packaged import MODEL, located
 from crystalfw.core.system.files import digest
+from crystalfw.core.system.variants import runs_inside
 
 MAGIC = b"crystalfw-checkpoint"
 
@@ -31,6 +32,9 @@ def find(run: Path, which: str = "last") -> Path:
     for candidate in (run / "checkpoints" / f"{which}.pt", run / "checkpoints" / "last.pt", run / MODEL):
         if candidate.exists():
             return candidate
+    if runs := runs_inside(run):
+        listed = ", ".join(str(place) for place in runs.values())
+        raise CheckpointError(f"{run}: the folder of an ablation; name one of its {len(runs)} runs: {listed}")
     raise CheckpointError(f"{run}: the run folder holds no checkpoint; nothing was trained there yet")
 
 

@@ -127,3 +127,20 @@ def presentation(subject: Subject) -> None:  # noqa: D103
             raise Broken(f"the figure '{figure.key}' is {figure.value!r:.40}; the measure is {measures.get(figure.key)!r:.40}.")
     metric_sections([Presented("tested", type(metric), result)])
     list(metric.sections(result))
+
+
+@law(
+    "metric",
+    "Samples that a result names, in examples and verdicts, are samples that it was given; verdicts have good and text.",
+    "Take the id of the sample itself; write Verdict(good=..., text=...).",
+)
+def named_samples(subject: Subject) -> None:  # noqa: D103
+    chosen = samples()
+    result = compute(make(subject), chosen)
+    verdicts = result.get("verdicts", {})
+    strangers = {*result.get("examples", ()), *verdicts} - {sample.id for sample in chosen}
+    if strangers:
+        raise Broken(f"it names {min(strangers)!r:.40}, which no sample is called.")
+    for id, said in verdicts.items():
+        if not isinstance(said.get("good"), bool) or not isinstance(said.get("text"), str):
+            raise Broken(f"the verdict on {id!r:.40} is {said!r:.60}.")

@@ -267,7 +267,7 @@ def verdict(crystal: Crystal, asked: Crystal, rms: Mapping[str, float], trouble:
     """Is the crystal the one asked for, and what is different where it is not; rms by tolerance, NaN without a match."""
     matched = [tolerance for tolerance in TOLERANCES if np.isfinite(rms[tolerance])]
     if matched:
-        return Verdict(good=True, text=f"match ({' and '.join(matched)}), RMSE {to_places(rms[matched[0]])}")
+        return Verdict(good=True, text=f"match ({' and '.join(matched)}): RMSE {to_places(rms[matched[0]])}")
     if crystal.formula != asked.formula:
         return Verdict(good=False, text=f"no match: {crystal.formula} instead of {asked.formula}")
     if trouble:

@@ -49,7 +49,7 @@ def test_requests_that_were_met_are_shown_behind_the_first(tmp_path):
 
 
 @pytest.mark.parametrize(("crystal", "good", "words"), [
-    (moved(rock_salt()), True, "match (loose and strict), RMSE"),
+    (moved(rock_salt()), True, "match (loose and strict): RMSE"),
     (perovskite(), False, "no match: SrTiO3 instead of NaCl"),
     (rock_salt(8.0), False, "Å³ per atom"),
 ])  # fmt: skip

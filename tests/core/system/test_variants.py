@@ -9,8 +9,9 @@ import pytest
 
 from crystalfw.core.commands.evaluate import refuse_ablation
 from crystalfw.core.commands.sample import chosen_run
-from crystalfw.core.errors import CrystalfwError, DataError
+from crystalfw.core.errors import CheckpointError, CrystalfwError, DataError
 from crystalfw.core.evaluate.report.run_files import read_run
+from crystalfw.core.model import checkpoint
 from crystalfw.core.system.variants import TITLE, runs_inside, slug, variant_title
 
 
@@ -46,6 +47,8 @@ def test_the_runs_there_are_are_listed(demo):
         chosen_run(demo / "runs", "additive")
     with pytest.raises(DataError, match="an ablation of 3 runs"):
         refuse_ablation(demo)
+    with pytest.raises(CheckpointError, match=r"name one of its 3 runs: .*/runs/additive-seed0/run, "):
+        checkpoint.find(demo)
 
 
 def test_the_report_of_a_run_in_a_grid_has_the_variant_as_its_title(demo):

@@ -326,6 +326,17 @@ class Boasts(Oxygen):
         return [Figure("share", "crystals with oxygen", 1.0)]
 
 
+class NamesStrangers(Oxygen):
+    def compute(self, samples, reference, context):
+        named = {crystal.id: {"good": True, "text": "match"} for crystal in reference}  # of the reference, not of the samples
+        return {**super().compute(samples, reference, context), "verdicts": named}
+
+
+class JudgesInWords(Oxygen):
+    def compute(self, samples, reference, context):
+        return {**super().compute(samples, reference, context), "verdicts": {s.id: {"good": "yes"} for s in samples}}
+
+
 class Wraps(Oxygen):
     def compute(self, samples, reference, context):
         for crystal in reference:
@@ -371,6 +382,7 @@ BUGS = {
         "failures_counted": [DropsFailures],
         "inputs_untouched": [Wraps],
         "presentation": [Boasts],
+        "named_samples": [NamesStrangers, JudgesInWords],
     },
 }
 SOUND = {"transform": Shift, "representation": Letters, "source": Few, "metric": Oxygen}
