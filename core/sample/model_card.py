@@ -22,7 +22,7 @@ def model_card(run: str | Path, which: str = "best") -> dict[str, Any]:
     recipe, generator = trained.recipe, trained.generator
     provenance = _mapping(payload.get("provenance"))
     state = payload.get("state") or {}
-    decoder = generator.decoder
+    decoder: Any = generator.decoder
     return {
         "checkpoint": str(path),
         "name": recipe.name,
