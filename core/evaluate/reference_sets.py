@@ -1,8 +1,8 @@
 """Sets of crystals by name: `--reference mp_20` means a folder or file of that name on the search path, or an installed set.
 
 Searched in this order: the path itself; the folders given with --reference-path; those of the environment variable
-CRYSTALFW_REFERENCES (separated like PATH); `reference-sets/` in the user's cache; a registered source of that name that needs
-no file, such as `prototypes`.
+CRYSTALFW_REFERENCES (separated like PATH); `reference-sets/` in the user's cache; a registered source of that name that
+needs no file, such as `prototypes`.
 """
 
 from __future__ import annotations

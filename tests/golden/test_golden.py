@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.evaluate.protocols import find_protocol
 from crystalfw.core.evaluate.workbench import Workbench
 from crystalfw.core.interfaces import MetricContext
+from crystalfw.core.recipe.options import build, checked
 from crystalfw.core.records import Sample
 from crystalfw.plugins.metrics.coverage import Coverage
 from crystalfw.plugins.metrics.distributions import Distributions
@@ -130,3 +132,54 @@ def test_coverage(golden, samples, reference, context):
     expected = golden["expected"]["coverage"]
     assert result["recall"]["share"] == pytest.approx(expected["recall"], abs=1e-9)
     assert result["precision"]["share"] == pytest.approx(expected["precision"], abs=1e-9)
+
+
+def protocol_results(name, samples, reference, context):
+    """The results of a protocol's metrics but coverage, which test_coverage checks."""
+    specs = [checked("metric", spec) for spec in find_protocol(name).metrics if spec.name != "coverage"]
+    return {spec.name: build("metric", spec).compute(samples, reference, context) for spec in specs}
+
+
+def test_protocol_cdvae(golden, samples, reference, context):
+    results = protocol_results("cdvae", samples, reference, context)
+    assert results["distributions"]["distances"] == pytest.approx(golden["expected"]["distances"], rel=1e-5)
+    expected = [
+        pair for pair, item in zip(golden["expected"]["valid"], golden["samples"], strict=True) if item["status"] == "ok"
+    ]
+    ours = results["validity"]["samples"]
+    assert [ours[name]["count"] for name in ("structural", "compositional", "both")] == [
+        sum(one for one, _ in expected), sum(two for _, two in expected), sum(map(all, expected)),
+    ]  # fmt: skip
+
+
+def test_protocol_diffcsp(golden, samples, reference, context):
+    figures = protocol_results("diffcsp", samples, reference, context)["match"]["loose"]["n=1"]
+    expected = golden["expected"]["match"]["loose"]
+    for found, name in ((figures, "n=1"), (figures["valid"], "n=1 valid")):
+        assert (found["count"], found["of"]) == (expected[name]["count"], expected[name]["of"])
+        assert found["rmse"] == pytest.approx(expected[name]["rmse"], abs=1e-6)
+
+
+def test_protocol_mattergen(golden, samples, reference, context):
+    results = protocol_results("mattergen", samples, reference, context)
+    found = {name: results["novelty"]["strict"][name]["count"] for name in ("unique", "novel")}
+    assert found == golden["expected"]["novelty"]
+    chain = {link["stage"]: link["count"] for link in results["shares"]["chain"] if link["stage"] != "novel"}
+    assert chain == golden["expected"]["chain"]
+    steps = results["novelty_steps"]["chain"]
+    assert steps["new_by_matcher"]["count"] == golden["expected"]["novelty"]["novel"]
+    # the set is made of decorated prototypes, displaced by up to 0.6 angstrom: what is not an exchange lost its arrangement
+    assert steps["not_an_exchange"]["count"] < steps["new_by_matcher"]["count"]
+
+
+def test_protocol_lemat(golden, samples, reference, context):
+    results = protocol_results("lemat", samples, reference, context)
+    numbers = golden["expected"]["space_groups"]["0.01"]
+    assert results["symmetry"]["symprec=0.01"]["reference"]["p1"]["count"] == numbers.count(1)
+    assert results["symmetry"]["symprec=0.01"]["reference"]["distinct_groups"] == len(set(numbers))
+    shares = np.zeros(119)
+    for item in golden["reference"]:
+        shares += np.bincount(item["numbers"], minlength=119) / len(item["numbers"]) / len(golden["reference"])
+    shares = shares[shares > 0]
+    effective = float(np.exp(-(shares * np.log(shares)).sum()))
+    assert results["diversity"]["reference"]["elements"]["score"] == pytest.approx(effective)
