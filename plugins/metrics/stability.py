@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.energies.hull import Height, Hull
-from crystalfw.core.energies.open import open_potential, shared_potential
+from crystalfw.core.energies.open import shared_potential
 from crystalfw.core.energies.references import Reference, amounts_of_crystal
 from crystalfw.core.energies.relaxation import Settings, relax_one
 from crystalfw.core.errors import DataError
@@ -64,7 +64,7 @@ class Stability(Metric):
 
     def compute(self, samples: Sequence[Sample], reference: Sequence[Crystal], context: MetricContext) -> dict[str, Any]:
         """Raises DataError where the potential is not installed or no crystals are known to make a hull of."""
-        label = open_potential(self.config.potential).label
+        label = shared_potential(self.config.potential).label
         bench, train = context.bench, context.train
         if not len(train) and not len(reference):
             raise DataError("stability needs crystals to make a hull of: --reference or --train")
