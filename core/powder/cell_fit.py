@@ -26,15 +26,17 @@ OTHERS = 5
 SPREADS = np.array([0.08, 3.0, 0.25, 0.25, 1.0])
 """Standard deviations of the soft bounds on them."""
 CENTRES = np.array([0.0, 0.0, 0.0, 0.0, 0.6])
-STRAIN = 0.06
+STRAIN = 0.1
 """Standard deviation of the soft bound on the change of each metric coefficient; an isotropic strain e changes the first by
 sqrt(12) e."""
 BOUND = 0.003
 """Weight of the soft bounds: a parameter one deviation off costs as much as this share of the curve's square."""
-VOLUME, SHAPE = 0.10, 0.035
+VOLUME, SHAPE = 0.20, 0.035
 """Spread of the scanned cells: range of the first coefficient to either side, deviation of the others."""
-TRIALS, KEPT, CHILDREN, STARTS = 160, 10, 12, 3
+TRIALS, KEPT, CHILDREN, STARTS = 120, 10, 12, 3
 """Cells scanned for each free coefficient; kept; tried around each kept one; refined."""
+SCANNED_LINES = 150
+"""The strongest lines, which a scan looks at."""
 BROAD = (0.9, 0.5)
 """Full widths (degrees) to which both curves are smoothed in the two rounds of the scan."""
 
@@ -168,7 +170,7 @@ def refine(
                 better = True
                 break
             damping *= 6
-        if not better or gain < 1e-4:
+        if not better or gain < 1e-3:
             break
     return best, plain
 
@@ -278,10 +280,10 @@ def scan_cells(model: CellModel, target: Target, *, seed: int = 0, thorough: flo
 def _scanned(model: CellModel, target: Target, trials: FloatArray, broad: float) -> FloatArray:
     kernel = gaussian(float(np.hypot(broad, target.width)), COARSE_STEP)
     wavelength = float(target.wavelengths @ target.weights)
+    features, power = model.features[:SCANNED_LINES], model.power[:SCANNED_LINES]
     measured = target.smoothed(broad)
-    return np.asarray(scan(
-        trials, model.features, model.power, target.coarse, measured, target.noise, wavelength, float(CENTRES[-1]), kernel,
-    ))  # fmt: skip
+    b_iso = float(CENTRES[-1])
+    return np.asarray(scan(trials, features, power, target.coarse, measured, target.noise, wavelength, b_iso, kernel))
 
 
 def _distinct(trials: FloatArray, cosines: FloatArray, count: int, apart: float) -> list[int]:
@@ -311,7 +313,7 @@ def _refined(
     model_curve(start, *constant, 0.0, curve, slopes)
     home[n + 1] = start[n + 1] = np.log(max(target.net.sum(), 1e-9) / max(curve.sum(), 1e-9))
     cost = 0.0
-    for broad, rounds in ((0.4, 6), (0.15, 6), (0.0, 15)):
+    for broad, rounds in ((0.3, 6), (0.0, 12)):
         aim = measured if broad == 0 else target.stable(np.convolve(target.net, gaussian(broad, 0.04), mode="same"))
         start, cost = refine(
             start, home, spread, constant[0], constant[1], constant[2], aim, target.noise, constant[3], constant[4], broad,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,8 @@ FloatArray = NDArray[np.float64]
 
 SYMPREC = 0.1
 """Tolerance of the symmetry search in angstrom: that of the library of known crystals."""
+WEAKEST = 5e-4
+"""Lines weaker than this share of the strongest are left out."""
 _PAIRS = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
@@ -65,14 +66,20 @@ def cell_model(crystal: Crystal, q_max: float, *, stretch: float = 1.25) -> Cell
     basis = _invariant(_rotations(crystal), metric)
     features = np.einsum("ri,pij,rj->rp", hkl, basis, hkl)
     features, power = _coinciding(features, power)
-    return CellModel(crystal, basis, _coefficients(basis, metric), features, power)
+    start = _coefficients(basis, metric)
+    q = features @ start
+    # about LP x displacement: what a line is worth in a pattern; the strongest come first
+    worth = power / np.maximum(q, 1e-9) * np.exp(-0.5 * q)
+    order = np.argsort(-worth, kind="stable")
+    order = order[worth[order] > WEAKEST * worth.max()] if len(order) else order
+    return CellModel(crystal, basis, start, features[order], power[order])
 
 
 def _rotations(crystal: Crystal) -> NDArray[np.int64]:
     """(G, 3, 3) rotation parts of the crystal's symmetry in its own basis."""
     import spglib
 
-    cell: Any = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+    cell = (crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
@@ -116,5 +123,6 @@ def _coinciding(features: FloatArray, power: FloatArray) -> tuple[FloatArray, Fl
     """Lines (L, P) and summed power (L,) of reflections with equal features."""
     keys = np.round(features / max(np.abs(features).max(), 1e-12) * 1e7).astype(np.int64)
     _, first, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    summed = np.bincount(place.ravel(), weights=power, minlength=len(first))
-    return features[first], np.asarray(summed, dtype=np.float64)
+    total: FloatArray = np.zeros(len(first))
+    np.add.at(total, place.ravel(), power)
+    return features[first], total

@@ -70,8 +70,8 @@ def _votes(elements: tuple[int, ...], library: Library) -> dict[Slots, float]:
             rows[counts].append(known)
     order = _pettifor()
     found: dict[Slots, float] = {}
-    for counts, all_known in rows.items():
-        known_MK = order[np.array(all_known)]
+    for counts, members in rows.items():
+        known_MK = order[np.array(members)]
         for way in set(itertools.permutations(elements)):
             slots = sorted(zip(counts, way, strict=True))
             key = (tuple(z for _, z in slots), tuple(count for count, _ in slots))

@@ -23,9 +23,9 @@ from crystalfw.core.records import Proposal
 
 FloatArray = NDArray[np.float64]
 
-REFINED = 60
+REFINED = 50
 """Candidates refined after the scan."""
-THOROUGH = 12
+THOROUGH = 6
 """Of these, refined from several starts."""
 
 

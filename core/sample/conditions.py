@@ -14,8 +14,11 @@ import numpy as np
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import ConditionError, did_you_mean
+from crystalfw.core.powder.line_table import ARRAY, measured_lines
 
 SPACE_GROUP = "spacegroup.number"
+PATTERN = "pattern"
+"""A measured powder pattern, given by its file."""
 MAX_ATOMS = 1_000
 """Atoms of a composition that is asked for."""
 
@@ -47,12 +50,17 @@ def condition_crystal(
 
     numbers: list[int] = []
     properties: dict[str, float] = {}
+    arrays: dict[str, Any] = {}
     asked = []
     for name, value in condition.items():
         if name == "composition":
             for symbol, count in parse_composition(value).items():
                 numbers += [Element(symbol).Z] * count
             asked.append("composition")
+        elif name == PATTERN:
+            require_condition(requires, [f"arrays.{ARRAY}"])
+            arrays[ARRAY] = measured_lines(str(value))
+            asked.append(f"arrays.{ARRAY}")
         else:
             column = SPACE_GROUP if name in ("space_group", SPACE_GROUP) else name
             require_condition(requires, [f"properties.{column}"])  # a misspelt name first, then its value
@@ -62,7 +70,7 @@ def condition_crystal(
     _check_complete(requires - optional, set(asked))
     return Crystal(
         lattice=np.full((3, 3), math.nan), frac_coords=np.full((len(numbers), 3), math.nan),
-        numbers=np.array(numbers, dtype=np.int64), properties=properties,
+        numbers=np.array(numbers, dtype=np.int64), properties=properties, arrays=arrays,
     )  # fmt: skip
 
 
@@ -80,7 +88,7 @@ def _number(name: str, value: Any) -> float:
 
 def _check_complete(requires: frozenset[str], asked: set[str]) -> None:
     """Structures, compositions and arrays cannot be left out; single properties may be missing."""
-    if "geometry" in requires or any(name.startswith("arrays.") for name in requires):
+    if "geometry" in requires or any(name.startswith("arrays.") and name not in asked for name in requires):
         raise ConditionError(what_to_give(requires))
     if "composition" in requires and "composition" not in asked:
         raise ConditionError("the model is conditioned on the composition: give --condition composition=FORMULA as well")
@@ -90,6 +98,9 @@ def what_to_give(requires: frozenset[str]) -> str:
     """One sentence: what a model with these `requires` is conditioned on, and how a user gives it."""
     like = "--like FILE"
     arrays = sorted(name.removeprefix("arrays.") for name in requires if name.startswith("arrays."))
+    if arrays == [ARRAY] and "geometry" not in requires:
+        more = " --condition composition=FORMULA" if "composition" in requires else ""
+        return f"the model is conditioned on a powder pattern: give --condition {PATTERN}=FILE.xy{more}"
     if arrays:
         return (
             f"the model is conditioned on embeddings ({', '.join(arrays)}): give a table with them by {like} (in Python: like=)"
@@ -112,7 +123,7 @@ def _typed(requires: frozenset[str]) -> list[str]:
 
 def typed_name(column: str) -> str:
     """A property column as a user types it."""
-    return "space_group" if column == SPACE_GROUP else column
+    return {SPACE_GROUP: "space_group", ARRAY: PATTERN}.get(column, column)
 
 
 def check_crystals(crystals: Sequence[Crystal], requires: frozenset[str], origin: str) -> None:
@@ -151,7 +162,7 @@ def require_condition(requires: frozenset[str], asked: Sequence[str]) -> None:
     for name in asked:
         satisfied = name in requires or (name == "composition" and "geometry" in requires)
         if not satisfied:
-            typed = typed_name(name.removeprefix("properties."))
+            typed = typed_name(name.removeprefix("properties.").removeprefix("arrays."))
             if not requires:
                 raise ConditionError(f"the model was not trained for the condition '{typed}': it is unconditional")
             hint = did_you_mean(typed, _typed(requires), "It takes")
