@@ -184,6 +184,11 @@ class Library:
         return {self.slots(int(first[k]))[1]: int(count[k]) for k in np.argsort(first)}
 
     @cached_property
+    def elements(self) -> frozenset[int]:
+        """Atomic numbers that occur in any entry."""
+        return frozenset(np.unique(self._arrays["elements"]).tolist())
+
+    @cached_property
     def _ratios(self) -> NDArray[np.uint64]:
         """(K,) a hash of each entry's counts."""
         starts = self._starts["n_slots"]

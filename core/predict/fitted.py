@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from crystalfw.core.library.store import MANIFEST, Library
 from crystalfw.core.predict.delivered import library_place
 from crystalfw.core.predict.examples import judged_questions
 from crystalfw.core.predict.predictor import Predictor
-from crystalfw.core.predict.saved import is_saved, load, save
+from crystalfw.core.predict.saved import is_saved, load, options_of, save
 from crystalfw.core.recipe.auto_source import source_name
 from crystalfw.core.recipe.options import create
 
@@ -67,14 +66,10 @@ def fit_predictor(library: Library, retriever: Retriever, ranker: Ranker, *, see
     return predictor
 
 
-def _options(part: Retriever | Ranker) -> dict[str, Any]:
-    return asdict(part.config) if is_dataclass(part.config) else {}
-
-
 def fitted(library: Library, retriever: str = RETRIEVER, ranker: str = RANKER, *, say: Say = print) -> Predictor:
     """The predictor of a library: from the cache where it was fitted before, otherwise fitted now and kept."""
     parts = create("retriever", retriever), create("ranker", ranker)
-    said = [[name, part.version, _options(part)] for name, part in zip((retriever, ranker), parts, strict=True)]
+    said = [[name, part.version, options_of(part)] for name, part in zip((retriever, ranker), parts, strict=True)]
     wanted = json.dumps([said, library.manifest.digest, 2], sort_keys=True)
     folder = cache_folder() / f"predictor-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
     if is_saved(folder):

@@ -32,5 +32,12 @@ class Predictor:
         """At most n crystals, the likeliest first, each with its probability and reason."""
         pool = self.pool(question, n)
         verdicts = self.ranker.rank(question, pool)
-        judged = [replace(p, probability=v.probability, why=v.why) for p, v in zip(pool, verdicts, strict=True)]
+        warning = self._warning(question)
+        judged = [replace(p, probability=v.probability, why=warning + v.why) for p, v in zip(pool, verdicts, strict=True)]
         return sorted(judged, key=lambda proposal: -proposal.probability)[:n]
+
+    def _warning(self, question: Question) -> str:
+        from pymatgen.core import Element
+
+        unseen = [Element.from_Z(z).symbol for z in question.elements if z not in self.library.elements]
+        return f"a guess, the library has no crystal with {' or '.join(unseen)}; " if unseen else ""

@@ -37,11 +37,17 @@ def save(predictor: Predictor, folder: Path, names: Mapping[str, str], *, with_l
     parts: dict[str, Retriever | Ranker] = {"retriever": predictor.retriever, "ranker": predictor.ranker}
     record: dict[str, Any] = {"format": FORMAT, "library": predictor.library.manifest.digest}
     for kind, part in parts.items():
-        options = asdict(part.config) if is_dataclass(part.config) else {}
+        options = options_of(part)
         record[kind] = {"name": names[kind], "version": part.version, "options": options, "sha256": _write(part, folder, kind)}
     if with_library:
         _copy(predictor.library, folder / LIBRARY)
     write_atomically(folder / RECORD, json.dumps(record, indent=2).encode())
+
+
+def options_of(part: Retriever | Ranker) -> dict[str, Any]:
+    """The options of a component as plain values."""
+    config: Any = part.config
+    return asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
 
 
 def _write(part: Retriever | Ranker, folder: Path, kind: str) -> str:

@@ -22,7 +22,9 @@ def answer(predictor: Predictor, asked: Asked, n: int) -> list[list[str]]:
     if not found:
         ratio = ":".join(map(str, asked.question.counts))
         units = f" with {asked.question.units[0]} formula units in the cell" if asked.question.units else ""
-        return [_failed(asked, "unknown", f"the library has no structure type of the ratio {ratio}{units}")]
+        return [
+            _failed(asked, "unknown", f"the library has no structure type of the ratio {ratio}{units}, nor of a related one")
+        ]
     return [_row(asked, rank, proposal) for rank, proposal in enumerate(found, start=1)]
 
 
@@ -48,4 +50,4 @@ def lines(rows: list[list[str]], shown: int) -> Iterator[str]:
         named = dict(zip(COLUMNS, row, strict=True))
         sure = 100 * float(named["probability"])
         group = f"space group {named['space_group']:>3}"
-        yield f"  {named['rank']:>3}  {sure:5.1f} %  {named['formula']:<14} {group}  {named['origin']}"
+        yield f"  {named['rank']:>3}  {sure:5.1f} %  {named['formula']:<14} {group}  {named['origin']}: {named['why']}"

@@ -55,7 +55,7 @@ def _radii(pairs: NDArray[np.int64], logs: NDArray[np.float64]) -> NDArray[np.fl
     optimiser = torch.optim.Adam([log_r], lr=0.05)
     for _ in range(STEPS):
         optimiser.zero_grad()
-        (log_r.exp()[where].sum(-1).log() - target).abs().mean().backward()  # type: ignore[no-untyped-call]
+        (log_r.exp()[where].sum(-1).log() - target).abs().mean().backward()
         optimiser.step()
     return log_r.detach().double().exp().numpy()
 

@@ -35,6 +35,14 @@ class Variants:
                     found.append((moved, [place]))
         return [group for _, group in found]
 
+    def most_typical(self, rows: list[tuple[int, NDArray[np.int64]]], weights: NDArray[np.floating]) -> int:
+        """The position in `rows` (entry, exchange) whose distances are nearest to the weighted mean of all."""
+        moved = np.empty((len(rows), *self.distances(rows[0][0]).shape))
+        for place, (row, way) in enumerate(rows):
+            moved[place, way] = self.distances(row)
+        mean = np.tensordot(weights / weights.sum(), moved, 1)
+        return int(np.abs(moved - mean).mean((1, 2)).argmin())
+
 
 def _distances(library: Library, row: int) -> NDArray[np.float64]:
     entry = library[row]

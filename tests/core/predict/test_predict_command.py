@@ -9,6 +9,7 @@ import pytest
 
 from crystalfw.core.commands.cli import main
 from crystalfw.core.errors import ConditionError
+from crystalfw.core.predict.fitted import open_library
 from crystalfw.core.predict.question import question_of
 from crystalfw.core.testing.crystals import small_crystals
 
@@ -71,6 +72,48 @@ def test_an_interrupted_table_continues(library, tmp_path):
 def test_what_is_no_composition_is_a_sentence(text):
     with pytest.raises(ConditionError):
         question_of(text)
+
+
+def test_sixty_elements_are_a_sentence():
+    from pymatgen.core import Element
+
+    formula = "".join(Element.from_Z(z).symbol for z in range(3, 63))
+    with pytest.raises(ConditionError, match="60 elements; at most 12"):
+        question_of(formula)
+
+
+def test_elements_that_no_known_crystal_has_are_a_guess(library, capsys):
+    assert main(["predict", "HeNe", "-n", "1", "--library", str(library)]) == 0
+    assert "a guess, the library has no crystal with He or Ne" in capsys.readouterr().out
+
+
+def test_an_empty_library_is_a_sentence(library, capsys):
+    import json
+
+    record = json.loads((library / "manifest.json").read_text())
+    (library / "manifest.json").write_text(json.dumps(record | {"entries": 0}))
+    assert main(["predict", "NaCl", "--library", str(library)]) == 2
+    assert "holds no crystal" in capsys.readouterr().err
+
+
+def test_a_fitted_folder_answers_without_fitting(library, capsys, tmp_path):
+    out = tmp_path / "mine.predictor"
+    assert main(["library", "fit", str(library), "-o", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["predict", "KBr", "--library", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "KBr" in said
+    assert "epoch" not in said
+    assert main(["library", "fit", str(library), "-o", str(out)]) == 2
+
+
+def test_val_and_test_never_enter_the_library(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "data").mkdir()
+    for part, crystal in zip(("train", "val", "test"), small_crystals()[:3], strict=True):
+        text = crystal.cif().replace('"', '""')
+        (tmp_path / "data" / f"{part}.csv").write_text(f'material_id,cif\n{crystal.id},"{text}"\n')
+    assert [entry.id for entry in open_library(tmp_path / "data", workers=1)] == [small_crystals()[0].id]
 
 
 def test_atoms_that_do_not_fit_are_a_sentence():

@@ -94,3 +94,17 @@ def test_the_same_seed_gives_the_same_weights(library, retriever):
     again.fit(library, say=lambda line: None)
     for name, value in retriever.state_dict().items():
         assert value.equal(again.state_dict()[name]), name
+
+
+def test_a_formula_left_out_is_answered_by_a_metric_that_never_asked_for_it(retriever, library):
+    question = question_of("NaCl")
+    share = retriever._share(question.elements, question.counts)
+    assert not retriever._asked(share)(question.counts, np.array([question.elements]))[0]
+    assert retriever._asked(1 - share)(question.counts, np.array([question.elements]))[0]
+    assert retriever._metrics(replace(question, exclude_own=True)) == [retriever.metrics[share]]
+
+
+def test_a_type_that_no_other_formula_has_is_never_found(retriever, library):
+    wanted = next(entry for entry in library if entry.counts == (1, 1, 3))
+    question = Question(wanted.elements, wanted.counts, exclude_own=True)
+    assert retriever.propose(question, 20) == []
