@@ -17,6 +17,8 @@ from crystalfw.core.geometry.lattice import minkowski_reduce
 NEIGHBOURS = 16
 SAME = 0.12
 """Largest difference of two distances below which two arrangements count as one; set by hand, not tuned."""
+DUPLICATE = 0.03
+"""The same for two proposals that say the same; of arrangements between both values some match strictly, others do not."""
 _IMAGES = np.array(list(itertools.product((-2, -1, 0, 1, 2), repeat=3)), dtype=float)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.interfaces import Proposal, Proposer, Question
-from crystalfw.core.library.distances import SAME, minimum_distances
+from crystalfw.core.library.distances import DUPLICATE, minimum_distances
 
 
 def gather(proposers: Sequence[Proposer], question: Question, n: int) -> list[Proposal]:
@@ -28,7 +28,7 @@ def gather(proposers: Sequence[Proposer], question: Question, n: int) -> list[Pr
         added: dict[int, float] = {}
         for proposal in proposer.propose(question, n):
             shape = fingerprint(proposal, question)
-            place = next((k for k, known in enumerate(shapes) if np.abs(known - shape).max() < SAME), None)
+            place = next((k for k, known in enumerate(shapes) if np.abs(known - shape).max() < DUPLICATE), None)
             if place is None:
                 added[len(merged)] = proposal.probability
                 merged.append(proposal)

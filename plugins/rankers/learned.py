@@ -48,12 +48,12 @@ class Learned(Ranker):
     class Config:
         """Options of `learned`."""
 
-        hidden: Count = 24
+        hidden: Count = 12
         """Units of the hidden layer."""
         networks: Count = 4
         """Networks fitted from different seeds; their probabilities are averaged."""
-        steps: Count = 300
-        """Steps of the fit, each over all questions."""
+        steps: Count = 60
+        """Steps of the fit, each over all questions: few, so that the network stays near the proposers' order."""
         decay: Annotated[float, Bounds(0, 1)] = 0.02
         """Weight decay."""
 
