@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crystalfw.core.interfaces import Proposal, Question
@@ -91,10 +91,11 @@ def test_units_are_shared_out_as_the_retriever_says():
 
 shares = st.floats(0, 1, allow_nan=False)
 judgements = st.lists(
-    st.lists(st.tuples(shares, shares, st.booleans(), st.booleans()), max_size=30), min_size=1, max_size=6
+    st.lists(st.tuples(shares, shares, st.booleans(), st.booleans()), max_size=24), min_size=1, max_size=6
 )  # fmt: skip
 
 
+@settings(deadline=None, max_examples=40)
 @given(judgements)
 def test_on_what_it_was_fitted_the_weight_never_loses_to_the_retriever(rows):
     judged = []

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crystalfw.core.batch import CrystalBatch, Memory, TokenBatch, TrainBatch
@@ -42,6 +42,7 @@ def test_agreement_counts_tokens_and_tells_whole_strings():
     assert found[2].tolist() == [0, 0, 0, WHOLE + 3, 0, 0, 0, 1, 1, 0]
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(3, 5), min_size=1, max_size=8), st.lists(st.integers(-1, 5), min_size=1, max_size=12), st.data())
 def test_agreement_is_what_a_search_by_hand_finds_also_in_pieces(string, memory, data):
     string = [BEGIN, *string]
