@@ -125,7 +125,7 @@ class Library:
             if not file.is_file() or file_digest(file) != manifest.sha256[name]:
                 raise DataError(f"{file}: missing or damaged (its checksum is wrong); build the library again")
         if not manifest.entries:
-            raise DataError(f"{folder}: the library holds no crystal; build one with: crystalfw library build CRYSTALS")
+            raise DataError(f"{folder}: it holds no crystal; make a library with: crystalfw library build CRYSTALS -o FOLDER")
         arrays = {name: _mapped(_file(folder, name), kind, inner) for name, (kind, inner) in ARRAYS.items()}
         return cls(manifest, arrays, _file(folder, RELABELINGS).read_bytes(), folder)
 

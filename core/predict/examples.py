@@ -14,6 +14,8 @@ from crystalfw.core.predict.predictor import LEAST_POOL, Predictor
 
 QUESTIONS = 1_000
 """Entries that are asked for."""
+FEWEST = 1_000
+"""Entries that a library must hold: fewer have too few types in common to learn from."""
 RIGHT = 0.18
 """Largest difference of average minimum distances for a right answer: of 1,300 pairs that pymatgen's matcher compared, nine in
 ten match loosely below 0.06, half of them up to here, and one in eight beyond."""
@@ -21,6 +23,9 @@ ten match loosely below 0.06, half of them up to here, and one in eight beyond."
 
 def judged_questions(predictor: Predictor, *, seed: int, say: Callable[[str], None]) -> list[Judged]:
     """The pool for entries drawn at random; every other question names the formula units of the cell."""
+    if len(predictor.library) < FEWEST:
+        say(f"ranker: {len(predictor.library):,} entries are too few to learn from; the probabilities are not calibrated")
+        return []
     drawn = np.random.default_rng(seed).permutation(len(predictor.library))[:QUESTIONS]
     found = list(_judged(predictor, drawn.tolist()))
     share = np.mean([any(one.right) for one in found]) if found else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.library import Library, build
 from crystalfw.core.library.build import Origin, build_library
+from crystalfw.core.library.distances import pair_distances
 from crystalfw.core.library.entry import describe
 from crystalfw.core.library.wyckoff import canonical_letters
 from crystalfw.core.recipe.options import create
@@ -115,3 +117,36 @@ def test_nothing_to_read_is_an_error(tmp_path):
     (tmp_path / "cifs" / "a.cif").write_text("nothing")
     with pytest.raises(DataError, match="no crystal of 1 rows"):
         build_library(origins(tmp_path / "cifs"), tmp_path / "x", workers=1)
+
+
+def test_a_library_keeps_geometry_to_a_thousandth_of_an_angstrom():
+    library = Library.of([describe(crystal) for crystal in small_crystals()])
+    for entry, crystal in zip(library, small_crystals(), strict=True):
+        wanted = describe(crystal)
+        arguments = [(e.lattice, e.frac_coords, e.numbers, e.elements) for e in (entry, wanted)]
+        first, second = (pair_distances(*one) for one in arguments)
+        assert np.abs(first - second).max() < 2e-3
+
+
+def test_a_left_handed_cell_keeps_its_hand():
+    """Three atoms on a screw: the triple product of their places is the same whatever the hand of the cell."""
+    lattice, places = np.diag([4.0, 5.0, 6.0]), np.array([[0.1, 0, 0], [0, 0.2, 0], [0, 0, 0.3], [0, 0, 0]])
+    crystal = Crystal(lattice=lattice, frac_coords=places, numbers=np.array([3, 9, 11, 17]))
+    entry = replace(describe(crystal), lattice=lattice, frac_coords=places, numbers=np.array([3, 9, 11, 17]))
+    turned = replace(entry, lattice=lattice[[1, 0, 2]], frac_coords=places[:, [1, 0, 2]])
+    assert triple_product(Library.of([entry])[0]) == pytest.approx(triple_product(entry), rel=1e-3)
+    assert triple_product(Library.of([turned])[0]) == pytest.approx(triple_product(entry), rel=1e-3)
+
+
+def triple_product(entry) -> float:
+    vectors = entry.frac_coords[:3] - entry.frac_coords[3]
+    return float(np.linalg.det((vectors - np.round(vectors)) @ entry.lattice))
+
+
+def test_entries_of_a_ratio_are_found_without_reading_all():
+    entries = [describe(crystal) for crystal in small_crystals()]
+    library = Library.of(entries)
+    for counts in {entry.counts for entry in entries}:
+        assert library.rows_of(counts) == [k for k, entry in enumerate(entries) if entry.counts == counts]
+    assert library.ratios() == {c: len(library.rows_of(c)) for c in {entry.counts for entry in entries}}
+    assert library.rows_of((5, 7)) == []
