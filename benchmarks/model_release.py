@@ -15,24 +15,34 @@ import tempfile
 from pathlib import Path
 
 from crystalfw.core.model import checkpoint
+from crystalfw.core.model.component_versions import to_installed_versions
 from crystalfw.core.packaged import Card
 from crystalfw.core.recipe import expand, load_recipe
 from crystalfw.core.run.export import export_model, export_predictor, read_stated
 
+SAMPLING = ("sample.candidates=4", "sample.keep=1")
+"""Several strings for each crystal: most single draws of so short a training are graphs without a geometry."""
 UNCONDITIONAL = ("model.encoder={name: none, dim: 128}", "model.condition_dropout=0", "name=mp-unconditional")
 
 
-def unconditional(run: Path, to: Path) -> Path:
-    """The checkpoint of a conditional run that is never asked anything: its null condition in the place of the encoder."""
-    payload = checkpoint.load(checkpoint.find(run, "best"))
-    recipe = to / "recipe.yaml"
+def changed(run: Path, file: Path, overrides: tuple[str, ...]) -> Path:
+    """The best checkpoint of a run with values laid over its recipe, as `file`."""
+    path = checkpoint.find(run, "best")
+    payload = to_installed_versions(checkpoint.load(path), path)
+    recipe = file.with_suffix(".yaml")
     recipe.write_text(payload["recipe"])
-    payload["recipe"] = expand(load_recipe(recipe, UNCONDITIONAL))
+    checkpoint.save(file, {**payload, "recipe": expand(load_recipe(recipe, overrides))})
+    return file
+
+
+def unconditional(run: Path, file: Path) -> Path:
+    """The checkpoint of a conditional run that is never asked anything: its null condition in the place of the encoder."""
+    payload = checkpoint.load(changed(run, file, (*SAMPLING, *UNCONDITIONAL)))
     payload["model"] = {name: value for name, value in payload["model"].items() if not name.startswith("encoder.")}
     payload["model"]["encoder.token"] = payload["model"]["null_C"]
     payload["components"]["model.encoder"] = {"name": "none", "version": "1"}
-    checkpoint.save(to / "unconditional.pt", payload)
-    return to / "unconditional.pt"
+    checkpoint.save(file, payload)
+    return file
 
 
 def said(card: Card, folder: Path) -> str:
@@ -46,8 +56,9 @@ def main(energies: Path, generator: Path, predictor: Path, package: Path) -> Non
     (place,) = (file.parent for file in package.glob("src/*/__init__.py"))
     with tempfile.TemporaryDirectory() as scratch:
         runs = {
-            "mp-energies": energies, "mp-property": generator,
-            "mp-unconditional": unconditional(generator, Path(scratch)), "mp-predict": predictor,
+            "mp-energies": energies, "mp-predict": predictor,
+            "mp-property": changed(generator, Path(scratch) / "property.pt", SAMPLING),
+            "mp-unconditional": unconditional(generator, Path(scratch) / "unconditional.pt"),
         }  # fmt: skip
         for name, run in runs.items():
             folder, stated = place / name, read_stated(package / "cards" / f"{name}.yaml")
