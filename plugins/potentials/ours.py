@@ -43,5 +43,7 @@ class Ours(Potential):
 
     def evaluate(self, crystals: Sequence[Crystal]) -> list[SinglePoint]:
         """Predictions per atom times the number of atoms."""
+        if not crystals:
+            return []  # a model makes no batch of nothing
         found = self._model.predict(list(crystals))[self._column]
         return [SinglePoint(float(value) * crystal.n_atoms) for value, crystal in zip(found, crystals, strict=True)]
