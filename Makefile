@@ -1,7 +1,7 @@
 # make demo   set up, predict and sample with the delivered models, then train cross-attention, additive and unconditional GPT
 #             on the embedded crystals, sample, report
-# make test   set up, run the test suite
-# make fast   the tests that take less than ten seconds
+# make test   set up, run the tests that take less than ten seconds
+# make slow   set up, run the others: whole trainings, fresh environments, the page in a browser
 # make lint   ruff and mypy        make docs   the site, offline        make coverage   lines that no test runs
 # make clean  remove the environment and caches
 
@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 CHECKED := core plugins src tests benchmarks examples setup.py
 
-.PHONY: demo test fast lint docs coverage clean
+.PHONY: demo test slow lint docs coverage clean
 
 demo: $(STAMP)
 	$(BIN)/crystalfw models
@@ -26,10 +26,10 @@ demo: $(STAMP)
 	$(BIN)/crystalfw ablate recipes/ablations/demo.yaml --out runs/demo --threads 1
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal
-
-fast: $(STAMP)
 	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -m "not slow"
+
+slow: $(STAMP)
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal -m slow
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
