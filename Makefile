@@ -52,11 +52,11 @@ $(BIN)/python:
 
 # The key is the content of these files: a fresh checkout has new times but need not install again. The models are part of the
 # checkout: they need no index and no network.
-KEY := pyproject.toml setup.py models/pyproject.toml
+KEY := pyproject.toml setup.py models/pyproject.toml $(wildcard models/src/crystalfw_models/*/card.json)
 $(STAMP): $(KEY) | $(BIN)/python
 	@if [ "$$(cat $(KEY) | cksum)" = "$$(cat $@ 2>/dev/null)" ]; then touch $@; else \
 	  $(BIN)/python -m pip install --quiet --upgrade pip && $(BIN)/python -m pip install -e ".[test]" \
-	  && $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e models \
+	  && $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation ./models \
 	  && cat $(KEY) | cksum > $@; fi
 
 $(DEV_STAMP): $(STAMP)

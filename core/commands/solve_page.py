@@ -1,4 +1,4 @@
-"""report.html of `crystalfw solve`: for each pattern the measured, computed and difference curve, and its candidates.
+"""report.html of the command solve: for each pattern the measured, computed and difference curve, and its candidates.
 
 Each pattern's part is kept in FOLDER/.parts until the end, so that a command that continues still writes the whole page.
 """
@@ -36,7 +36,7 @@ class Page:
     def write(self) -> None:
         """FOLDER/report.html from all parts."""
         parts = [Markup(path.read_text(encoding="utf-8")) for path in sorted(self._parts.glob("*.html"))]
-        text = page("Powder patterns solved", f"{len(parts)} patterns; crystalfw solve", parts)
+        text = page("Powder patterns solved", f"{len(parts)} patterns", parts)
         (self._folder / "report.html").write_text(text, encoding="utf-8")
 
 

@@ -7,8 +7,6 @@ import pytest
 
 from crystalfw.core.commands.cli import main
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.library.entry import describe
-from crystalfw.core.library.store import ARRAYS, MANIFEST, Library
 
 FCC = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
 
@@ -25,15 +23,12 @@ KNOWN = [
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    import json
-
-    folder = tmp_path_factory.mktemp("solve") / "my.library"
-    folder.mkdir()
-    made = Library.of([describe(crystal) for crystal in KNOWN], "handbook")
-    for name in ARRAYS:
-        (folder / f"{name}.bin").write_bytes(made._arrays[name].tobytes())
-    (folder / MANIFEST).write_text(json.dumps(vars(made.manifest)))
-    return folder
+    folder = tmp_path_factory.mktemp("solve")
+    (folder / "handbook").mkdir()
+    for number, crystal in enumerate(KNOWN):
+        crystal.write(folder / "handbook" / f"{number}.cif")
+    assert main(["library", "build", str(folder / "handbook"), "-o", str(folder / "my.library"), "--workers", "1"]) == 0
+    return folder / "my.library"
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ def test_a_newer_component_is_named_with_the_remedy():
 
 
 def test_training_continues_only_with_the_versions_that_began_it(monkeypatch):
-    payload = checkpoint.load(GOLDEN)
+    payload = to_installed_versions(checkpoint.load(GOLDEN), GOLDEN)
     require_installed_versions(payload, GOLDEN)
     monkeypatch.setattr(CrossAttentionGPT, "version", "2")
     with pytest.raises(CheckpointError, match=r"was version 1 when this training began.*model\.checkpoint"):

@@ -42,6 +42,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield process.stdout.readline().split()[-1]
     os.killpg(process.pid, signal.SIGINT)
     process.wait(60)
+    process.stdout.close()
     assert process.returncode == 0
 
 
@@ -97,7 +98,7 @@ def test_a_mistake_is_a_sentence(browser: WebDriver) -> None:
     field.clear()
     field.send_keys("Na$Cl" + Keys.ENTER)
     wait(browser, "#toast.shown")
-    assert "'Na$Cl' is not a formula" in browser.find_element(By.ID, "toast").text
+    assert "'Na$Cl' is not a formula" in str(browser.find_element(By.ID, "toast").get_attribute("textContent"))
 
 
 def test_a_refused_upload(browser: WebDriver, tmp_path: Path) -> None:
