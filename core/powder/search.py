@@ -2,9 +2,9 @@
 
 Every candidate's cell is scanned; the most promising are refined. The rank is by
 
-    score = prior_weight * log(probability) - fit_weight * log(misfit) - lines_weight * log(1 - explained) - ...
+    score = prior * log(probability) - misfit_weight * misfit - missed * log(1.02 - explained) - free * coefficients
 
-with weights chosen on measured patterns (benchmarks/powder.md).
+with weights set by hand (benchmarks/powder.md has the figures).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Answer:
     """Share of the measured net intensity, noise left out, below its curve."""
     score: float
     probability: float = 0.0
-    """Among the candidates, the hypothesis that none is right included."""
+    """Among the candidates; what was not proposed is not considered."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Disturbs computed powder lines as a measurement does, anew in every epoch: shift, intensities, missing and foreign lines.
 
-The default sizes are those of measured patterns, fitted with their own crystals (benchmarks/powder.md).
+The default sizes were set by hand after a few measured patterns (benchmarks/powder.md).
 """
 
 from __future__ import annotations
