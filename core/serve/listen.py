@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import webbrowser
@@ -28,7 +29,8 @@ def listen(settings: Settings, *, browser: bool) -> int:
         print(f"crystalfw serves on {settings.address}\nCtrl-C ends it.", flush=True)
         if browser:
             threading.Timer(0.3, webbrowser.open, [settings.address]).start()
-        server.run(sockets=[bound])
+        with contextlib.suppress(KeyboardInterrupt):  # raised again once the server has ended cleanly
+            server.run(sockets=[bound])
     return 0
 
 
