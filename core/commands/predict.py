@@ -94,6 +94,7 @@ def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
     from crystalfw.core.errors import Interrupted
     from crystalfw.core.predict.table import COLUMNS, STATUS, answer
     from crystalfw.core.sample.destination import destination, write_crystals
+    from crystalfw.core.sample.table import rows_of_questions
     from crystalfw.core.system.progress import Progress
     from crystalfw.core.system.resumable_csv import RowFile
     from crystalfw.core.system.signals import StopRequest
@@ -108,7 +109,7 @@ def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
     counts: Counter[str] = Counter()
     progress = Progress("predict", None)
     with RowFile(out, COLUMNS, request) as table, StopRequest() as stop:
-        known = _rows_of_questions(out) if table.done else []
+        known = rows_of_questions(out) if table.done else []
         for number, one in enumerate(asked):
             if number < len(known) - 1:
                 continue
@@ -123,18 +124,6 @@ def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
     listed = ", ".join(f"{count:,} {status}" for status, count in counts.most_common()) or "nothing new"
     print(f"{out}: {listed}; {write_crystals(out, place.crystals, args.symprec)}")
     return 0
-
-
-def _rows_of_questions(out: Path) -> list[int]:
-    """How many rows of a table each question has: the first has rank 1, or none where it could not be answered."""
-    from crystalfw.core.sample.table import read_rows
-
-    found: list[int] = []
-    for row in read_rows(out):
-        if row["rank"] in ("", "1"):
-            found.append(0)
-        found[-1] += 1
-    return found
 
 
 def _digest(text: str) -> str:

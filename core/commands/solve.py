@@ -147,6 +147,7 @@ def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
     from crystalfw.core.errors import CrystalfwError, Interrupted
     from crystalfw.core.powder.solving import COLUMNS, failed, rows
     from crystalfw.core.sample.export import write_cifs
+    from crystalfw.core.sample.table import rows_of_questions
     from crystalfw.core.system.bounded_text import printable
     from crystalfw.core.system.files import file_digest
     from crystalfw.core.system.resumable_csv import RowFile
@@ -160,7 +161,7 @@ def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
     }  # fmt: skip
     counts: Counter[str] = Counter()
     with RowFile(out, COLUMNS, request) as table, StopRequest() as stop:
-        known = _rows_of_patterns(out) if table.done else []
+        known = rows_of_questions(out) if table.done else []
         page = Page(Path(args.out))
         for number, one in enumerate(asked):
             if number < len(known) - 1:
@@ -193,15 +194,3 @@ def _first(found: list[list[str]]) -> str:
     if first["status"] != "ok":
         return first["reason"]
     return f"{first['formula']}, space group {first['space_group']}, Rwp {first['rwp']}, {first['origin']}"
-
-
-def _rows_of_patterns(out: Path) -> list[int]:
-    """How many rows of a table each pattern has: the first has rank 1, or none where there is no structure."""
-    from crystalfw.core.sample.table import read_rows
-
-    found: list[int] = []
-    for row in read_rows(out):
-        if row["rank"] in ("", "1"):
-            found.append(0)
-        found[-1] += 1
-    return found

@@ -157,6 +157,17 @@ def read_rows(path: str | Path) -> Iterator[dict[str, str]]:
         yield row
 
 
+def rows_of_questions(path: str | Path) -> list[int]:
+    """How many rows each question (a composition, a pattern) of a table has: the first has rank 1, or no rank where it
+    could not be answered."""
+    found: list[int] = []
+    for row in read_rows(path):
+        if row["rank"] in ("", "1"):
+            found.append(0)
+        found[-1] += 1
+    return found
+
+
 def _records(path: Path) -> Iterator[tuple[dict[str, str], bool]]:
     """Rows, and whether each is whole (only the last can be torn by a kill)."""
     rows = rows_with_ends(path)
