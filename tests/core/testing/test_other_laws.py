@@ -1,4 +1,4 @@
-"""The laws of transforms, representations, sources and metrics: each catches what was broken on purpose."""
+"""The laws of transforms, representations and sources: each catches what was broken on purpose."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError, DecodeError
-from crystalfw.core.interfaces import GrammarState, Metric, Representation, Source, Transform
-from crystalfw.core.presentation import Figure
+from crystalfw.core.interfaces import GrammarState, Representation, Source, Transform
 from crystalfw.core.records import Decoded, Encoded, Rejected, Vocabulary
 from crystalfw.core.testing import laws_of
 from crystalfw.core.testing.crystals import small_crystals
@@ -283,67 +282,6 @@ class Opens(Few):
             yield from small_crystals()
 
 
-# --- metrics -------------------------------------------------------------------------------------------------------
-
-
-class Oxygen(Metric):
-    def __init__(self, config):
-        pass
-
-    def compute(self, samples, reference, context):
-        found = [8 in s.crystal.numbers for s in samples if s.crystal is not None]
-        return {"share": sum(found) / len(samples) if samples else None, "of": len(samples)}
-
-
-class ReturnsArray(Oxygen):
-    def compute(self, samples, reference, context):
-        return {"counts": np.array([1, 2])}
-
-
-class DividesByZero(Oxygen):
-    def compute(self, samples, reference, context):
-        return {"share": 1 / len([s for s in samples if s.crystal is not None]), "of": len(samples)}
-
-
-class Dice(Oxygen):
-    def compute(self, samples, reference, context):
-        return {"value": float(np.random.random()), "of": len(samples)}
-
-
-class WantsLists(Oxygen):
-    def compute(self, samples, reference, context):
-        return super().compute(samples + [], reference, context)  # noqa: RUF005 - the bug that is planted
-
-
-class DropsFailures(Oxygen):
-    def compute(self, samples, reference, context):
-        return super().compute([s for s in samples if s.crystal is not None], reference, context)
-
-
-class Boasts(Oxygen):
-    @classmethod
-    def headline(cls, result):
-        return [Figure("share", "crystals with oxygen", 1.0)]
-
-
-class NamesStrangers(Oxygen):
-    def compute(self, samples, reference, context):
-        named = {crystal.id: {"good": True, "text": "match"} for crystal in reference}  # of the reference, not of the samples
-        return {**super().compute(samples, reference, context), "verdicts": named}
-
-
-class JudgesInWords(Oxygen):
-    def compute(self, samples, reference, context):
-        return {**super().compute(samples, reference, context), "verdicts": {s.id: {"good": "yes"} for s in samples}}
-
-
-class Wraps(Oxygen):
-    def compute(self, samples, reference, context):
-        for crystal in reference:
-            crystal.frac_coords[:] += 0.25
-        return super().compute(samples, reference, context)
-
-
 BUGS = {
     "transform": {
         "stage": [NoStage],
@@ -375,17 +313,8 @@ BUGS = {
         "fingerprint": [Clock],
         "missing_file": [Opens],
     },
-    "metric": {
-        "json_values": [ReturnsArray],
-        "empty": [DividesByZero],
-        "determinism": [Dice, WantsLists],
-        "failures_counted": [DropsFailures],
-        "inputs_untouched": [Wraps],
-        "presentation": [Boasts],
-        "named_samples": [NamesStrangers, JudgesInWords],
-    },
 }
-SOUND = {"transform": Shift, "representation": Letters, "source": Few, "metric": Oxygen}
+SOUND = {"transform": Shift, "representation": Letters, "source": Few}
 for name, sound in SOUND.items():
     BUGS[name] |= {"config": [other_config(sound)], "version": [unordered_version(sound)]}
 CASES = [(kind, law) for kind in BUGS for law in laws_of(kind)]

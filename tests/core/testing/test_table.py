@@ -15,7 +15,7 @@ PAGE = HERE.parents[2] / "docs" / "project" / "planted_bugs.md"
 
 def planted() -> set[tuple[str, str, str]]:
     found = set()
-    shared = ("other", "retriever", "ranker", "potential", "baseline")
+    shared = ("other", "metric", "retriever", "ranker", "potential", "baseline")
     for stem in ("encoder", "conditioning", "decoder", *shared):
         spec = importlib.util.spec_from_file_location(f"planted_{stem}", HERE / f"test_{stem}_laws.py")
         module = importlib.util.module_from_spec(spec)
