@@ -88,18 +88,15 @@ def decode(string: str) -> dict[str, Any]:
 
 def describe(run: str) -> dict[str, Any]:
     """What a trained model can be asked: its conditions with the ranges of its training data."""
+    from crystalfw.core.sample.conditions import typed_name
     from crystalfw.core.sample.trained import Trained
 
     trained = Trained.load(run)
     ranges = trained.ranges
-    properties = {
-        name.removeprefix("properties."): ranges.get("properties", {}).get(name.removeprefix("properties."))
-        for name in sorted(trained.requires)
-        if name.startswith("properties.")
-    }
+    columns = [name.removeprefix("properties.") for name in sorted(trained.requires) if name.startswith("properties.")]
+    properties = {typed_name(column): ranges.get("properties", {}).get(column) for column in columns}
     return {
         "model": repr(trained), "properties": properties, "composition": "composition" in trained.requires,
-        "space_group": "space_group" in trained.requires or "spacegroup" in trained.requires,
         "geometry": "geometry" in trained.requires, "atoms": ranges.get("atoms"),
         "conditioned": bool(trained.requires), "dropout": float(trained.recipe.model.condition_dropout),
         "generates": trained.generator.decoder.needs_tokens,

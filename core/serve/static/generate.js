@@ -36,7 +36,6 @@ async function describe() {
       make("input", { type: "number", step: "any", "data-condition": name, placeholder: range ? `${range[0].toPrecision(3)} to ${range[1].toPrecision(3)}` : "" }),
       make("small", {}, range ? `training data: ${range[0].toPrecision(3)} to ${range[1].toPrecision(3)}` : "")));
     if (model.composition) made.push(make("label", {}, "composition", make("input", { "data-condition": "composition", placeholder: "SrTiO3", spellcheck: "false" }), make("small", {}, "the atoms of the cell")));
-    if (model.space_group) made.push(make("label", {}, "space group", make("input", { type: "number", min: 1, max: 230, "data-condition": "space_group" })));
     fields.replaceChildren(...made);
     place.hidden = !made.length;
   } catch (error) {
