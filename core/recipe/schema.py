@@ -262,6 +262,9 @@ class EvaluateSection:
     `{shares: , gap: {metric: conditional, predictor: runs/band_gap}}`."""
     reference: str | None = None
     """File or folder of reference crystals; default: the data's test part (and its train part for novelty)."""
+    predictor: str | None = None
+    """Judges whether samples have the properties asked for (metric `conditional`): the run folder of a property predictor or
+    a delivered model. `train`: the recipe `regress` is trained on the run's data first, into RUN/predictor."""
 
 
 @dataclass(frozen=True, kw_only=True)

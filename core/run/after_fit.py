@@ -14,6 +14,7 @@ from crystalfw.core.crystal import Crystal
 from crystalfw.core.interfaces import PropertyDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.predict.joint import Joint, fit_weight
+from crystalfw.core.run.predictor import judged_metrics
 from crystalfw.core.run.setup import Setup
 from crystalfw.core.sample.outcome import outcome_lines
 from crystalfw.core.sample.request import Request, needed_conditions
@@ -72,12 +73,14 @@ def evaluate_run(setup: Setup, run_dir: Path, say: Say) -> None:
     reference = section.reference if section.reference else splits.get("test", ())
     data = setup.recipe.data
     results = evaluate(
-        run_dir / "samples.csv", reference, section.metrics, training=splits["train"], out=run_dir,
+        run_dir / "samples.csv", reference, judged_metrics(setup, run_dir, say), training=splits["train"], out=run_dir,
         workers=data.workers, executor=data.executor,
     )  # fmt: skip
     say(f"metrics: {run_dir / 'metrics.json'}")
     for line in results.get("summary", ()):
         say(f"  {line}")
+    for name, problem in results["failed"].items():
+        say(f"  {name}: not measured: {problem}")
 
 
 def keep_calibration(trained: Trained, validation: Sequence[Crystal], run_dir: Path) -> None:

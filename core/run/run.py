@@ -22,6 +22,7 @@ from crystalfw.core.recipe.schema import FitSection, Recipe
 from crystalfw.core.retrieval.lookup import carry
 from crystalfw.core.run import after_fit as outcome
 from crystalfw.core.run.folder import clear_temporaries, discard_unbegun, exclusive, link_newest, new_run_dir
+from crystalfw.core.run.predictor import check_predictor
 from crystalfw.core.run.setup import Setup, assemble, facts, initialise, launch
 from crystalfw.core.run.slurm import REQUEUED_BY, earlier, forget, remember, requeue
 from crystalfw.core.run.start_weights import write_starts
@@ -140,6 +141,7 @@ def _take_up(run_dir: Path, which: str) -> None:
 
 def _run(fabric: Fabric, recipe: Recipe, run_dir: Path, resumed: bool, say: Say) -> None:
     setup = assemble(fabric, recipe, say)
+    check_predictor(recipe, setup.generator.encoder.requires, fabric.world_size)
     if fabric.is_global_zero:
         _write_identity(setup, run_dir, fabric)
         if setup.retrieval is not None:

@@ -17,7 +17,7 @@ from crystalfw.core.sample.trained import Trained
 from crystalfw.core.system.files import open_atomically
 from crystalfw.core.system.progress import Progress, Say
 from crystalfw.core.system.sequences import Spool
-from crystalfw.core.system.signals import StopRequest
+from crystalfw.core.system.signals import Stopped, stopping_at_once
 
 
 def shard_path(path: Path, rank: int, world_size: int) -> Path:
@@ -31,22 +31,29 @@ def sample_to_table(
     """Write this rank's share of the samples as they come; finished ones are not made again. Raises Interrupted."""
     own = shard_path(path, rank, world_size)
     before = {row["id"] for row in read_rows(path)} if own != path and path.exists() else set()
-    with SampleWriter(own, resume=resume) as writer, StopRequest() as stop:
-        wanted = open_indices(request.settings.n, before | writer.done, rank, world_size, block=request.block)
-        tally = Tally()
-        progress = Progress("samples", len(wanted)) if rank == 0 and wanted else None
-        for count, sample in enumerate(trained.samples(request, indices=wanted, tally=tally), start=1):
-            if sample.id not in before and sample.id not in writer.done:
-                writer.append(sample)
-            if progress is not None:
-                # a block of strings is decoded together: its first sample comes when all of them are made
-                progress.update(min(-(-count // request.block) * request.block, len(wanted)))
-            if stop.requested:
-                done = f"stopped by {stop.requested} after {len(writer.done)} samples in {own}"
-                raise Interrupted(f"{done}; the same command continues from there", signal=stop.requested)
+    with SampleWriter(own, resume=resume) as writer, stopping_at_once():
+        try:
+            return _write(trained, request, writer, before, rank, world_size)
+        except KeyboardInterrupt as stop:
+            # every row written so far is whole; the block at hand is made again, with the same bits
+            sign = stop.signal if isinstance(stop, Stopped) else "SIGINT"
+            done = f"stopped by {sign} after {len(writer.done)} samples in {own}"
+            raise Interrupted(f"{done}; the same command continues from there", signal=sign) from None
+
+
+def _write(trained: Trained, request: Request, writer: SampleWriter, before: set[str], rank: int, world_size: int) -> int:
+    wanted = open_indices(request.settings.n, before | writer.done, rank, world_size, block=request.block)
+    tally = Tally()
+    progress = Progress("samples", len(wanted)) if rank == 0 and wanted else None
+    for count, sample in enumerate(trained.samples(request, indices=wanted, tally=tally), start=1):
+        if sample.id not in before and sample.id not in writer.done:
+            writer.append(sample)
         if progress is not None:
-            progress.close(str(tally) if request.settings.is_prediction else "")
-        return len(writer.done)
+            # a block of strings is decoded together: its first sample comes when all of them are made
+            progress.update(min(-(-count // request.block) * request.block, len(wanted)))
+    if progress is not None:
+        progress.close(str(tally) if request.settings.is_prediction else "")
+    return len(writer.done)
 
 
 def open_indices(n: int, done: Collection[str], rank: int, world_size: int, *, block: int) -> list[int]:

@@ -158,7 +158,7 @@ class Conditional(Metric):
             for name in (name for name in sample.condition if _is_target(sample, name)):
                 wanted[name][k] = float(sample.condition[name])
         made = np.flatnonzero(judgeable)
-        found = predictor.predict(Picked(samples, made, crystal_of)) if len(made) else {}
+        found = predictor.predict(Picked(samples, made, crystal_of))  # without a crystal: its columns, empty
         values = {name: np.full(len(samples), np.nan) for name in found}
         for name, predicted in found.items():
             values[name][made] = predicted

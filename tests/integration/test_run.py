@@ -201,3 +201,16 @@ def test_weights_for_other_tokens_are_refused(finished):
     recipe = replace(trained.recipe, model=replace(trained.recipe.model, checkpoint=str(finished)))
     with pytest.raises(CheckpointError, match="another vocabulary"):
         start_weights(recipe, replace(trained.components, representation=other), trained.generator, print)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:No Pauling electronegativity")
+def test_a_run_trains_its_predictor_and_is_judged_by_it(table, cache, tmp_path, capsys):
+    data = [f"data.path={table}", f"data.cache={cache}", f"run_dir={tmp_path}", "fabric.threads=1", "fabric.precision=32-true"]
+    small = ["fit.steps=4", "sample.n=2", "sample.max_length=60", "evaluate.predictor=train", "fit.max_minutes=0.05"]
+    assert main(["run", "property", *data, *small, "model.encoder.columns=[gap]"]) == 0
+    run = tmp_path / "property"
+    figures = json.loads((run / "predictor" / "regress" / "run" / "metrics.json").read_text())
+    assert figures["prediction"]["gap"]["mae"] > 0
+    judged = json.loads((run / "metrics.json").read_text())["metrics"]["conditional"]
+    assert judged["options"]["predictor"].endswith("predictor/regress/run")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from types import SimpleNamespace
 
 import pytest
 
+from crystalfw.core.errors import Interrupted
 from crystalfw.core.recipe.schema import SampleSection
 from crystalfw.core.records import Sample
 from crystalfw.core.sample.request import DECODE_BLOCK, Request, needed_conditions
-from crystalfw.core.sample.table import sample_id, write_samples
+from crystalfw.core.sample.table import read_rows, sample_id, write_samples
 from crystalfw.core.sample.writing import finish_samples, sample_to_table
 from tests.plugins.metrics.crystals import caesium_chloride, rock_salt, sample
 
@@ -54,3 +58,27 @@ def test_the_first_sample_of_a_block_counts_the_whole_block(tmp_path, monkeypatc
 )
 def test_conditions_that_a_request_needs(settings, n, expected):
     assert needed_conditions(SampleSection(**settings), n) == expected
+
+
+def test_a_signal_ends_sampling_at_once_and_the_same_command_goes_on(tmp_path):
+    """In the middle of a block: the rows before it stay, none is made twice."""
+    request = Request(settings=SampleSection(n=100))
+    path, made = tmp_path / "samples.csv", []
+
+    def samples(request, indices, tally):
+        for index in indices:
+            if len(made) == 3:
+                made.append(-1)
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(60)  # a block's decoding, which nobody should wait for
+            made.append(index)
+            yield Sample(id=sample_id(index), seed=0, string="", status="parse", reason="parse", crystal=None)
+
+    began = time.monotonic()
+    with pytest.raises(Interrupted, match="SIGTERM after 3 samples") as stop:
+        sample_to_table(SimpleNamespace(samples=samples), request, path)
+    assert time.monotonic() - began < 30
+    assert stop.value.signal == "SIGTERM"
+    assert [row["id"] for row in read_rows(path)] == [sample_id(index) for index in range(3)]
+    assert sample_to_table(SimpleNamespace(samples=samples), request, path, resume=True) == 100
+    assert [row["id"] for row in read_rows(path)] == [sample_id(index) for index in range(100)]
