@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import ConditionError
-from crystalfw.core.powder.lines import powder_lines
-from crystalfw.core.powder.peaks import find_peaks
-from crystalfw.core.powder.reading import read_pattern
 
 FloatArray = NDArray[np.float64]
 
@@ -38,6 +35,8 @@ def line_array(d: FloatArray, intensity: FloatArray, width: FloatArray) -> NDArr
 
 def computed_lines(crystal: Crystal, *, merge: float = WIDTH) -> NDArray[np.float32]:
     """The lines of a crystal; those closer than `merge` degrees are one, as a measurement sees them."""
+    from crystalfw.core.powder.lines import powder_lines  # compiled code, which commands without a pattern need not load
+
     lines = powder_lines(crystal, WAVELENGTH, LIMITS, b_iso=0.6, least=0.01)
     if not len(lines):
         return line_array(np.zeros(0), np.zeros(0), np.zeros(0))
@@ -50,6 +49,9 @@ def computed_lines(crystal: Crystal, *, merge: float = WIDTH) -> NDArray[np.floa
 
 def measured_lines(path: str | Path, wavelength: str | None = None) -> NDArray[np.float32]:
     """The peaks of a measured pattern. Raises DataError for an unreadable file, ConditionError for one without peaks."""
+    from crystalfw.core.powder.peaks import find_peaks
+    from crystalfw.core.powder.reading import read_pattern
+
     pattern = read_pattern(path, wavelength=wavelength)
     peaks = find_peaks(pattern)
     inside = (peaks.two_theta >= LIMITS[0]) & (peaks.two_theta <= LIMITS[1])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from crystalfw.core.predict.joint import Joint
-from crystalfw.core.predict.predictor import Predictor
 from crystalfw.core.predict.question import Asked
 from crystalfw.core.records import Proposal
+
+if TYPE_CHECKING:  # a generator's sampling need not be loaded for answers without one
+    from crystalfw.core.predict.joint import Joint
+    from crystalfw.core.predict.predictor import Predictor
 
 COLUMNS = (
     "id", "reference_id", "rank", "probability", "origin", "why", "status", "reason", "formula", "space_group", "cif",
