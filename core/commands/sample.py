@@ -66,6 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         sentence = sentences[name].replace("%", "%%").removesuffix(".")
         meaning = sentence[0].lower() + sentence[1:]
         parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=key_type(SampleSection, name), help=meaning)
+    drawn = sentences["drawn"].replace("%", "%%").removesuffix(".")
+    parser.add_argument("--drawn", nargs="*", metavar="NAME", help=f"{drawn[0].lower()}{drawn[1:]}")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random streams (default 0)")
     parser.add_argument("--device", default="cpu", help="torch device, e.g. cuda (default cpu)")
     add_out(parser, "OUT", f"{OUT_HELP} (default RUN/sampled/CONDITION/; of a delivered model sampled/MODEL/CONDITION/)")
@@ -88,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
 
     trained = Trained.load(args.run, which=args.checkpoint, device=args.device)
     settings: dict[str, Any] = {name: getattr(args, name) for name in _SETTINGS if getattr(args, name) is not None}
+    if args.drawn is not None:
+        settings["drawn"] = tuple(args.drawn)
     for given, other in (("beam", "candidates"), ("candidates", "beam")):
         if given in settings:
             settings.setdefault(other, None)  # instead of the recipe's
@@ -102,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         conditions=tuple(crystals),
         constraints={**constraints, **({"composition": "from_condition"} if args.composition_exact else {})},
+        drawing=trained.drawing(section),
     )
     place = destination(args.out or _default_out(args))
     out = place.table

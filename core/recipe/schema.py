@@ -218,6 +218,8 @@ class SampleSection:
     """Longest string in tokens; default: the decoder's limit."""
     conditions: Literal["test", "val", "train"] = "test"
     """Crystals that serve as conditions if none are given: those of `test`, `val` or `train`, in order."""
+    drawn: tuple[str, ...] = ()
+    """Conditions drawn for each crystal from the training data's values where they are not asked for, e.g. [space_group]."""
     constraints: Mapping[str, Any] = field(default_factory=dict)
     """Hard conditions, e.g. {composition: SrTiO3} or {composition: from_condition}."""
 

@@ -125,6 +125,8 @@ def _stripped(payload: Mapping[str, Any], recipe: Recipe, name: str, *, half: bo
     }
     components = {place: version for place, version in payload["components"].items() if place != "data.source"}
     kept = {"components": components, "calibration": payload.get("calibration", {})}
+    if payload.get("training_columns"):
+        kept["training_columns"] = payload["training_columns"]
     said = json.dumps({key: provenance[key] for key in KEPT if key in provenance})
     return {"recipe": _checked(expand(plain)), "name": name, "provenance": said, **kept, "model": weights}
 

@@ -26,6 +26,7 @@ from crystalfw.core.run.predictor import check_predictor
 from crystalfw.core.run.setup import Setup, assemble, facts, initialise, launch
 from crystalfw.core.run.slurm import REQUEUED_BY, earlier, forget, remember, requeue
 from crystalfw.core.run.start_weights import write_starts
+from crystalfw.core.sample.drawn import remembered
 from crystalfw.core.sample.trained import RETRIEVAL
 from crystalfw.core.system.files import write_atomically, write_text_atomically
 from crystalfw.core.system.progress import Say
@@ -166,6 +167,7 @@ def fit_setup(fabric: Fabric, setup: Setup, run_dir: Path) -> Fit:
     payload = {
         "recipe": expand(setup.recipe), "name": setup.recipe.name, "provenance": json.dumps(facts(setup, fabric)),
         "components": component_versions(setup.recipe),
+        "training_columns": remembered(setup.dataset.splits["train"].columns, frozenset(setup.generator.encoder.requires)),
     }  # fmt: skip
     return Fit(
         fabric, setup.generator, setup.dataset.splits, setup.recipe.fit, setup.loader_options,

@@ -2,7 +2,8 @@
 
 Candidates are draws (`sample.candidates`) or the finds of a beam search (`sample.beam`). Two are the same where the
 representation's canonical key is. They are decoded from the likeliest on until `sample.keep` of them are crystals, so that
-a string without a crystal takes no place as long as another one waits.
+a string without a crystal takes no place as long as another one waits. Where a space group is asked for, all candidates are
+decoded, and those that have it go before the others.
 
 Condition p has the rows p * keep ... (p + 1) * keep - 1 of the table, and its draw c the random stream
 (seed, p * candidates + c): a row depends on nothing else that is asked for.
@@ -10,14 +11,18 @@ Condition p has the rows p * keep ... (p + 1) * keep - 1 of the table, and its d
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.geometry.space_group import space_group_number
 from crystalfw.core.interfaces import SequenceDecoder
 from crystalfw.core.records import Sample
 from crystalfw.core.sample.beam import beam_search, likeliest_distinct
+from crystalfw.core.sample.conditions import SPACE_GROUP
 from crystalfw.core.sample.engine import SampledString, in_order
 from crystalfw.core.sample.request import Request
 from crystalfw.core.sample.sampler import Sampler
@@ -83,10 +88,12 @@ def _chosen(sampler: Sampler, request: Request, number: int, strings: Sequence[S
     waiting = [replace(string, index=first) for string in distinct]
     kept: list[Sample] = []
     failed: list[Sample] = []
+    group = asked_group(request.nth_condition(number))
     while waiting and len(kept) < keep:
-        tried, waiting = waiting[: keep - len(kept)], waiting[keep - len(kept) :]
+        tried, waiting = (waiting, []) if group else (waiting[: keep - len(kept)], waiting[keep - len(kept) :])
         for sample in sampler.crystals(request, tried):
             (kept if sample.crystal is not None else failed).append(sample)
+    kept = met_first(kept, group)[:keep]
     cut = [replace(string, index=first) for string in strings if not string.finished]
     failed += [sampler.failure(request, string, "parse", "unfinished: cut at the length limit") for string in cut]
     tally.conditions, tally.written, tally.kept = tally.conditions + 1, tally.written + len(strings), tally.kept + len(kept)
@@ -95,6 +102,20 @@ def _chosen(sampler: Sampler, request: Request, number: int, strings: Sequence[S
     found = [*kept, *failed][:keep]
     found += [_repeat(sampler, request, first, len(distinct), len(strings))] * (keep - len(found))
     return [replace(sample, id=sample_id(first + rank)) for rank, sample in enumerate(found)]
+
+
+def asked_group(condition: Crystal | None) -> int:
+    """The space group number that a condition asks for; 0 where it asks for none."""
+    value = math.nan if condition is None else condition.properties.get(SPACE_GROUP, math.nan)
+    return 0 if math.isnan(value) else int(value)
+
+
+def met_first(samples: Sequence[Sample], group: int) -> list[Sample]:
+    """Crystals with the space group asked for, then the others, each in the order given; as they are where it is 0."""
+
+    if not group:
+        return list(samples)
+    return sorted(samples, key=lambda one: one.crystal is None or space_group_number(one.crystal) != group)
 
 
 def _repeat(sampler: Sampler, request: Request, row: int, distinct: int, written: int) -> Sample:

@@ -8,6 +8,7 @@ from typing import Any
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.recipe.schema import SampleSection
+from crystalfw.core.sample.drawn import Drawing
 
 DECODE_BLOCK = 64
 """Strings are decoded in blocks of so many consecutive indices."""
@@ -24,6 +25,8 @@ class Request:
     seed: int = 0
     conditions: tuple[Crystal, ...] = ()
     constraints: Mapping[str, Any] = field(default_factory=dict)
+    drawing: Drawing | None = None
+    """Fills in what conditions leave open, for each condition anew."""
 
     def condition(self, index: int) -> Crystal | None:
         """The condition of sample `index`; None for an unconditional request."""
@@ -36,7 +39,13 @@ class Request:
 
     def nth_condition(self, number: int) -> Crystal | None:
         """Condition `number`, from the first again after the last; None for an unconditional request."""
-        return self.conditions[number % len(self.conditions)] if self.conditions else None
+        given = self.conditions[number % len(self.conditions)] if self.conditions else None
+        return self.drawing.over(given, self.seed, number) if self.drawing else given
+
+    @property
+    def asks(self) -> bool:
+        """True where samples have a condition."""
+        return bool(self.conditions or self.drawing)
 
 
 def needed_conditions(settings: SampleSection, n: int | None) -> int | None:

@@ -45,7 +45,7 @@ class Sampler:
         per = streams_per_condition
 
         def memory_for(streams: Sequence[int]) -> Memory:
-            if not request.conditions and self.generator.condition_dropout:
+            if not request.asks and self.generator.condition_dropout:
                 return self.generator.null_memory(len(streams))  # nothing is asked
             first = streams[0] // per
             numbers = range(first, streams[-1] // per + 1)

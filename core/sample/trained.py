@@ -40,6 +40,7 @@ from crystalfw.core.recipe.schema import Recipe, SampleSection
 from crystalfw.core.records import Sample
 from crystalfw.core.retrieval.lookup import Lookup, open_lookup
 from crystalfw.core.sample.conditions import check_crystals, condition_crystal, what_to_give
+from crystalfw.core.sample.drawn import Drawing
 from crystalfw.core.sample.engine import in_order
 from crystalfw.core.sample.prediction import Tally, predicted
 from crystalfw.core.sample.request import Request, default_count, needed_conditions
@@ -56,12 +57,14 @@ class Trained:
     def __init__(
         self, recipe: Recipe, components: Components, generator: Generator, device: str = "cpu",
         *, ranges: Mapping[str, Any] | None = None, calibration: Factors | None = None, lookup: Lookup | None = None,
+        columns: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self.recipe, self.components, self.device = recipe, components, usable_device(device)
         self.ranges = ranges or {}  # of the training data; checkpoints of earlier versions hold none
         self.calibration = calibration or {}  # of a predictor whose run had a validation part
         self.generator = generator.to(self.device).eval()
         self.lookup = lookup
+        self.columns = columns or {}  # training values of what it is conditioned on (core/sample/drawn.py)
         self.sampler = Sampler(self.generator, components, self.device, lookup)
 
     @classmethod
@@ -82,7 +85,10 @@ class Trained:
             raise CheckpointError(f"{path}: its weights do not fit the model of its recipe: {error}") from error
         ranges, calibration = _provenance(payload).get("ranges"), payload.get("calibration")
         lookup = _lookup(path, recipe, components, generator)
-        return cls(recipe, components, generator, device, ranges=ranges, calibration=calibration, lookup=lookup)
+        columns = payload.get("training_columns")
+        return cls(
+            recipe, components, generator, device, ranges=ranges, calibration=calibration, lookup=lookup, columns=columns
+        )  # fmt: skip
 
     @property
     def requires(self) -> frozenset[str]:
@@ -135,7 +141,9 @@ class Trained:
         section = replace(self.recipe.sample, **settings)
         conditions = tuple(self.conditions(condition, like, needed_conditions(section, n)))
         section = replace(section, n=default_count(section, len(conditions)) if n is None else n)
-        request = Request(settings=section, seed=seed, conditions=conditions, constraints=constraints or {})
+        request = Request(
+            settings=section, seed=seed, conditions=conditions, constraints=constraints or {}, drawing=self.drawing(section)
+        )  # fmt: skip
         outcomes = list(self.samples(request))
         if failed:
             return outcomes
@@ -162,6 +170,10 @@ class Trained:
         prepared = [self.prepared(crystal, origin) for crystal in islice(as_crystals(like), limit)]
         check_crystals(prepared, requires - self.optional, origin)
         return prepared
+
+    def drawing(self, section: SampleSection) -> Drawing | None:
+        """What fills in the conditions that are left open (`sample.drawn`). Raises ConditionError."""
+        return Drawing(section.drawn, self.columns, self.requires) if section.drawn else None
 
     def prepared(self, crystal: Crystal, origin: str) -> Crystal:
         """The crystal as the model's training crystals were prepared. Raises ConditionError for one that cannot be used."""
