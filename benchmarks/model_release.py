@@ -1,6 +1,6 @@
 """The folders of crystalfw-models from finished runs, as `crystalfw export` writes them.
 
-mp-unconditional is mp-property that is never asked anything.
+mp-unconditional is mp-property that is asked nothing but a space group, which is drawn.
 
     python benchmarks/model_release.py RUNS/mp-energies RUNS/mp-property mp.predictor models
 
@@ -20,9 +20,9 @@ from crystalfw.core.packaged import Card
 from crystalfw.core.recipe import expand, load_recipe
 from crystalfw.core.run.export import export_model, export_predictor, read_stated
 
-SAMPLING = ("sample.candidates=4", "sample.keep=1")
-"""Several strings for each crystal: most single draws of so short a training are graphs without a geometry."""
-UNCONDITIONAL = ("model.encoder={name: none, dim: 128}", "model.condition_dropout=0", "name=mp-unconditional")
+SAMPLING = ("sample.candidates=6", "sample.keep=1", "sample.drawn=[space_group]")
+"""Six strings for each crystal, of a space group that is drawn from the training crystals unless it is asked for: what has it
+goes first."""
 
 
 def changed(run: Path, file: Path, overrides: tuple[str, ...]) -> Path:
@@ -32,16 +32,6 @@ def changed(run: Path, file: Path, overrides: tuple[str, ...]) -> Path:
     recipe = file.with_suffix(".yaml")
     recipe.write_text(payload["recipe"])
     checkpoint.save(file, {**payload, "recipe": expand(load_recipe(recipe, overrides))})
-    return file
-
-
-def unconditional(run: Path, file: Path) -> Path:
-    """The checkpoint of a conditional run that is never asked anything: its null condition in the place of the encoder."""
-    payload = checkpoint.load(changed(run, file, (*SAMPLING, *UNCONDITIONAL)))
-    payload["model"] = {name: value for name, value in payload["model"].items() if not name.startswith("encoder.")}
-    payload["model"]["encoder.token"] = payload["model"]["null_C"]
-    payload["components"]["model.encoder"] = {"name": "none", "version": "1"}
-    checkpoint.save(file, payload)
     return file
 
 
@@ -58,7 +48,7 @@ def main(energies: Path, generator: Path, predictor: Path, package: Path) -> Non
         runs = {
             "mp-energies": energies, "mp-predict": predictor,
             "mp-property": changed(generator, Path(scratch) / "property.pt", SAMPLING),
-            "mp-unconditional": unconditional(generator, Path(scratch) / "unconditional.pt"),
+            "mp-unconditional": changed(generator, Path(scratch) / "unconditional.pt", (*SAMPLING, "name=mp-unconditional")),
         }  # fmt: skip
         for name, run in runs.items():
             folder, stated = place / name, read_stated(package / "cards" / f"{name}.yaml")
