@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.errors import Reject
 from crystalfw.core.geometry.matcher import matcher
 from crystalfw.core.interfaces import Judged, Proposal, Question
 from crystalfw.core.library.distances import arrangement
+from crystalfw.core.library.entry import describe
 from crystalfw.core.library.store import Library
 from crystalfw.core.predict.pool import fingerprint
 from crystalfw.core.predict.predictor import LEAST_POOL, Predictor
+from crystalfw.core.records import Rejected
 
 QUESTIONS = 1_000
 """Entries that are asked for."""
@@ -21,7 +24,7 @@ FEWEST = 1_000
 """Entries that a library must hold: fewer have too few types in common to learn from."""
 SURE, NEVER = 0.12, 0.45
 """Differences of distances (library/distances.py) below which an answer counts as right, and above which as wrong; in between
-the loose matcher decides. Of 4,061 candidates for 114 val questions, 97 % of those below match, and 6 % of those above."""
+the loose matcher decides. Of 4,061 candidates for val questions, 97 % of those below match, and 6 % of those above."""
 LIKELY = 8
 """Candidates of a question, the likeliest, that the matcher decides also where they differ by more."""
 
@@ -44,6 +47,38 @@ def _judged(predictor: Predictor, rows: list[int]) -> Iterator[Judged]:
         pool = predictor.pool(question, LEAST_POOL // 2)
         if pool:
             yield Judged(question, pool, _right(predictor.library[row].crystal(), wanted, question, pool))
+
+
+def judged_crystals(
+    predictor: Predictor, crystals: Iterable[Crystal | Rejected], *, say: Callable[[str], None]
+) -> list[Judged]:
+    """The pool for composition and number of atoms of crystals, of those whose formula the library lacks, at most QUESTIONS.
+
+    The likeliest candidates are judged by the matcher, all of them where they differ little.
+    """
+    formulas, found, known, unusable = _formulas(predictor.library), [], 0, 0
+    for crystal in crystals:
+        if len(found) == QUESTIONS:
+            break
+        try:
+            entry = describe(crystal) if isinstance(crystal, Crystal) else None
+        except Reject:
+            entry = None
+        if entry is None:
+            unusable += 1
+        elif (entry.elements, entry.counts) in formulas:
+            known += 1
+        else:
+            question = Question(entry.elements, entry.counts, (entry.units,))
+            pool = predictor.pool(question, LEAST_POOL // 2)
+            wanted = arrangement(entry.lattice, entry.frac_coords, entry.numbers, entry.elements)
+            found.append(Judged(question, pool, _right(entry.crystal(), wanted, question, pool)))
+    say(f"ranker: {len(found):,} crystals to calibrate on; left out: {known:,} of known formulas, {unusable:,} not usable")
+    return found
+
+
+def _formulas(library: Library) -> set[tuple[tuple[int, ...], tuple[int, ...]]]:
+    return {library.slots(row) for row in range(len(library))}
 
 
 def _right(truth: Crystal, wanted: NDArray[np.float32], question: Question, pool: Sequence[Proposal]) -> list[bool]:

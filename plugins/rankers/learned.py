@@ -101,6 +101,20 @@ class Learned(Ranker):
         self.scale = self._scale(judged, known, seed)
         say(f"ranker: {loss:.3f} nats over {len(judged):,} questions")
 
+    def calibrate(self, judged: Sequence[Judged]) -> None:
+        """Scale the chances of the best proposals to how often they are right."""
+        judged = [one for one in judged if len(one.proposals)]
+        if not judged or not bool(self.is_fitted):
+            return
+        said, truth = [], []
+        for one in judged:
+            x = torch.from_numpy(features(one.question, one.proposals))[None]
+            y = torch.from_numpy(of_question(one.question, one.proposals))[None]
+            found = chances(one.proposals, self._shares(self.networks, x, y))
+            said.append(found.max())
+            truth.append(bool(one.right[int(found.argmax())]))
+        self.scale = fit_scale(torch.stack(said), torch.tensor(truth))
+
     def _networks(self, known: Known, count: int, seed: int) -> tuple[nn.ModuleList, float]:
         """Freshly fitted networks and the loss of the last."""
         found, loss = nn.ModuleList(), 0.0

@@ -107,6 +107,18 @@ def test_a_fitted_folder_answers_without_fitting(library, capsys, tmp_path):
     assert main(["library", "fit", str(library), "-o", str(out)]) == 2
 
 
+def test_probabilities_are_calibrated_on_crystals_that_the_library_lacks(library, capsys, tmp_path):
+    held_out = tmp_path / "val"
+    held_out.mkdir()
+    for crystal in small_crystals():
+        (held_out / f"{crystal.id}.cif").write_text(crystal.cif())
+    out = tmp_path / "mine.predictor"
+    assert main(["library", "fit", str(library), "-o", str(out), "--calibrate", str(held_out)]) == 0
+    count = len({crystal.formula for crystal in small_crystals()[3:]})
+    assert f"{count} crystals to calibrate on; left out: 3 of known formulas" in capsys.readouterr().out
+    assert main(["library", "fit", str(library), "-o", str(tmp_path / "b"), "--calibrate", str(tmp_path / "none")]) == 2
+
+
 def test_val_and_test_never_enter_the_library(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "data").mkdir()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from crystalfw.core.interfaces import Judged
 from crystalfw.core.recipe.options import create
 from crystalfw.core.registry import KINDS
 from crystalfw.core.testing import RankerTests
@@ -75,3 +76,12 @@ def test_weights_of_version_1_are_read():
     old = {name: value for name, value in ranker.state_dict().items() if name != "scale"}
     _, state = Learned.upgrade("1", {}, old)
     create("ranker", "learned", {"networks": 1}).load_weights(state)
+
+
+def test_it_is_calibrated_on_what_it_did_not_learn_from():
+    ranker = fitted(Subject("ranker", Learned, {"steps": 40, "networks": 1}))
+    before = [verdict.probability for verdict in ranker.rank(QUESTION, pool(1))]
+    ranker.calibrate([Judged(QUESTION, pool(seed), [False] * 5) for seed in range(50, 90)])
+    after = [verdict.probability for verdict in ranker.rank(QUESTION, pool(1))]
+    assert max(after) < 0.5 * max(before)
+    assert np.argsort(after).tolist() == np.argsort(before).tolist()
