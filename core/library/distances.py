@@ -17,7 +17,7 @@ from crystalfw.core.geometry.lattice import minkowski_reduce
 
 NEIGHBOURS = 8
 SAME = 0.15
-"""Largest difference of two distances below which two arrangements are one variant of a type. Of 4,061 candidates for 114 val
+"""Largest difference of two distances below which two arrangements are one variant of a type. Of 4,061 candidates for val
 questions, those that differ from the true crystal by less match it strictly in 95 %, those between 0.15 and 0.23 in 75 %, those
 between 0.23 and 0.36 in 34 %, those beyond 0.45 in 1 %."""
 DUPLICATE = 0.06

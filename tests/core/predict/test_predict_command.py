@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from crystalfw.core.commands.cli import main
 from crystalfw.core.errors import ConditionError
 from crystalfw.core.predict.fitted import open_library
 from crystalfw.core.predict.question import question_of
+from crystalfw.core.predict.table import answer
 from crystalfw.core.testing.crystals import small_crystals
 
 
@@ -66,6 +69,27 @@ def test_an_interrupted_table_continues(library, tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     assert main(command) == 0
     assert path.read_bytes() == whole
+
+
+def test_ctrl_c_stops_between_questions_and_the_same_command_continues(library, tmp_path, monkeypatch, capsys):
+    table = tmp_path / "asked.csv"
+    table.write_text("id,composition\n" + "".join(f"{k},{name}\n" for k, name in enumerate(["KBr", "LiF", "CaTiO3", "Ag"])))
+    command = ["predict", str(table), "--library", str(library)]
+    assert main([*command, "-o", str(tmp_path / "whole")]) == 0
+    asked = []
+
+    def interrupting(predictor, one, n):
+        asked.append(one.id)
+        if len(asked) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return answer(predictor, one, n)
+
+    monkeypatch.setattr("crystalfw.core.predict.table.answer", interrupting)
+    assert main([*command, "-o", str(tmp_path / "cut")]) != 0
+    assert "after 2 questions; the same command continues" in capsys.readouterr().err
+    assert main([*command, "-o", str(tmp_path / "cut")]) == 0
+    assert asked[2:] in (["2", "3"], ["1", "2", "3"])  # the last question may have been cut, so it is asked again
+    assert (tmp_path / "cut" / "samples.csv").read_bytes() == (tmp_path / "whole" / "samples.csv").read_bytes()
 
 
 @pytest.mark.parametrize("text", ["SrTiQ3", "", "Na0.5Cl", "Xx2", "O2000"])
