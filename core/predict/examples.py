@@ -56,7 +56,8 @@ def judged_crystals(
 
     The likeliest candidates are judged by the matcher, all of them where they differ little.
     """
-    formulas, found, known, unusable = _formulas(predictor.library), [], 0, 0
+    formulas, known, unusable = _formulas(predictor.library), 0, 0
+    found: list[Judged] = []
     for crystal in crystals:
         if len(found) == QUESTIONS:
             break

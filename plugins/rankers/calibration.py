@@ -42,9 +42,9 @@ def fit_scale(chances_Q: Tensor, right_Q: Tensor) -> Tensor:
         optimiser.zero_grad()
         said = torch.nn.functional.binary_cross_entropy_with_logits(scale[0] * odds + scale[1], right, reduction="sum")
         value: Tensor = said + PRIOR * ((scale - before) ** 2).sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call,arg-type]
+    optimiser.step(loss)
     found = scale.detach().float()
     return torch.stack([found[0].clamp_min(0.1), found[1]])
