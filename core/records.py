@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crystalfw.core.crystal import Crystal
@@ -177,6 +179,8 @@ class Proposal:
     """What speaks for and against it, by name, for a ranker to weigh; finite numbers."""
     why: str = ""
     """Why it stands where it stands, in a line; the ranker's words."""
+    shape: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """(elements, elements, neighbours) distances, where the pool has measured them (core/library/distances.py)."""
 
     @property
     def origin(self) -> str:

@@ -5,6 +5,7 @@
   crystalfw library info mp20.library                           entries, sources, what was rejected
   crystalfw library search mp20.library SrTiO3                   the known crystals of a formula
   crystalfw library fit mp20.library -o mp20.predictor           learn from it; a folder that `predict --library` takes
+  crystalfw library fit mp20.library -o mp20.predictor --calibrate DATA/mp_20/val.csv.gz
 
 Parts val and test of a data set are left out unless --parts names them. `build` continues after an interruption.
 """
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fit.add_argument("-o", "--out", required=True, metavar="FOLDER", help="folder to write")
     fit.add_argument("--retriever", default="structure_types", help="which retriever (default structure_types)")
     fit.add_argument("--ranker", default="learned", help="which ranker (default learned)")
+    fit.add_argument("--calibrate", metavar="CRYSTALS", help="crystals to calibrate the probabilities on, such as a part val")
     fit.add_argument("--seed", type=int, default=0)
 
 
@@ -105,8 +107,10 @@ def _fit(args: argparse.Namespace) -> int:
 
     from crystalfw.core.errors import DataError
     from crystalfw.core.library.store import Library
+    from crystalfw.core.predict.examples import judged_crystals
     from crystalfw.core.predict.fitted import fit_predictor
     from crystalfw.core.predict.saved import save
+    from crystalfw.core.recipe.auto_source import source_name
     from crystalfw.core.recipe.options import create
 
     out = Path(args.out)
@@ -114,7 +118,11 @@ def _fit(args: argparse.Namespace) -> int:
         raise DataError(f"{out}: the folder is not empty; choose another with -o")
     torch.set_num_threads(1)
     parts = create("retriever", args.retriever), create("ranker", args.ranker)
+    source = create("source", source_name(args.calibrate), path=args.calibrate) if args.calibrate else None
     predictor = fit_predictor(Library.open(args.library), *parts, seed=args.seed)
+    if source is not None:
+        crystals = (crystal for part in source.parts() for crystal in source.read(part))
+        predictor.ranker.calibrate(judged_crystals(predictor, crystals, say=print))
     save(predictor, out, {"retriever": args.retriever, "ranker": args.ranker})
     print(f"{out}: written; use it with: crystalfw predict FORMULA --library {out}")
     return 0

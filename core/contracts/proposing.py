@@ -49,6 +49,9 @@ class Ranker(nn.Module, Component, ABC):
     def fit(self, judged: Sequence[Judged], *, seed: int = 0, say: Callable[[str], None] = print) -> None:
         """Learn from questions whose answers are known; a ranker that has nothing to learn ignores them."""
 
+    def calibrate(self, judged: Sequence[Judged]) -> None:
+        """Bring the probabilities in line with questions that nothing was fitted to; a ranker may have nothing to set."""
+
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Weights of a state_dict, as `fit` left them."""
         self.load_state_dict(dict(weights))

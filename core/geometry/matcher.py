@@ -13,9 +13,12 @@ TOLERANCES: dict[str, tuple[float, float, float]] = {"loose": (0.3, 0.5, 10.0), 
 
 
 @cache
-def matcher(tolerance: str) -> StructureMatcher:
-    """The matcher of a tolerance: primitive cells, volumes scaled, no supercells (pymatgen's and the field's setting)."""
+def matcher(tolerance: str, *, primitive: bool = True) -> StructureMatcher:
+    """The matcher of a tolerance: primitive cells, volumes scaled, no supercells (pymatgen's and the field's setting).
+
+    `primitive=False` saves looking for the primitive cell, for crystals that are in theirs.
+    """
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     ltol, stol, angle_tol = TOLERANCES[tolerance]
-    return StructureMatcher(ltol=ltol, stol=stol, angle_tol=angle_tol, primitive_cell=True, scale=True)
+    return StructureMatcher(ltol=ltol, stol=stol, angle_tol=angle_tol, primitive_cell=primitive, scale=True)

@@ -11,11 +11,12 @@ from typing import Any
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Ranker, Retriever
 from crystalfw.core.library.build import Origin, build_library
+from crystalfw.core.library.fitted_part import options_of
 from crystalfw.core.library.store import MANIFEST, Library
 from crystalfw.core.predict.delivered import library_place
 from crystalfw.core.predict.examples import judged_questions
 from crystalfw.core.predict.predictor import Predictor
-from crystalfw.core.predict.saved import is_saved, load, options_of, save
+from crystalfw.core.predict.saved import is_saved, load, save
 from crystalfw.core.recipe.auto_source import source_name
 from crystalfw.core.recipe.options import create
 from crystalfw.core.system.user_cache import user_cache

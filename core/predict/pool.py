@@ -1,6 +1,6 @@
 """The pool of candidates: what several proposers say, duplicates merged.
 
-Two crystals of one composition are duplicates where their average minimum distances agree (library/distances.py).
+Two crystals of one composition are duplicates where their distances agree, pair by pair of elements (library/distances.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.interfaces import Proposal, Proposer, Question
-from crystalfw.core.library.distances import DUPLICATE, minimum_distances
+from crystalfw.core.library.distances import DUPLICATE, arrangement
 
 
 def gather(proposers: Sequence[Proposer], question: Question, n: int) -> list[Proposal]:
@@ -22,7 +22,7 @@ def gather(proposers: Sequence[Proposer], question: Question, n: int) -> list[Pr
     probability counts, and the first proposer's crystal stays.
     """
     merged: list[Proposal] = []
-    shapes: list[NDArray[np.float64]] = []
+    shapes: list[NDArray[np.float32]] = []
     for proposer in proposers:
         before = len(merged)
         added: dict[int, float] = {}
@@ -31,7 +31,7 @@ def gather(proposers: Sequence[Proposer], question: Question, n: int) -> list[Pr
             place = next((k for k, known in enumerate(shapes) if np.abs(known - shape).max() < DUPLICATE), None)
             if place is None:
                 added[len(merged)] = proposal.probability
-                merged.append(proposal)
+                merged.append(replace(proposal, shape=shape))
                 shapes.append(shape)
             else:
                 added[place] = added.get(place, 0.0) + proposal.probability
@@ -41,7 +41,7 @@ def gather(proposers: Sequence[Proposer], question: Question, n: int) -> list[Pr
     return sorted(merged, key=lambda proposal: -proposal.probability)
 
 
-def fingerprint(proposal: Proposal, question: Question) -> NDArray[np.float64]:
-    """(K, NEIGHBOURS) of a proposal, its slots in the question's order."""
+def fingerprint(proposal: Proposal, question: Question) -> NDArray[np.float32]:
+    """(K, K, NEIGHBOURS) of a proposal, its slots in the question's order."""
     crystal = proposal.crystal
-    return minimum_distances(crystal.lattice, crystal.frac_coords, crystal.numbers, question.elements)
+    return arrangement(crystal.lattice, crystal.frac_coords, crystal.numbers, question.elements)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from crystalfw.core.interfaces import Proposal, Proposer, Question, Ranker, Retriever
 from crystalfw.core.library.store import Library
+from crystalfw.core.predict.order import in_order
 from crystalfw.core.predict.pool import gather
 
 DEEPER = 2
@@ -29,12 +30,12 @@ class Predictor:
         return gather([self.retriever, *self.others], question, max(DEEPER * n, LEAST_POOL))
 
     def answer(self, question: Question, n: int) -> list[Proposal]:
-        """At most n crystals, the likeliest first, each with its probability and reason."""
+        """At most n crystals, each with its probability and reason, in the order of predict/order.py."""
         pool = self.pool(question, n)
         verdicts = self.ranker.rank(question, pool)
         warning = self._warning(question)
         judged = [replace(p, probability=v.probability, why=warning + v.why) for p, v in zip(pool, verdicts, strict=True)]
-        return sorted(judged, key=lambda proposal: -proposal.probability)[:n]
+        return in_order(judged, n)
 
     def _warning(self, question: Question) -> str:
         from pymatgen.core import Element

@@ -1,10 +1,12 @@
 """A library, the retriever that was fitted on it, a representation: crystals -> strings of known crystals, elements exchanged.
 
-A folder holds both: library/ and retriever.safetensors. It is made once for a data set and travels with the run folder.
+A folder holds both: library/, and retriever.safetensors with its record, retriever.json. It is made once for a data set and
+travels with the run folder.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
@@ -19,12 +21,13 @@ from crystalfw.core.data.retrieved import Told, as_templates
 from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Question, Representation, Retriever
 from crystalfw.core.library.entry import slots_of
+from crystalfw.core.library.fitted_part import read_part, weights_name, write_part
 from crystalfw.core.library.store import Library
 from crystalfw.core.recipe.options import build
 from crystalfw.core.recipe.schema import ComponentSpec
-from crystalfw.core.system.files import temporary_name
+from crystalfw.core.system.files import write_atomically
 
-LIBRARY, WEIGHTS = "library", "retriever.safetensors"
+LIBRARY, KIND, RECORD = "library", "retriever", "retriever.json"
 SPARE = 1
 """Proposals asked for beyond the strings wanted: some are the same string, some have none."""
 
@@ -62,39 +65,41 @@ class Lookup:
 
 
 def open_lookup(folder: Path, spec: ComponentSpec, representation: Representation, n: int) -> Lookup:
-    """The library and retriever in a folder. Raises DataError where they are missing or damaged."""
-    from safetensors.torch import load_file
-
-    library = Library.open(folder / LIBRARY)
-    retriever: Retriever = build("retriever", spec)
+    """The library and retriever in a folder. Raises DataError where they are missing, damaged, or not what `spec` names."""
+    library, path = Library.open(folder / LIBRARY), folder / RECORD
     try:
-        retriever.load_weights(load_file(folder / WEIGHTS))
-    except Exception as error:  # a missing, damaged or foreign file
-        raise DataError(f"{folder / WEIGHTS}: missing, damaged, or not of retriever '{spec.name}' ({error})") from error
+        said = json.loads(path.read_text(encoding="utf-8"))
+        name, fitted_on = said["name"], said["library"]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); train the model again") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path}: damaged; train the model again ({error})") from error
+    if (name, fitted_on) != (spec.name, library.manifest.digest):
+        raise DataError(f"{path}: a retriever '{name}' of another library or recipe; '{spec.name}' is wanted")
+    retriever = read_part(folder, KIND, said, remedy="train the model again", override=spec.override)
     retriever.attach(library)
     return Lookup(retriever.eval(), library, representation, n)
 
 
 def fit_retriever(folder: Path, spec: ComponentSpec, seed: int, say: Callable[[str], None]) -> None:
-    """Fit the retriever on the library in a folder and keep its weights there, unless they are there."""
-    from safetensors.torch import save_file
-
-    if (folder / WEIGHTS).is_file():
+    """Fit the retriever on the library in a folder and keep its weights there, the record last, unless they are there."""
+    if (folder / RECORD).is_file():
         return
-    retriever: Retriever = build("retriever", spec)
+    retriever: Retriever = build(KIND, spec)
+    library = Library.open(folder / LIBRARY)
     with torch.random.fork_rng(devices=[]):
-        retriever.fit(Library.open(folder / LIBRARY), seed=seed, say=say)
-    temporary = temporary_name(folder / WEIGHTS)
-    save_file({key: value.contiguous() for key, value in retriever.state_dict().items()}, temporary)
-    temporary.replace(folder / WEIGHTS)
+        retriever.fit(library, seed=seed, say=say)
+    record = write_part(retriever, folder, KIND, spec.name) | {"library": library.manifest.digest}
+    write_atomically(folder / RECORD, json.dumps(record, indent=2).encode())
 
 
 def carry(folder: Path, run_dir_folder: Path) -> None:
     """Copy library and retriever into a run folder, so that it answers wherever it is moved."""
-    if (run_dir_folder / WEIGHTS).is_file():
+    if (run_dir_folder / RECORD).is_file():
         return
     shutil.copytree(folder / LIBRARY, run_dir_folder / LIBRARY, dirs_exist_ok=True)
-    shutil.copyfile(folder / WEIGHTS, run_dir_folder / WEIGHTS)
+    for name in (weights_name(KIND), RECORD):  # the record comes last
+        shutil.copyfile(folder / name, run_dir_folder / name)
 
 
 def numbers_only(numbers: np.ndarray) -> Crystal:

@@ -31,7 +31,7 @@ from crystalfw.core.system.files import digest, one_at_a_time
 from crystalfw.core.system.progress import Progress
 from crystalfw.core.system.user_cache import user_cache
 
-FORMAT = 1
+FORMAT = 2
 CHUNK = 128
 Say = Callable[[str], None]
 

@@ -2,14 +2,15 @@
 
 The corrected logits of a question's proposals, and one logit for "none of them", pass through a softmax: the probabilities
 say how often the crystal is right, not only which one is likelier. Fitted by the likelihood of the right ones, the mean of
-several networks. It starts as the proposers' own order and learns where to leave it.
+several networks. It starts as the proposers' own order and learns where to leave it. What resembles the right crystal counts
+as right, too, and the chances are scaled on questions that the networks did not learn from (calibration.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -17,9 +18,11 @@ from torch import Tensor, nn
 
 from crystalfw.core.interfaces import Judged, Proposal, Question, Ranker, Verdict
 from crystalfw.core.recipe.schema import Bounds, Count
+from crystalfw.plugins.rankers.calibration import chances, fit_scale, scaled
 from crystalfw.plugins.rankers.features import OF_QUESTION, WIDTH, features, of_question
 from crystalfw.plugins.rankers.words import reason
 
+Known = tuple[Tensor, Tensor, Tensor, Tensor]
 LOG_P = WIDTH - 5
 """Column of the log probability."""
 
@@ -57,6 +60,15 @@ class Learned(Ranker):
         decay: Annotated[float, Bounds(0, 1)] = 0.02
         """Weight decay."""
 
+    version = "2"
+
+    @classmethod
+    def upgrade(
+        cls, version: str, options: dict[str, Any], state: dict[str, Tensor]
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Version 1 did not scale its chances."""
+        return options, {"scale": torch.tensor([1.0, 0.0]), **state}
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
@@ -65,12 +77,14 @@ class Learned(Ranker):
             self.register_buffer(f"{name}_mean", torch.zeros(width))
             self.register_buffer(f"{name}_size", torch.ones(width))
         self.register_buffer("is_fitted", torch.zeros(1))
+        self.register_buffer("scale", torch.tensor([1.0, 0.0]))
 
     x_mean: Tensor
     x_size: Tensor
     y_mean: Tensor
     y_size: Tensor
     is_fitted: Tensor
+    scale: Tensor
 
     def fit(self, judged: Sequence[Judged], *, seed: int = 0, say: Callable[[str], None] = print) -> None:
         """Fit on these questions; with none it keeps the order of the proposers."""
@@ -81,12 +95,50 @@ class Learned(Ranker):
         self.x_mean, self.x_size = x[mask].mean(0), x[mask].std(0).nan_to_num().clamp_min(1e-3)
         self.y_mean, self.y_size = y.mean(0), y.std(0).nan_to_num().clamp_min(1e-3)
         self.is_fitted = torch.ones(1)
-        for k, network in enumerate(self.networks):
-            torch.manual_seed(seed + k)
-            fresh = Corrections(self.config.hidden)
-            loss = self._fit(fresh, x, mask, y, right)
-            network.load_state_dict(fresh.state_dict())
+        known = (x, mask, y, right)
+        fresh, loss = self._networks(known, self.config.networks, seed)
+        self.networks.load_state_dict(fresh.state_dict())
+        self.scale = self._scale(judged, known, seed)
         say(f"ranker: {loss:.3f} nats over {len(judged):,} questions")
+
+    def calibrate(self, judged: Sequence[Judged]) -> None:
+        """Scale the chances of the best proposals to how often they are right."""
+        judged = [one for one in judged if len(one.proposals)]
+        if not judged or not bool(self.is_fitted):
+            return
+        said, truth = [], []
+        for one in judged:
+            x = torch.from_numpy(features(one.question, one.proposals))[None]
+            y = torch.from_numpy(of_question(one.question, one.proposals))[None]
+            found = chances(one.proposals, self._shares(self.networks, x, y))
+            said.append(found.max())
+            truth.append(bool(one.right[int(found.argmax())]))
+        self.scale = fit_scale(torch.stack(said), torch.tensor(truth))
+
+    def _networks(self, known: Known, count: int, seed: int) -> tuple[nn.ModuleList, float]:
+        """Freshly fitted networks and the loss of the last."""
+        found, loss = nn.ModuleList(), 0.0
+        for k in range(count):
+            torch.manual_seed(seed + k)
+            found.append(Corrections(self.config.hidden))
+            loss = self._fit(found[-1], *known)  # type: ignore[arg-type]
+        return found, loss
+
+    def _scale(self, judged: Sequence[Judged], known: Known, seed: int) -> Tensor:
+        """(2,) from the best proposals of each half of the questions, judged by networks that learned from the other."""
+        said, truth = [], []
+        fold = torch.arange(len(judged)) // 2 % 2  # every other question is of another kind: pairs stay together
+        if len(judged) < 4:
+            return torch.tensor([1.0, 0.0])
+        for half in (0, 1):
+            learned = fold != half
+            networks, _ = self._networks(tuple(part[learned] for part in known), 2, seed)  # type: ignore[arg-type]
+            for q in torch.nonzero(~learned).flatten().tolist():
+                x, y = known[0][None, q, : len(judged[q].proposals)], known[2][None, q]
+                found = chances(judged[q].proposals, self._shares(networks, x, y))
+                said.append(found.max())
+                truth.append(bool(judged[q].right[int(found.argmax())]))
+        return fit_scale(torch.stack(said), torch.tensor(truth))
 
     def _fit(self, network: Corrections, x: Tensor, mask: Tensor, y: Tensor, right: Tensor) -> float:
         optimiser = torch.optim.AdamW(network.parameters(), lr=0.01, weight_decay=self.config.decay)
@@ -114,13 +166,19 @@ class Learned(Ranker):
         if bool(self.is_fitted):
             x = torch.from_numpy(features(question, proposals))[None]
             y = torch.from_numpy(of_question(question, proposals))[None]
-            mask = torch.ones(x.shape[:2], dtype=torch.bool)
-            asked = (y - self.y_mean) / self.y_size
-            found = [network(self._scaled_x(x), x[..., LOG_P], mask, asked)[0, :-1].exp() for network in self.networks]
-            shares = [round(share, 9) for share in torch.stack(found).mean(0).tolist()]
+            found = scaled(chances(proposals, self._shares(self.networks, x, y)), self.scale)
+            shares = [round(share, 6) for share in found.tolist()]
         before = [proposal.probability for proposal in proposals]
         reasons = [reason(proposal, place, before, shares) for place, proposal in enumerate(proposals)]
         return [Verdict(share, why) for share, why in zip(shares, reasons, strict=True)]
+
+    @torch.no_grad()
+    def _shares(self, networks: nn.ModuleList, x: Tensor, y: Tensor) -> Tensor:
+        """(P,) mean share of each proposal of one question, (1, P, WIDTH) and (1, OF_QUESTION)."""
+        mask = torch.ones(x.shape[:2], dtype=torch.bool)
+        asked = (y - self.y_mean) / self.y_size
+        found = [network(self._scaled_x(x), x[..., LOG_P], mask, asked)[0, :-1].exp() for network in networks]
+        return torch.stack(found).mean(0)
 
 
 def _padded(judged: Sequence[Judged]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -50,6 +50,15 @@ def test_other_volumes_are_the_same_crystal():
     assert len(gather([Says("a", (crystal("NaCl"), 0.4), (larger, 0.2))], SALT, 10)) == 1
 
 
+def test_two_orders_of_the_same_sites_are_two_candidates():
+    sites = np.array([[0, 0, k / 4] for k in range(4)])
+    ordered = [
+        Crystal(lattice=np.diag([3.0, 3.0, 12.0]), frac_coords=sites, numbers=np.array(numbers))
+        for numbers in ([11, 17, 11, 17], [11, 11, 17, 17])
+    ]
+    assert len(gather([Says("a", (ordered[0], 0.4), (ordered[1], 0.2))], SALT, 10)) == 2
+
+
 def test_a_generator_fills_the_pool_of_a_predictor():
     library: Library = small_library()
     retriever = create("retriever", "structure_types", {"epochs": 1, "members": 1})

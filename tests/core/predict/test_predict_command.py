@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from crystalfw.core.commands.cli import main
 from crystalfw.core.errors import ConditionError
 from crystalfw.core.predict.fitted import open_library
 from crystalfw.core.predict.question import question_of
+from crystalfw.core.predict.table import answer
 from crystalfw.core.testing.crystals import small_crystals
 
 
@@ -68,6 +71,27 @@ def test_an_interrupted_table_continues(library, tmp_path):
     assert path.read_bytes() == whole
 
 
+def test_ctrl_c_stops_between_questions_and_the_same_command_continues(library, tmp_path, monkeypatch, capsys):
+    table = tmp_path / "asked.csv"
+    table.write_text("id,composition\n" + "".join(f"{k},{name}\n" for k, name in enumerate(["KBr", "LiF", "CaTiO3", "Ag"])))
+    command = ["predict", str(table), "--library", str(library)]
+    assert main([*command, "-o", str(tmp_path / "whole")]) == 0
+    asked = []
+
+    def interrupting(predictor, one, n):
+        asked.append(one.id)
+        if len(asked) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return answer(predictor, one, n)
+
+    monkeypatch.setattr("crystalfw.core.predict.table.answer", interrupting)
+    assert main([*command, "-o", str(tmp_path / "cut")]) != 0
+    assert "after 2 questions; the same command continues" in capsys.readouterr().err
+    assert main([*command, "-o", str(tmp_path / "cut")]) == 0
+    assert asked[2:] in (["2", "3"], ["1", "2", "3"])  # the last question may have been cut, so it is asked again
+    assert (tmp_path / "cut" / "samples.csv").read_bytes() == (tmp_path / "whole" / "samples.csv").read_bytes()
+
+
 @pytest.mark.parametrize("text", ["SrTiQ3", "", "Na0.5Cl", "Xx2", "O2000"])
 def test_what_is_no_composition_is_a_sentence(text):
     with pytest.raises(ConditionError):
@@ -105,6 +129,18 @@ def test_a_fitted_folder_answers_without_fitting(library, capsys, tmp_path):
     assert "KBr" in said
     assert "epoch" not in said
     assert main(["library", "fit", str(library), "-o", str(out)]) == 2
+
+
+def test_probabilities_are_calibrated_on_crystals_that_the_library_lacks(library, capsys, tmp_path):
+    held_out = tmp_path / "val"
+    held_out.mkdir()
+    for crystal in small_crystals():
+        (held_out / f"{crystal.id}.cif").write_text(crystal.cif())
+    out = tmp_path / "mine.predictor"
+    assert main(["library", "fit", str(library), "-o", str(out), "--calibrate", str(held_out)]) == 0
+    count = len({crystal.formula for crystal in small_crystals()[3:]})
+    assert f"{count} crystals to calibrate on; left out: 3 of known formulas" in capsys.readouterr().out
+    assert main(["library", "fit", str(library), "-o", str(tmp_path / "b"), "--calibrate", str(tmp_path / "none")]) == 2
 
 
 def test_val_and_test_never_enter_the_library(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import torch
 
 from crystalfw.core.data import Loader
 from crystalfw.core.data.retrieved import Told, as_templates, assemble, open_retrieved, pack
-from crystalfw.core.errors import CheckpointError
+from crystalfw.core.errors import CheckpointError, DataError
 from crystalfw.core.interfaces import Question
 from crystalfw.core.predict.joint import Joint
 from crystalfw.core.recipe import load_recipe
@@ -105,6 +105,15 @@ def test_a_run_answers_without_its_cache_and_not_without_its_library(recipe, run
     assert joint.weight == json.loads((moved / "retrieval" / "joint.json").read_text())["weight"]
     found = joint.answer(Question((11, 17), (1, 1), (1,)), 5)
     assert {one.crystal.formula for one in found} == {"NaCl"}
+    weights = moved / "retrieval" / "retriever.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(DataError, match="checksum is wrong"):
+        Trained.load(moved)
+    weights.write_bytes(whole)
+    (moved / "retrieval" / "retriever.json").write_text("{}")
+    with pytest.raises(DataError, match=r"damaged; train the model again"):
+        Trained.load(moved)
     shutil.rmtree(moved / "retrieval")
     with pytest.raises(CheckpointError, match="move whole run folders"):
         Trained.load(moved)

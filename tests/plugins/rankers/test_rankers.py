@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
+import numpy as np
 import pytest
+import torch
 
+from crystalfw.core.interfaces import Judged
 from crystalfw.core.recipe.options import create
 from crystalfw.core.registry import KINDS
 from crystalfw.core.testing import RankerTests
 from crystalfw.core.testing.laws import Subject
 from crystalfw.core.testing.ranker_laws import QUESTION, fitted, pool
 from crystalfw.plugins.rankers.as_proposed import AsProposed
+from crystalfw.plugins.rankers.calibration import chances, fit_scale, scaled
 from crystalfw.plugins.rankers.learned import Learned
 
 
@@ -46,3 +51,37 @@ def test_a_reason_names_the_move():
     found = pool(7)
     ranker = fitted(Subject("ranker", Learned, {"steps": 200, "networks": 1}))
     assert any("from place" in verdict.why for verdict in ranker.rank(QUESTION, found))
+
+
+def test_what_resembles_the_right_one_shares_its_chance():
+    near, far = (np.full((2, 2, 8), value, dtype=np.float32) for value in (1.0, 2.0))
+    found = [replace(one, shape=shape) for one, shape in zip(pool(1, 3), (near, near, far), strict=True)]
+    shares = torch.tensor([0.4, 0.3, 0.2])
+    assert chances(found, shares).tolist() == pytest.approx([0.7, 0.7, 0.2], abs=1e-4)
+    assert chances(pool(1, 3), shares).tolist() == pytest.approx([0.4, 0.3, 0.2])
+
+
+def test_chances_that_are_too_sure_are_scaled_to_what_was_right():
+    said = torch.rand(4000, generator=torch.Generator().manual_seed(0))
+    truth = torch.sigmoid(0.5 * torch.logit(said, 1e-6) - 0.3)
+    right = torch.rand(4000, generator=torch.Generator().manual_seed(1)) < truth
+    after = scaled(said, fit_scale(said, right))
+    assert (after - truth).abs().max() < 0.05
+    assert (said - truth).abs().max() > 0.15
+    assert fit_scale(said[:0], right[:0]).tolist() == pytest.approx([1, 0])
+
+
+def test_weights_of_version_1_are_read():
+    ranker = fitted(Subject("ranker", Learned, {"steps": 40, "networks": 1}))
+    old = {name: value for name, value in ranker.state_dict().items() if name != "scale"}
+    _, state = Learned.upgrade("1", {}, old)
+    create("ranker", "learned", {"networks": 1}).load_weights(state)
+
+
+def test_it_is_calibrated_on_what_it_did_not_learn_from():
+    ranker = fitted(Subject("ranker", Learned, {"steps": 40, "networks": 1}))
+    before = [verdict.probability for verdict in ranker.rank(QUESTION, pool(1))]
+    ranker.calibrate([Judged(QUESTION, pool(seed), [False] * 5) for seed in range(50, 90)])
+    after = [verdict.probability for verdict in ranker.rank(QUESTION, pool(1))]
+    assert max(after) < 0.5 * max(before)
+    assert np.argsort(after).tolist() == np.argsort(before).tolist()
