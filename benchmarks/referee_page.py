@@ -40,6 +40,7 @@ from crystalfw.core.recipe.options import checked
 from crystalfw.core.records import Sample, Wanted
 from crystalfw.core.sample.table import COLUMNS, sample_row
 from crystalfw.core.system.sequences import Picked
+from crystalfw.plugins.metrics.shared.equality import find_equal
 
 PARTS = ("predict", "de-novo", "property", "energies")
 PROPERTIES = {"formation_energy_per_atom": (-3.5, -0.5), "band_gap": (0.5, 6.0)}
@@ -200,12 +201,11 @@ def by_property(page: Page) -> list[str]:
         crystalfw("sample", page.args.property, "--n", page.args.asked, "--condition", f"{name}={low}..{high}",
                   "--guidance", 2, "-o", made)  # fmt: skip
         tables = [Contender(Path(page.args.property).name, made), *_property_baselines(page, part, name, load_samples(made))]
-        metrics = f"conditional:predictor={page.args.judge},novelty_steps"
-        judged, rows = page.judged(part, tables, metrics, []), []
+        judged, rows = page.judged(part, tables, f"conditional:predictor={page.args.judge}", []), []
         for item in judged:
             column, outcomes = result(item, "conditional")["columns"][name], outcomes_of(item.folder)
-            hits, new = outcomes[f"conditional.columns.{name}.hit"], outcomes["novelty_steps.chain.new_by_matcher"]
-            both = sum(bool(hit) and bool(new.get(id)) for id, hit in hits.items())
+            hits, new = outcomes[f"conditional.columns.{name}.hit"], _new(page, item)
+            both = sum(bool(hit) and id in new for id, hit in hits.items())
             rows.append([_shown(item), with_error(outcomes[f"conditional.columns.{name}.mae"]), with_interval(column["hit"]),
                          with_interval({"count": both, "of": len(hits)})])  # fmt: skip
         tolerance = result(judged[0], "conditional")["columns"][name]["tolerance"]
@@ -215,6 +215,13 @@ def by_property(page: Page) -> list[str]:
         lines += said_of(judged, f"conditional.columns.{name}.mae", f"error of {name}")
         lines += [""]
     return lines[:-1]
+
+
+def _new(page: Page, item: Judged) -> set[str]:
+    """Ids of the samples that equal no training crystal."""
+    made = [one.crystal for one in load_samples(item.contender.path) if one.crystal is not None]
+    same = find_equal(page.bench, made, page.train, "strict", 20.0).same_as
+    return {crystal.id for crystal, place in zip(made, same.tolist(), strict=True) if place < 0}
 
 
 def _property_baselines(page: Page, part: str, name: str, asked: Sequence[Sample]) -> Iterator[Contender]:

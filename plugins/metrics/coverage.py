@@ -103,11 +103,14 @@ class Coverage(Metric):
 
 
 def _fingerprint(item: tuple[Packed, float]) -> list[Any]:
+    from crystalfw.plugins.metrics.shared.crystal_nn import compiled
+
     (lattice, frac_coords, numbers), limit = item
     crystal = Crystal(lattice=lattice, frac_coords=frac_coords, numbers=numbers)
     composition = composition_fingerprint(_counts(crystal))
     if not np.isfinite(composition).all():
         return [None, None, "an element without Magpie properties"]
+    compiled()
     try:
         with time_limit(limit):
             return [structure_fingerprint(crystal).round(9).tolist(), composition.round(9).tolist(), ""]

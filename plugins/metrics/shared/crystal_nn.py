@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from crystalfw.core.crystal import FloatArray, IntArray
 from crystalfw.core.system.compiled import njit
 from crystalfw.plugins.metrics.shared.order_parameters import MAX_COORDINATION, motif_tables, order_parameters
-from crystalfw.plugins.metrics.shared.voronoi import voronoi_faces
+from crystalfw.plugins.metrics.shared.voronoi import ascending, voronoi_faces
 
 SIZE = 61
 """Numbers of a site: 24 coordination numbers, 37 motifs."""
@@ -50,6 +50,12 @@ def site_fingerprints(lattice: FloatArray, frac_coords: FloatArray, numbers: Int
         if cutoff >= longest:
             raise ValueError("a site without a closed Voronoi cell")
         cutoff = min(2 * cutoff, longest + 0.001)
+
+
+@cache
+def compiled() -> None:
+    """Compile, or load what was compiled before: outside of any time limit, once for each process."""
+    site_fingerprints(4.0 * np.eye(3), np.zeros((1, 3)), np.array([29]))
 
 
 def _pairs(lattice: FloatArray, frac_coords: FloatArray, cutoff: float) -> tuple[IntArray, IntArray, FloatArray]:
@@ -91,19 +97,22 @@ def _fingerprints(  # type: ignore[no-untyped-def]
         near = vectors[starts[site] : starts[site + 1]]
         if len(near) < 4:
             continue
-        angles, areas, closed = voronoi_faces(near, np.arange(len(near)))
+        angles, areas, closed = voronoi_faces(near)
         if not closed:
             continue
         kinds_near = neighbours[starts[site] : starts[site + 1]]
         weights = _weights(near, angles, areas, numbers[site], kinds_near, radii, negativities)
-        out[site] = 0.0
+        for column in range(SIZE):
+            out[site, column] = 0.0
         _site(near, weights, motif_starts, kinds, rows, out[site])
 
 
 @njit(cache=True)
 def _weights(near, angles, areas, number, kinds_near, radii, negativities):  # type: ignore[no-untyped-def]
     """(P,) CrystalNN's weight of each neighbour."""
-    weights, largest = np.zeros(len(near)), angles.max()
+    weights, largest, highest = np.zeros(len(near)), 0.0, 0.0
+    for k in range(len(near)):
+        largest = max(largest, angles[k])
     for k in range(len(near)):
         if areas[k] <= 0.0:
             continue
@@ -111,10 +120,11 @@ def _weights(near, angles, areas, number, kinds_near, radii, negativities):  # t
         difference = abs(negativities[number] - negativities[kinds_near[k]])
         if not math.isnan(difference):
             weights[k] *= 1.0 + 3.0 * math.sqrt(difference / 3.3)
-    weights /= weights.max()
+        highest = max(highest, weights[k])
     for k in range(len(near)):
         distance = math.sqrt(near[k, 0] ** 2 + near[k, 1] ** 2 + near[k, 2] ** 2)
         low = radii[number] + radii[kinds_near[k]] + 0.5
+        weights[k] /= highest
         if distance >= low + 0.5:
             weights[k] = 0.0
         elif distance > low:
@@ -125,11 +135,14 @@ def _weights(near, angles, areas, number, kinds_near, radii, negativities):  # t
 @njit(cache=True)
 def _site(near, weights, motif_starts, kinds, rows, out):  # type: ignore[no-untyped-def]
     """Fill one site's fingerprint; the motif `bcc` depends on the order of neighbours, which is pymatgen's."""
-    order = np.argsort(-weights, kind="mergesort")
-    weights = np.rint(weights * 1000.0) / 1000.0
-    units = np.empty((len(order), 3))
-    for place, k in enumerate(order):
-        units[place] = near[k] / math.sqrt(near[k, 0] ** 2 + near[k, 1] ** 2 + near[k, 2] ** 2)
+    order, units = np.empty(len(weights), np.int64), np.empty((len(weights), 3))
+    ascending(-weights, len(weights), order)
+    for place in range(len(order)):
+        k = order[place]
+        norm = math.sqrt(near[k, 0] ** 2 + near[k, 1] ** 2 + near[k, 2] ** 2)
+        for axis in range(3):
+            units[place, axis] = near[k, axis] / norm
+        weights[k] = np.rint(weights[k] * 1000.0) / 1000.0
     count = 0
     while count < len(order) and weights[order[count]] > 0.0:
         here = weights[order[count]]
@@ -142,9 +155,9 @@ def _site(near, weights, motif_starts, kinds, rows, out):  # type: ignore[no-unt
         place, first, last = count - 1 + motif_starts[count], motif_starts[count], motif_starts[count + 1]
         out[place] = share
         if last > first:
-            values = out[place + 1 : place + 1 + last - first]
-            order_parameters(units[:count], kinds[first:last], rows[first:last], values)
-            values *= share
+            order_parameters(units[:count], kinds[first:last], rows[first:last], out[place + 1 : place + 1 + last - first])
+            for motif in range(place + 1, place + 1 + last - first):
+                out[motif] *= share
 
 
 @njit(cache=True)

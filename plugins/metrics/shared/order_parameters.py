@@ -96,12 +96,14 @@ def _angles(units):  # type: ignore[no-untyped-def]
             own = units[j, 0] * units[j, 0] + units[j, 1] * units[j, 1] + units[j, 2] * units[j, 2]
             cosines[j, k] = max(-1.0, min(dot, 1.0))
             thetas[j, k] = math.acos(cosines[j, k])
-            rest = units[k] - dot / own * units[j]
-            norm = math.sqrt(rest[0] * rest[0] + rest[1] * rest[1] + rest[2] * rest[2])
-            if norm < _SMALL:
-                on_axis[j, k] = True
-            else:
-                axes[j, k] = rest / norm
+            square = 0.0
+            for axis in range(3):
+                axes[j, k, axis] = units[k, axis] - dot / own * units[j, axis]
+                square += axes[j, k, axis] ** 2
+            norm = math.sqrt(square)
+            on_axis[j, k] = norm < _SMALL
+            for axis in range(3):
+                axes[j, k, axis] /= max(norm, _SMALL)
     return cosines, thetas, axes, on_axis
 
 

@@ -23,18 +23,18 @@ _MAX_CORNERS = 64
 
 
 @njit(cache=True)
-def voronoi_faces(vectors, order):  # type: ignore[no-untyped-def]
-    """(P,) solid angle and (P,) area of each neighbour's face, 0 where it has none; None where the cell is unbounded.
+def voronoi_faces(vectors):  # type: ignore[no-untyped-def]
+    """(P,) solid angle and (P,) area of each neighbour's face, 0 where it has none, and whether the cell is closed.
 
-    `vectors` (P, 3) from the atom to its neighbours in angstrom; `order` (P,) sorts them by distance.
+    `vectors` (P, 3) from the atom to its neighbours in angstrom, the nearest first.
     """
     angles, areas = np.zeros(len(vectors)), np.zeros(len(vectors))
     corners = np.empty((MAX_FACES, _MAX_CORNERS, 3))
     sizes, owners = np.zeros(MAX_FACES, np.int64), np.full(MAX_FACES, -1, np.int64)
     n_faces = _cube(corners, sizes)
     reach = math.sqrt(3.0) * _HALF_BOX
-    for place in order:
-        x, y, z = vectors[place]
+    for place in range(len(vectors)):
+        x, y, z = vectors[place, 0], vectors[place, 1], vectors[place, 2]
         distance = math.sqrt(x * x + y * y + z * z)
         if distance > 2.0 * reach:
             break
@@ -91,17 +91,21 @@ def _cut(corners, sizes, owners, n_faces, nx, ny, nz, height, owner):  # type: i
             if n_kept + 2 > _MAX_CORNERS or n_rim + 2 > len(rim):
                 return -1, True
             if here <= touch:
-                kept[n_kept] = corners[face, corner]
+                _copy(corners[face, corner], kept[n_kept])
                 n_kept += 1
                 if here >= -touch:
-                    rim[n_rim] = corners[face, corner]
+                    _copy(corners[face, corner], rim[n_rim])
                     n_rim += 1
             if (here > touch and there < -touch) or (here < -touch and there > touch):
-                kept[n_kept] = corners[face, corner] + here / (here - there) * (corners[face, after] - corners[face, corner])
-                rim[n_rim] = kept[n_kept]
+                way = here / (here - there)
+                for axis in range(3):
+                    start = corners[face, corner, axis]
+                    kept[n_kept, axis] = start + way * (corners[face, after, axis] - start)
+                _copy(kept[n_kept], rim[n_rim])
                 n_kept, n_rim = n_kept + 1, n_rim + 1
         sizes[face] = n_kept if n_kept >= 3 else 0
-        corners[face, :n_kept] = kept[:n_kept]
+        for corner in range(n_kept):
+            _copy(kept[corner], corners[face, corner])
     place = n_faces
     for face in range(n_faces):
         if sizes[face] == 0:  # a face that is gone makes room
@@ -109,21 +113,42 @@ def _cut(corners, sizes, owners, n_faces, nx, ny, nz, height, owner):  # type: i
             break
     if place >= MAX_FACES:
         return -1, True
-    sizes[place], owners[place] = _ring(rim[:n_rim], nx, ny, nz, corners[place]), owner
+    sizes[place], owners[place] = _ring(rim, n_rim, nx, ny, nz, corners[place]), owner
     return max(n_faces, place + 1), True
 
 
 @njit(cache=True)
-def _ring(rim, nx, ny, nz, out):  # type: ignore[no-untyped-def]
+def _copy(source, target):  # type: ignore[no-untyped-def]
+    for axis in range(3):
+        target[axis] = source[axis]
+
+
+@njit(cache=True)
+def _apart(a, b):  # type: ignore[no-untyped-def]
+    """Largest difference of the coordinates of two points."""
+    return max(abs(a[0] - b[0]), abs(a[1] - b[1]), abs(a[2] - b[2]))
+
+
+@njit(cache=True)
+def ascending(values, count, order):  # type: ignore[no-untyped-def]
+    """Write into `order` what sorts the first values, equal ones as they stand; numba's own sorts take seconds to compile."""
+    for k in range(count):
+        place = k
+        while place > 0 and values[order[place - 1]] > values[k]:
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = k
+
+
+@njit(cache=True)
+def _ring(rim, n_rim, nx, ny, nz, out):  # type: ignore[no-untyped-def]
     """Write the distinct points of a plane in order around their middle; returns how many, 0 for less than a triangle."""
-    if len(rim) < 3:
+    if n_rim < 3:
         return 0
     middle = np.zeros(3)
-    for point in rim:
-        middle += point / len(rim)
-    size = 0.0
-    for point in rim:
-        size = max(size, np.abs(point - middle).max())
+    for k in range(n_rim):
+        for axis in range(3):
+            middle[axis] += rim[k, axis] / n_rim
     # two directions in the plane
     if abs(nx) < 0.6:
         ux, uy, uz = 0.0, nz, -ny
@@ -132,19 +157,21 @@ def _ring(rim, nx, ny, nz, out):  # type: ignore[no-untyped-def]
     norm = math.sqrt(ux * ux + uy * uy + uz * uz)
     ux, uy, uz = ux / norm, uy / norm, uz / norm
     vx, vy, vz = ny * uz - nz * uy, nz * ux - nx * uz, nx * uy - ny * ux
-    turns = np.empty(len(rim))
-    for k in range(len(rim)):
-        x, y, z = rim[k] - middle
+    turns, order, size = np.empty(n_rim), np.empty(n_rim, np.int64), 1.0e-3
+    for k in range(n_rim):
+        x, y, z = rim[k, 0] - middle[0], rim[k, 1] - middle[1], rim[k, 2] - middle[2]
         turns[k] = math.atan2(x * vx + y * vy + z * vz, x * ux + y * uy + z * uz)
-    count, same = 0, _SAME * max(size, 1.0e-3)
-    for k in np.argsort(turns):
-        if count and np.abs(rim[k] - out[count - 1]).max() < same:
+        size = max(size, abs(x), abs(y), abs(z))
+    ascending(turns, n_rim, order)
+    count, same = 0, _SAME * size
+    for k in order:
+        if count and _apart(rim[k], out[count - 1]) < same:
             continue
         if count >= _MAX_CORNERS:
             return 0
-        out[count] = rim[k]
+        _copy(rim[k], out[count])
         count += 1
-    if count > 1 and np.abs(out[count - 1] - out[0]).max() < same:
+    if count > 1 and _apart(out[count - 1], out[0]) < same:
         count -= 1
     return count if count >= 3 else 0
 
@@ -163,14 +190,22 @@ def _reach(corners, sizes, n_faces):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _measure(polygon, size, owner, angles, areas):  # type: ignore[no-untyped-def]
     """Solid angle and area of a polygon, as a fan of triangles (van Oosterom and Strackee, IEEE TBME 30, 125, 1983)."""
-    a = polygon[0]
-    na = math.sqrt((a * a).sum())
+    a, left, right = polygon[0], np.empty(3), np.empty(3)
+    na = math.sqrt(_dot(a, a))
     for k in range(1, size - 1):
         b, c = polygon[k], polygon[k + 1]
-        nb, nc = math.sqrt((b * b).sum()), math.sqrt((c * c).sum())
-        bc = np.cross(b, c)
-        triple = abs((a * bc).sum())
-        base = na * nb * nc + nc * (a * b).sum() + nb * (a * c).sum() + na * (b * c).sum()
+        nb, nc = math.sqrt(_dot(b, b)), math.sqrt(_dot(c, c))
+        base = na * nb * nc + nc * _dot(a, b) + nb * _dot(a, c) + na * _dot(b, c)
+        triple = abs(
+            a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2]) + a[2] * (b[0] * c[1] - b[1] * c[0])
+        )
         angles[owner] += 2.0 * math.atan2(triple, base)
-        side = np.cross(b - a, c - a)
-        areas[owner] += 0.5 * math.sqrt((side * side).sum())
+        for axis in range(3):
+            left[axis], right[axis] = b[axis] - a[axis], c[axis] - a[axis]
+        across = _dot(left, right)
+        areas[owner] += 0.5 * math.sqrt(max(_dot(left, left) * _dot(right, right) - across * across, 0.0))
+
+
+@njit(cache=True)
+def _dot(a, b):  # type: ignore[no-untyped-def]
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

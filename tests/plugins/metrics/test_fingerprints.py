@@ -85,7 +85,7 @@ def test_it_depends_neither_on_the_cell_nor_on_the_orientation():
 def test_the_cell_of_a_simple_cubic_lattice_is_a_cube():
     steps = np.array([[x, y, z] for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)], dtype=float)
     near = steps[np.argsort(np.linalg.norm(steps, axis=1))][1:]
-    angles, areas, closed = voronoi_faces(near, np.arange(len(near)))
+    angles, areas, closed = voronoi_faces(near)
     assert closed
     assert (areas > 0).sum() == 6  # planes that only touch an edge or a corner make no face
     np.testing.assert_allclose(areas[:6], 1.0)
@@ -94,7 +94,7 @@ def test_the_cell_of_a_simple_cubic_lattice_is_a_cube():
 
 def test_neighbours_on_one_side_leave_the_cell_open():
     near = np.array([[1.0, 0, 0], [1, 1, 0], [1, 0, 1], [1, -1, -1]])
-    assert not voronoi_faces(near, np.arange(4))[2]
+    assert not voronoi_faces(near)[2]
 
 
 def test_a_sparse_crystal_is_searched_farther_out():
