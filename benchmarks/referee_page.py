@@ -135,8 +135,7 @@ def predicted(page: Page) -> list[str]:
         ours.append(Contender(name, folder / "samples.csv"))
     cells = ((one.id, tuple(sorted(one.numbers.tolist()))) for one in asked)
     wanted = [Wanted(f"{id}-{rank + 1}", numbers, id, rank) for id, numbers in cells for rank in range(n)]
-    library = args.predictor or page.out / "mp20.predictor"
-    names = f"nearest,template:library={library},exchange,prototype,strings,random"
+    names = "nearest,exchange,prototype,strings,random"  # template is what `crystalfw predict` gives
     judged = page.judged("predict", [*ours, *page.baselines("predict", names, wanted, free=False)], f"match:n=[1,{n}]", asked)
     rows = []
     for item in judged:
@@ -148,7 +147,7 @@ def predicted(page: Page) -> list[str]:
     leaks = result(judged[0], "match")["leaks"]
     said = said_of(judged, "match.strict.n=1", "match at n = 1, strict")
     return [f"{args.questions} questions, {len(page.train):,} training crystals; formulas of the questions in the training "
-            f"part: {leaks['formula']['count']}.", "", *table(header, rows), "", *said]  # fmt: skip
+            f"part: {leaks['formula_in_training']['count']}.", "", *table(header, rows), "", *said]  # fmt: skip
 
 
 # Nothing is asked
