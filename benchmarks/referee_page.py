@@ -24,6 +24,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -146,8 +147,10 @@ def predicted(page: Page) -> list[str]:
     header = ["answers", "loose, n = 1", f"loose, n = {n}", "strict, n = 1", f"strict, n = {n}", "RMSE, n = 1"]
     leaks = result(judged[0], "match")["leaks"]
     said = said_of(judged, "match.strict.n=1", "match at n = 1, strict")
-    return [f"{args.questions} questions, {len(page.train):,} training crystals; formulas of the questions in the training "
-            f"part: {leaks['formula_in_training']['count']}.", "", *table(header, rows), "", *said]  # fmt: skip
+    lead = (
+        f"{args.questions} questions, {len(page.train):,} training crystals; questions whose formula is in the training part: "
+    )
+    return [f"{lead}{leaks['formula_in_training']['count']}.", "", *table(header, rows), "", *said]
 
 
 # Nothing is asked
@@ -208,9 +211,9 @@ def by_property(page: Page) -> list[str]:
             rows.append([_shown(item), with_error(outcomes[f"conditional.columns.{name}.mae"]), with_interval(column["hit"]),
                          with_interval({"count": both, "of": len(hits)})])  # fmt: skip
         tolerance = result(judged[0], "conditional")["columns"][name]["tolerance"]
-        lines += [f"`{name}`, {low} to {high} asked of {page.args.asked} samples; a hit lies within {tolerance:.3g}, the error "
-                  f"of `{page.args.judge}` on mp_20 test.", "",
-                  *table(["samples", "mean error", "hits", "hits that are new"], rows), ""]  # fmt: skip
+        lead = f"`{name}`, {low} to {high} asked of {page.args.asked} samples; a hit lies within {tolerance:.3g}, the error of "
+        lines += [*wrapped(f"{lead}`{page.args.judge}` on mp_20 test.", ""), ""]
+        lines += [*table(["samples", "mean error", "hits", "hits that are new"], rows), ""]
         lines += said_of(judged, f"conditional.columns.{name}.mae", f"error of {name}")
         lines += [""]
     return lines[:-1]
@@ -286,11 +289,9 @@ def said_of(judged: Sequence[Judged], key: str, words: str) -> list[str]:
     return wrapped(f"Compared with {first}, {words}. {'; '.join(parts)}.")
 
 
-def wrapped(text: str) -> list[str]:
+def wrapped(text: str, first: str = "- ") -> list[str]:
     """The text in lines of a page."""
-    from textwrap import wrap
-
-    return ["- " + line if not k else "  " + line for k, line in enumerate(wrap(text, 104))]
+    return wrap(text, 106, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False)
 
 
 def result(item: Judged, metric: str) -> Mapping[str, Any]:
