@@ -247,28 +247,47 @@ def _property_baselines(page: Page, part: str, name: str, asked: Sequence[Sample
 
 
 def energies(page: Page) -> list[str]:
-    """The first de novo samples relaxed with CHGNet, above the hull of the training crystals by CHGNet."""
-    rows, count = [], page.args.relaxed
-    for item in _de_novo_tables(page):
-        place = page.out / "energies" / item.path.parent.name
+    """The first de novo samples relaxed with CHGNet, above the hull of the training crystals' published energies."""
+    place, count, tables = page.out / "energies", page.args.relaxed, _de_novo_tables(page)
+    folders = [place / item.path.parent.name for item in tables]
+    for item, folder in zip(tables, folders, strict=True):
         first = [sample for _, sample in zip(range(count), load_samples(item.path), strict=False)]
-        write_samples(place / "samples.csv", first)
-        crystalfw("relax", place / "samples.csv", "-o", place / "relaxed", "--steps", 300, "--seconds", 0, "--workers", 1)
-        relaxed = Contender(item.name, place / "relaxed" / "relaxed.csv")
-        both = Contender(f"{item.name} steps", place / "relaxed" / "samples.csv")
-        above = page.judged("energies", [relaxed], "stability:steps=0", [])[0]
-        steps = result(page.judged("energies", [both], "novelty_steps", [])[0], "novelty_steps")["chain"]
-        found = result(above, "stability")
-        stable = outcomes_of(above.folder).get("stability.energy_above_hull", {})
-        new = outcomes_of(folder_of(page.out / "energies", both.name))["novelty_steps.chain.not_an_exchange"]
-        good = sum(height <= 0.1 and bool(new.get(id)) for id, height in stable.items())
-        median = found["above_hull_median"]
-        rows.append([_shown(Judged(item, place)), with_interval(found["stable"]), with_interval(found["sun"]),
-                     with_interval(steps["new_after_relaxation"]) if "new_after_relaxation" in steps else "",
-                     with_interval({"count": good, "of": count}), "" if median is None else f"{median:.3f}"])  # fmt: skip
-    header = ["samples", "within 0.1 eV/atom", "and unique and novel", "new, also relaxed", "within 0.1 and new by every step",
-              "median above hull, eV/atom"]  # fmt: skip
+        write_samples(folder / "samples.csv", first)
+        crystalfw("relax", folder / "samples.csv", "-o", folder / "relaxed", "--steps", 300, "--seconds", 0, "--workers", 1)
+    together(place / "all.csv", [folder / "relaxed" / "relaxed.csv" for folder in folders])
+    known = page.args.data / "train.csv.gz"
+    if not (place / "hull" / "hull.csv").is_file():
+        crystalfw("hull", place / "all.csv", "--energies", known, "--potential", "chgnet", "-o", place / "hull")
+    with (place / "hull" / "hull.csv").open(newline="") as file:
+        heights = {row["id"]: float(row["above_hull"]) for row in csv.DictReader(file) if row["above_hull"]}
+    rows = []
+    for item, folder in zip(tables, folders, strict=True):
+        both = Contender(f"{item.name} steps", folder / "relaxed" / "samples.csv")
+        judged = page.judged("energies", [both], "novelty_steps", [])[0]
+        outcomes, of = outcomes_of(judged.folder), f"{folder.name}/"
+        own = {id.removeprefix(of): height for id, height in heights.items() if id.startswith(of)}
+        stable = {id for id, height in own.items() if height <= 0.1}
+        cells = [len(stable), *(sum(bool(value) and id in stable for id, value in outcomes[f"novelty_steps.{step}"].items())
+                                for step in ("chain.new_after_relaxation", "chain.not_an_exchange"))]  # fmt: skip
+        rows.append([_shown(Judged(item, folder)), *(with_interval({"count": cell, "of": count}) for cell in cells),
+                     f"{np.median(list(own.values())):.3f}", str(count - len(own))])  # fmt: skip
+    header = ["samples", "within 0.1 eV/atom", "and new, also relaxed", "and no exchange", "median above hull, eV/atom",
+              "not judged"]  # fmt: skip
     return [f"The first {count} samples of each, relaxed.", "", *table(header, rows)]
+
+
+def together(path: Path, tables: Sequence[Path]) -> None:
+    """One table of relaxed crystals, with ids that say where they come from."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        for number, one in enumerate(tables):
+            with one.open(newline="", encoding="utf-8") as lines:
+                header, *rows = csv.reader(lines)
+            if not number:
+                writer.writerow(header)
+            writer.writerows([f"{one.parent.parent.name}/{row[0]}", *row[1:]] for row in rows)
+    record = tables[0].with_name("relaxed.csv.request.json").read_text(encoding="utf-8")
+    path.with_name(f"{path.name}.request.json").write_text(record, encoding="utf-8")
 
 
 # What all share
