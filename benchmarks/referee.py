@@ -1,54 +1,108 @@
-"""CPU time of each measure of the referee, a crystal at a time in one process: what 10,000 samples take follows from it.
+"""Every measure but energies on many samples: CPU seconds of all processes, wall time, peak memory.
 
-    python benchmarks/referee.py PATH_OF_MP_20 [--samples 200]
+    python benchmarks/referee.py DATA/mp_20 OUT [--samples 10000] [--workers 2] [--metrics coverage,match]
 
-Prints CPU seconds (of this process and its finished children) per sample and per known crystal, and peak memory.
+The samples are the answers of the baseline `exchange` to the cells of mp_20 test, several for each; they are judged against
+mp_20 test and all of mp_20 train. Answers already in OUT/answers.partial are not counted again: use a new folder.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
+import os
+import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
-from crystalfw.core.evaluate.inputs import load_crystals
+from crystalfw.core.evaluate.contenders import make_baseline
+from crystalfw.core.evaluate.evaluation import CanonicalKey
+from crystalfw.core.evaluate.inputs import load_crystals, load_samples
 from crystalfw.core.evaluate.workbench import Workbench
-from crystalfw.core.interfaces import MetricContext, Sample
-from crystalfw.core.recipe.options import create
-from crystalfw.core.system.sequences import Picked
+from crystalfw.core.interfaces import MetricContext
+from crystalfw.core.recipe.options import checked, create
+from crystalfw.core.recipe.schema import ComponentSpec
+from crystalfw.core.records import Wanted
 
-METRICS = ("shares", "match", "distributions", "validity", "novelty", "novelty_steps", "leaks", "diversity", "symmetry",
-           "coverage")  # fmt: skip
+METRICS = "coverage,distributions,validity,diversity,symmetry,shares,novelty,novelty_steps,leaks,match"
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", help="folder with train and test tables")
-    parser.add_argument("--samples", type=int, default=200)
-    parser.add_argument("--known", type=int, default=1000, help="training crystals")
+    parser.add_argument("data", type=Path, help="folder with train.csv.gz and test.csv.gz")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--metrics", default=METRICS)
     args = parser.parse_args()
-    import numpy as np
+    args.out.mkdir(parents=True, exist_ok=True)
+    train, reference = (load_crystals(args.data / f"{part}.csv.gz", part, folder=args.out) for part in ("train", "test"))
+    cells = [(one.id, tuple(sorted(one.numbers.tolist()))) for one in reference]
+    wanted = [Wanted(f"{k:06d}", cells[k % len(cells)][1], cells[k % len(cells)][0], k // len(cells))
+              for k in range(args.samples)]  # fmt: skip
+    spec = checked("baseline", ComponentSpec(name="exchange"))
+    table = make_baseline(spec, wanted, train, args.out / "exchange", free=False, seed=0, say=print).path
+    samples = load_samples(table, folder=args.out)
+    print(Counter(sample.status for sample in samples), flush=True)
+    watch, total = Watch(), 0.0
+    with Workbench(workers=args.workers, store=args.out / "answers.partial", quiet=True) as bench:
+        context = MetricContext(bench=bench, train=train, key=CanonicalKey("slices"))
+        for name in args.metrics.split(","):
+            began, used = time.monotonic(), watch.cpu()
+            metric = create("metric", name, {"n": [1, 5]} if name == "match" else {})
+            metric.compute(samples, reference, context)
+            used = watch.cpu() - used
+            total += used
+            print(
+                f"{name:<16} {used:8.1f} CPU s {time.monotonic() - began:8.1f} s, peak so far {watch.peak:.0f} MiB", flush=True
+            )
+    print(f"{'all':<16} {total:8.1f} CPU s, {total / args.workers:.0f} s on {args.workers} cores if they are free")
 
-    reference, train = load_crystals(args.data, "test", quiet=True), load_crystals(args.data, "train", quiet=True)
-    train = Picked(train, np.arange(args.known), _same)
-    rng, samples = np.random.default_rng(0), list[Sample]()
-    for k in range(args.samples):
-        crystal = reference[int(rng.integers(len(reference)))]
-        moved = crystal.frac_coords + rng.normal(scale=0.05, size=crystal.frac_coords.shape) @ np.linalg.inv(crystal.lattice)
-        crystal = type(crystal)(lattice=crystal.lattice, frac_coords=moved, numbers=crystal.numbers, id=crystal.id)
-        samples.append(Sample(str(k), 0, "", "ok", "", crystal, {}, crystal.id))
-    known = Picked(reference, np.arange(args.samples), _same)
-    for name in METRICS:
-        with Workbench(workers=1, quiet=True) as bench:
-            began = time.process_time()
-            create("metric", name).compute(samples, known, MetricContext(bench=bench, train=train))
-            print(f"{name:<16} {time.process_time() - began:7.2f} CPU s", flush=True)
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+class Watch:
+    """CPU time and memory of this process and all below it; memory is that of every process, what is shared divided."""
+
+    def __init__(self) -> None:
+        self.peak, self._cpu = 0.0, dict[int, float]()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def cpu(self) -> float:
+        """Seconds so far; a process that has ended counts with what it was last seen to have used."""
+        for pid in list(_tree()):
+            with suppress(OSError, ValueError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                self._cpu[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return sum(self._cpu.values())
+
+    def _run(self) -> None:
+        while True:
+            self.peak = max(self.peak, sum(_memory(pid) for pid in list(_tree())))
+            self.cpu()
+            time.sleep(1.0)
 
 
-def _same(crystal):  # type: ignore[no-untyped-def]
-    return crystal
+def _tree() -> Iterator[int]:
+    """This process and its descendants."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    found = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in found and pid not in found}:
+        found |= more
+    yield from found
+
+
+def _memory(pid: int) -> float:
+    """MiB of a process, pages that it shares divided by those who share them."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
   crystalfw relax NaCl.cif -o relaxed/ --potential ase:EMT --steps 0    only energies, nothing is moved
 
 FOLDER gets relaxed.csv (a row for every crystal given; what failed says why), ranked.csv (by formula and energy, with
-duplicates named) and cifs/. The columns are explained in the guide "Energies". The same command continues after an
-interruption.
+duplicates named), samples.csv (the samples as given, with the relaxed crystals beside them, for crystalfw evaluate) and
+cifs/. The columns are explained in the guide "Energies". The same command continues after an interruption.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from crystalfw.core.energies.relaxation import Settings
     from crystalfw.core.records import Sample
     from crystalfw.core.system.resumable_csv import RowFile
+
+
+RELAXED = "relaxed_cif"
+"""The column that `crystalfw evaluate` takes for the relaxed crystal."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +65,9 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out)
     settings = settings_of(args, symmetry=args.symmetry, cell=not args.fixed_cell, trajectory=args.trajectory)
     traces = out / "trajectories" if args.trajectory else None
-    relax_into(out / "relaxed.csv", args.inputs, args.potential, settings, workers=args.workers, traces=traces)
+    refuse_foreign(out / "samples.csv")
+    samples = relax_into(out / "relaxed.csv", args.inputs, args.potential, settings, workers=args.workers, traces=traces)
+    write_beside(out / "samples.csv", chain.from_iterable(samples), out / "relaxed.csv")
     finish(out / "relaxed.csv", out)
     return 0
 
@@ -77,8 +83,9 @@ def settings_of(args: argparse.Namespace, **more: Any) -> Settings:
 
 def relax_into(
     table: Path, inputs: Sequence[str], potential: str, settings: Settings, *, workers: int, traces: Path | None = None
-) -> None:
-    """Relax all crystals of the inputs into a table that is continued after a kill. Raises Interrupted on a signal."""
+) -> list[Sequence[Sample]]:
+    """Relax all crystals of the inputs into a table that is continued after a kill; returns the samples of each input.
+    Raises Interrupted on a signal."""
     from crystalfw.core.energies.open import open_potential
     from crystalfw.core.energies.table import COLUMNS
     from crystalfw.core.system.resumable_csv import RowFile
@@ -90,6 +97,7 @@ def relax_into(
     request = {"crystals": content(samples), "potential": made.label, "settings": settings.record()}
     with RowFile(table, COLUMNS, request) as out:
         _fill(out, samples, potential, settings, workers, traces)
+    return samples
 
 
 def _fill(
@@ -140,6 +148,28 @@ def _rows(
             if traces is not None and outcome.path:
                 write_text_atomically(traces / f"{safe_name(sample.id)}.extxyz", trajectory_text(sample.id, outcome))
             yield relaxed_row(sample.id, sample.crystal, outcome, sample.reference_id)
+
+
+def refuse_foreign(table: Path) -> None:
+    """Raise DataError where a samples.csv that is not ours would be replaced, such as that of a run."""
+    from crystalfw.core.system.bounded_text import bounded_lines, csv_rows
+
+    if not table.is_file():
+        return
+    with table.open(encoding="utf-8", newline="", errors="replace") as file:
+        if RELAXED not in next(csv_rows(bounded_lines(file, table), table), []):
+            raise DataError(f"{table} holds samples that were not relaxed and would be replaced: give another folder with -o")
+
+
+def write_beside(path: Path, samples: Iterable[Sample], table: Path) -> None:
+    """Write the samples as given, each with its relaxed crystal and energy (eV/atom) from the table; both in one order."""
+    from crystalfw.core.sample.table import COLUMNS, read_rows, sample_row
+    from crystalfw.core.system.resumable_csv import ResumableCsv
+
+    with ResumableCsv(path, (*COLUMNS, "cpu_s", RELAXED, "energy_per_atom"), resume=False) as out:
+        for sample, row in zip(samples, read_rows(table), strict=True):
+            seconds = "" if sample.cpu_s is None else f"{sample.cpu_s:.6g}"
+            out.write([[*sample_row(sample).values(), seconds, row["cif"], row["energy_per_atom"]]])
 
 
 def given(inputs: Sequence[str]) -> list[Sequence[Sample]]:

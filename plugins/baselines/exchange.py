@@ -1,9 +1,10 @@
 """Baseline `exchange`: ions of known crystals exchanged for others, as likely as pymatgen's table says.
 
 The table of substitution probabilities is the one that pymatgen's Substitutor uses (Hautier et al., Inorg. Chem. 50, 656,
-2011). Substitutor itself searches all combinations above a threshold, which takes up to a second for each crystal; here
-every ion is exchanged on its own for one of equal charge, so that a neutral crystal stays neutral. A question is answered
-with the known crystal whose exchange is likeliest.
+2011). What differs from Substitutor: that lists every combination of ions above a probability, at any charges that balance,
+and filters by them; it says nothing about a volume and takes up to a second for each crystal. Here every ion is exchanged on
+its own for one of equal charge, drawn in proportion to the same probabilities, so that a neutral crystal stays neutral, and
+the cell is scaled by the elements' volumes. A question is answered with the known crystal whose exchange is likeliest.
 """
 
 from __future__ import annotations
@@ -41,17 +42,13 @@ class Exchange(Answering):
         time_limit: Annotated[float, Bounds(0.01)] = 20.0
         """Seconds for the charges of one composition; a crystal that takes longer is passed over (few take a second)."""
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.answers = not config.free
-
     def samples(
         self, wanted: Sequence[Wanted], train: Sequence[Crystal], *, seed: int = 0, say: Callable[[str], None] = print
     ) -> Iterator[Sample]:
         """Raises DataError without training crystals."""
         require(train, "exchange")
         exchanger = Exchanger(train)
-        if self.config.free:
+        if self.free:
             rng = np.random.default_rng(seed)
             for one in wanted:
                 yield self._drawn(one, train, exchanger, rng)

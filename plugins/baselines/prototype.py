@@ -37,16 +37,12 @@ class Prototype(Answering):
         per_prototype: Annotated[int, Bounds(1)] = 15
         """Decorations of each prototype to draw from."""
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.answers = not config.free
-
     def samples(
         self, wanted: Sequence[Wanted], train: Sequence[Crystal], *, seed: int = 0, say: Callable[[str], None] = print
     ) -> Iterator[Sample]:
         """The training crystals are not looked at."""
-        known = self._crystals(self.config.per_prototype if self.config.free else 0)
-        if not self.config.free:
+        known = self._crystals(self.config.per_prototype if self.free else 0)
+        if not self.free:
             yield from self.answered(wanted, Families(known), Exchanger(known), element_distances())
             return
         rng = np.random.default_rng(seed)

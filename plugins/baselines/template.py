@@ -13,7 +13,7 @@ from crystalfw.core.errors import Reject
 from crystalfw.core.interfaces import Baseline, Proposal, Question, Sample, Wanted
 from crystalfw.core.library import Library
 from crystalfw.core.library.entry import Entry, describe, slots_of
-from crystalfw.core.predict.fitted import fitted, open_library
+from crystalfw.core.predict.fitted import fitted, open_predictor
 from crystalfw.core.predict.predictor import Predictor
 from crystalfw.core.system.progress import track
 from crystalfw.plugins.baselines.shared.needed import require
@@ -31,7 +31,8 @@ class Template(Baseline):
         retriever: str = "structure_types"
         """Which retriever."""
         library: str | None = None
-        """A library that was built before from the same training crystals; default: made from them."""
+        """A library that was built before from the same training crystals, or what `library fit` wrote; default: made from
+        them."""
 
     config: Config
 
@@ -60,7 +61,7 @@ class Template(Baseline):
 
     def _predictor(self, train: Sequence[Crystal], say: Callable[[str], None]) -> Predictor:
         if self.config.library is not None:
-            return fitted(open_library(self.config.library), self.config.retriever, say=say)
+            return open_predictor(self.config.library, self.config.retriever, say=say)
         entries: dict[str, Entry] = {}
         for crystal in track(train, "baseline template: library", len(train)):
             try:

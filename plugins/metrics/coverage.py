@@ -23,7 +23,7 @@ from crystalfw.core.presentation import Figure
 from crystalfw.core.records import Sample
 from crystalfw.core.system.time_limit import TimeLimitExceeded, time_limit
 from crystalfw.plugins.metrics.shared.fingerprints import composition_fingerprint, scaled, structure_fingerprint
-from crystalfw.plugins.metrics.shared.geometry import Packed, digest, pack, share, unpack
+from crystalfw.plugins.metrics.shared.geometry import Packed, digest, pack, share
 from crystalfw.plugins.metrics.shared.population import valid
 
 CUTOFFS = {"mp_20": (0.4, 10.0), "perov_5": (0.2, 4.0), "carbon_24": (0.2, 4.0)}
@@ -92,7 +92,7 @@ class Coverage(Metric):
     ) -> Iterator[tuple[Fingerprints, Counter[str]]]:
         """Fingerprints of `size` crystals at a time, NaN where there are none, and the reasons counted."""
         limit = self.config.time_limit
-        questions = ((f"ops-1:{limit:g}:{digest(crystal)}", (pack(crystal), limit)) for crystal in crystals)
+        questions = ((f"ops-2:{limit:g}:{digest(crystal)}", (pack(crystal), limit)) for crystal in crystals)
         for block in chunks(bench.map(label, _fingerprint, questions, len(crystals)), size):
             structures, compositions = np.full((len(block), 61), np.nan), np.full((len(block), 132), np.nan)
             for row, (structure, composition, problem) in enumerate(block):
@@ -103,19 +103,29 @@ class Coverage(Metric):
 
 
 def _fingerprint(item: tuple[Packed, float]) -> list[Any]:
-    packed, limit = item
-    structure = unpack(packed)
-    counts = {element.symbol: float(count) for element, count in structure.composition.items()}
-    composition = composition_fingerprint(counts)
+    from crystalfw.plugins.metrics.shared.crystal_nn import compiled
+
+    (lattice, frac_coords, numbers), limit = item
+    crystal = Crystal(lattice=lattice, frac_coords=frac_coords, numbers=numbers)
+    composition = composition_fingerprint(_counts(crystal))
     if not np.isfinite(composition).all():
         return [None, None, "an element without Magpie properties"]
+    compiled()
     try:
         with time_limit(limit):
-            return [structure_fingerprint(structure).round(9).tolist(), composition.round(9).tolist(), ""]
+            return [structure_fingerprint(crystal).round(9).tolist(), composition.round(9).tolist(), ""]
     except TimeLimitExceeded:
         return [None, None, "timeout"]
-    except Exception as error:
-        return [None, None, type(error).__name__]
+    except ValueError as error:
+        return [None, None, str(error)]
+
+
+def _counts(crystal: Crystal) -> dict[str, float]:
+    from pymatgen.core import Element
+
+    numbers, counts = np.unique(crystal.numbers, return_counts=True)
+    symbols = (Element.from_Z(number).symbol for number in numbers.tolist())
+    return dict(zip(symbols, counts.astype(float).tolist(), strict=True))
 
 
 class _Near:

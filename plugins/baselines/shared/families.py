@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,9 +80,17 @@ class Exchanger:
 
 
 class Answering(Baseline):
-    """A baseline that answers a composition with the crystal whose elements are cheapest to exchange."""
+    """A baseline that answers a composition with the crystal whose elements are cheapest to exchange.
+
+    One whose options have `free` draws at random where that is set, whatever was asked for.
+    """
 
     answers = True
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.free: bool = getattr(config, "free", False)
+        self.answers = not self.free
 
     def answered(self, wanted: Sequence[Wanted], families: Families, exchanger: Exchanger, costs: Costs) -> Iterator[Sample]:
         """The answer of rank `rank` to each question; ranking one question twice is avoided where they follow each other."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -55,6 +56,32 @@ def test_relax_ranks_names_duplicates_and_counts_what_failed(folder, tmp_path, c
     # a table of ours: it can be judged, and relaxed again
     assert relax(out / "relaxed.csv", "-o", tmp_path / "again", "--potential", "ase:EMT", "--workers", 1) == 0
     assert rows(tmp_path / "again" / "relaxed.csv")["salt"]["status"] == "element"
+
+
+def test_what_relaxes_to_a_known_crystal_is_not_new(tmp_path, capsys):
+    """The folder of `relax` is judged as it stands: the samples as made, and whether they are new after relaxation."""
+    known, made = copper(3.6, "known"), copper(3.61, "made")
+    # far from the known crystal in shape, but it relaxes to it
+    made = replace(made, lattice=made.lattice @ np.diag([1.0, 1.0, 1.35]))
+    known.write(tmp_path / "train" / "known.cif")
+    made.write(tmp_path / "made" / "made.cif")
+    assert relax(tmp_path / "made", "-o", tmp_path / "relaxed", "--potential", "ase:EMT", "--workers", 1) == 0
+    (row,) = rows(tmp_path / "relaxed" / "samples.csv").values()
+    assert row["cif"] != row["relaxed_cif"]
+    assert float(row["energy_per_atom"]) < 0.01
+    command = ["evaluate", tmp_path / "relaxed" / "samples.csv", "--reference", tmp_path / "train", "--json",
+               "--metrics", "novelty_steps", "-o", tmp_path / "judged", "--workers", 1]  # fmt: skip
+    capsys.readouterr()
+    assert cli.main([*map(str, command)]) == 0
+    alone = json.loads(capsys.readouterr().out)["metrics"]["novelty_steps"]["result"]["alone"]
+    assert (alone["new_by_matcher"]["count"], alone["new_after_relaxation"]["count"]) == (1, 0)
+
+
+def test_samples_that_were_not_relaxed_are_not_replaced(folder, capsys):
+    (folder / "samples.csv").write_text("id,status,reason,cif\n")
+    assert relax(folder / "cu-a.cif", "-o", folder, "--potential", "ase:EMT") == 2
+    assert "give another folder with -o" in capsys.readouterr().err
+    assert (folder / "samples.csv").read_text() == "id,status,reason,cif\n"
 
 
 def test_a_torn_table_is_continued_to_the_same_bytes(folder, tmp_path):
