@@ -1,7 +1,8 @@
-import { ask, make, number, say, showSame } from "./app.js";
-import { start } from "./job.js";
+import { ask, figure, make, number, say, showSame } from "./app.js";
+import { property, start } from "./job.js";
 
 const form = document.getElementById("form"), says = document.getElementById("model-says");
+let models = [];
 const place = document.getElementById("conditions"), fields = document.getElementById("condition-fields");
 
 function request() {
@@ -21,7 +22,7 @@ function request() {
 }
 
 async function list() {
-  const models = await ask("/models");
+  models = await ask("/models");
   form.elements.model.replaceChildren(...models.map((model) => make("option", { value: model.name }, model.label)));
   if (!models.length) { says.textContent = "No trained model was found. Train one in Runs, e.g. the recipe smoke."; return; }
   await describe();
@@ -31,17 +32,29 @@ async function describe() {
   says.textContent = "Reading the model …";
   try {
     const model = await ask(`/models/${form.elements.model.value}`);
-    says.textContent = `${model.model}${model.atoms ? `; trained on cells of ${model.atoms.join(" to ")} atoms` : ""}`;
-    const made = Object.entries(model.properties).map(([name, range]) => make("label", {}, name,
-      make("input", { type: "number", step: "any", "data-condition": name, placeholder: range ? `${range[0].toPrecision(3)} to ${range[1].toPrecision(3)}` : "" }),
-      make("small", {}, range ? `training data: ${range[0].toPrecision(3)} to ${range[1].toPrecision(3)}` : "")));
-    if (model.composition) made.push(make("label", {}, "composition", make("input", { "data-condition": "composition", placeholder: "SrTiO3", spellcheck: "false" }), make("small", {}, "the atoms of the cell")));
+    const entry = models.find((one) => one.name === form.elements.model.value);
+    const trained = model.atoms ? `Trained on cells of ${model.atoms.join(" to ")} atoms. ` : "";
+    says.textContent = model.generates ? `${trained}${entry?.says ? `How good it is: ${entry.says}.` : ""}` : "This model predicts properties; it generates no crystals. Choose another.";
+    form.querySelector("button.primary").disabled = !model.generates || document.body.dataset.readOnly === "yes";
+    const made = Object.entries(model.properties).map(([name, range]) => field(name, range));
+    if (model.composition) {
+      made.unshift(make("label", {}, "Composition", make("input", { "data-condition": "composition", placeholder: "any", spellcheck: "false", autocomplete: "off" }),
+        make("small", {}, "the atoms of one cell, e.g. SrTiO3")));
+    }
     fields.replaceChildren(...made);
-    place.hidden = !made.length;
+    place.hidden = !made.length || !model.generates;
   } catch (error) {
     says.textContent = error.message;
     place.hidden = true;
   }
+}
+
+function field(name, range) {
+  const [label, unit] = property(name), group = name === "space_group";
+  const seen = range ? `seen in training: ${figure(range[0])} to ${figure(range[1])}` : "";
+  return make("label", {}, `${label[0].toUpperCase()}${label.slice(1)}${unit && !group ? `, ${unit}` : ""}`,
+    make("input", { type: "number", step: group ? "1" : "any", "data-condition": name, placeholder: "any", ...(group ? { min: 1, max: 230 } : {}) }),
+    make("small", {}, group ? "its number, 1 to 230" : seen));
 }
 
 form.elements.model.addEventListener("change", describe);
