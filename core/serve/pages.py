@@ -41,7 +41,7 @@ def job(request: Request, id: str) -> Response:
     """One job, where it can be returned to."""
     state = state_of(request)
     found = state.store.load(id)
-    return _page(state, "job", room="", job=found.id, title=found.command.split()[1].capitalize())
+    return _page(state, "job", room="", job=found.id, title=found.title)
 
 
 @router.get("/{room}")

@@ -126,11 +126,6 @@ def _group(number: str) -> dict[str, str]:
 @cache
 def _symbols() -> dict[str, str]:
     """Number of each space group -> its short Hermann-Mauguin symbol, of the standard setting."""
-    import spglib
+    from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
-    found: dict[str, str] = {}
-    for hall in range(1, 531):
-        kind = spglib.get_spacegroup_type(hall)
-        assert kind is not None, "the Hall numbers run from 1 to 530"
-        found.setdefault(str(kind.number), str(kind.international_short))
-    return found
+    return {str(number): sg_symbol_from_int_number(number) for number in range(1, 231)}

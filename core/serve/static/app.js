@@ -106,6 +106,11 @@ export function formula(text) {
   return make("span", { class: "formula" }, ...String(text ?? "").split(/(\d+(?:\.\d+)?)/).map((part, k) => (k % 2 ? make("sub", {}, part) : part)));
 }
 
+/** A space group as it is printed: screw axes as subscripts, inversion axes with a bar. */
+export function group(text) {
+  return make("span", { class: "formula" }, ...String(text ?? "").split(/(_\d|-\d)/).map((part, k) => (k % 2 ? make(part[0] === "_" ? "sub" : "span", part[0] === "_" ? {} : { class: "barred" }, part[1]) : part)));
+}
+
 /** Seconds as people say them. */
 export function duration(seconds) {
   if (seconds < 10) return `${Math.max(0.1, seconds).toFixed(1)} s`;

@@ -107,7 +107,11 @@ export function fitChart({ curves, lines }) {
     item.append(sign, name);
     legend.append(item);
   }
-  place.append(made.svg, legend);
+  made.svg.classList.add("fit");
+  const scroll = document.createElement("div");
+  scroll.className = "scroll";
+  scroll.append(made.svg);
+  place.append(scroll, legend);
   return place;
 }
 

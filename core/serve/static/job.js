@@ -1,5 +1,5 @@
 // One piece of work: its state, what came out so far, the crystal that is looked at.
-import { ask, duration, figure, formula, make, say } from "./app.js";
+import { ask, duration, figure, formula, group, make, say } from "./app.js";
 import { chart, colour, fitChart } from "./chart.js";
 import { CrystalView } from "./viewer.js";
 
@@ -90,7 +90,7 @@ export class JobView {
     const thumb = make("span", { class: "thumb" });
     const where = origin(row.origin) || (row.condition ? `asked for ${words(row.condition)}` : `sample ${Number(row.id) || row.id}`);
     const button = make("button", { type: "button", onclick: () => this.choose(item, row) }, thumb,
-      make("span", {}, row.rank ? `${row.rank}. ` : "", formula(row.formula), row.group ? ` · ${row.group}` : ""), make("span", { class: "sure" }, fitted || sure), make("small", {}, where));
+      make("span", {}, row.rank ? `${row.rank}. ` : "", formula(row.formula), row.group ? " · " : "", group(row.group)), make("span", { class: "sure" }, fitted || sure), make("small", {}, where));
     const item = make("li", {}, button);
     this.list.append(item);
     this.rows.push(row);

@@ -1,5 +1,5 @@
 // The crystal view: the scene comes from the interface, 3Dmol.js draws and turns it.
-import { ask, copy, download, figure, formula, make, say } from "./app.js";
+import { ask, copy, download, figure, formula, group, make, say } from "./app.js";
 
 let library;
 function load3Dmol() {
@@ -94,9 +94,10 @@ export class CrystalView {
       [[1, 0, 0], [1, 1, 0]], [[1, 0, 0], [1, 0, 1]], [[0, 1, 0], [1, 1, 0]], [[0, 1, 0], [0, 1, 1]], [[0, 0, 1], [1, 0, 1]], [[0, 0, 1], [0, 1, 1]]]) {
       this.viewer.addCylinder({ start: point(...a), end: point(...b), radius: 0.03, color: colour, fromCap: 1, toCap: 1 });
     }
+    const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
     ["a", "b", "c"].forEach((name, axis) => {
       const at = [0, 0, 0]; at[axis] = 1 + 0.9 / Math.hypot(...cell[axis]);
-      this.viewer.addLabel(name, { position: point(...at), fontColor: colour, backgroundOpacity: 0, fontSize: 16, alignment: "center", inFront: true });
+      this.viewer.addLabel(name, { position: point(...at), fontColor: ink, backgroundOpacity: 0, fontSize: 16, bold: true, alignment: "center", inFront: true });
     });
   }
 
@@ -150,7 +151,7 @@ export class CrystalView {
     const { facts, elements } = this.scene;
     this.legend.replaceChildren(...Object.entries(elements).map(([symbol, { colour }]) =>
       make("span", {}, make("i", { style: `background:${colour}` }), symbol)));
-    const rows = [["Formula", formula(facts.formula)], ["Space group", `${facts.space_group} (within ${facts.tolerance})`],
+    const rows = [["Formula", formula(facts.formula)], ["Space group", make("span", {}, group(facts.space_group), `, within ${facts.tolerance}`)],
       ["a, b, c", `${facts.lengths.map((v) => v.toFixed(3)).join(", ")} Å`], ["α, β, γ", `${facts.angles.map((v) => v.toFixed(1)).join(", ")}°`],
       ["Cell", `${facts.atoms} ${facts.atoms === 1 ? "atom" : "atoms"}, ${figure(facts.volume)} Å³`], ...this.more];
     this.facts.replaceChildren(...rows.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
