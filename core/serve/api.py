@@ -103,6 +103,12 @@ class State:
         self.queue = Queue(self.store)
         self.worker = Worker()
         self.tables = tables.Tables()
+        self._preparing: asyncio.Future[Any] | None = None
+
+    def prepare(self) -> None:
+        """Let the worker process import what pictures need, so that the first crystal need not wait for it."""
+        if not self.worker.started and self._preparing is None:
+            self._preparing = asyncio.gather(self.worker.call(tasks.ready), return_exceptions=True)
 
     def may_change(self) -> None:
         """Raises ConditionError on a server that only shows."""
@@ -141,6 +147,7 @@ async def create_job(request: Request, work: Annotated[AnyWork, Body()]) -> JobV
         raise ConditionError(f"this installation has no command '{work.command}'")
     job = state.store.create(work)
     await state.queue.add(job)
+    state.prepare()
     return view(state, job)
 
 

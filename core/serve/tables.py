@@ -104,7 +104,7 @@ class Tables:
 def funnel(counts: Counter[str]) -> list[list[Any]]:
     """[what, how many] from all samples so far to those accepted, of a table of strings."""
     total = counts.total()
-    left, stages = total - counts["repeat"], [["samples so far", total]]
+    left, stages = total - counts["repeat"], [["samples", total]]
     for stage in _CHAIN:
         left -= counts[stage]
         stages.append([_STAGES[stage], left])

@@ -33,6 +33,14 @@ def crystal_of(cif: str) -> Any:
     return crystal
 
 
+def ready() -> None:
+    """Nothing: the first answer of a process waits for its imports, which may as well be done while a job computes."""
+    import spglib  # noqa: F401
+
+    from crystalfw.core.data import reading  # noqa: F401
+    from crystalfw.core.geometry import cif  # noqa: F401
+
+
 def show(cif: str, supercell: tuple[int, int, int]) -> dict[str, Any]:
     """What the viewer draws, with the facts beside it."""
     return scene(crystal_of(cif), supercell)
@@ -101,6 +109,7 @@ def describe(run: str) -> dict[str, Any]:
         "geometry": "geometry" in trained.requires, "atoms": ranges.get("atoms"),
         "conditioned": bool(trained.requires), "dropout": float(trained.recipe.model.condition_dropout),
         "generates": trained.generator.decoder.needs_tokens,
+        "candidates": trained.recipe.sample.candidates, "keep": trained.recipe.sample.keep,
     }  # fmt: skip
 
 

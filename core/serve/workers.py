@@ -31,6 +31,11 @@ class Worker:
         self._calls = 0
         self._lock = asyncio.Lock()
 
+    @property
+    def started(self) -> bool:
+        """Is there a process already?"""
+        return self._pool is not None
+
     async def call(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
         """The answer. Raises ConditionError with the sentence of its error, or where the process died or took too long."""
         async with self._lock:

@@ -1,4 +1,4 @@
-import { ask, figure, make, number, say, showSame } from "./app.js";
+import { ask, make, number, say, showSame } from "./app.js";
 import { property, start } from "./job.js";
 
 const form = document.getElementById("form"), says = document.getElementById("model-says");
@@ -34,7 +34,8 @@ async function describe() {
     const model = await ask(`/models/${form.elements.model.value}`);
     const entry = models.find((one) => one.name === form.elements.model.value);
     const trained = model.atoms ? `Trained on cells of ${model.atoms.join(" to ")} atoms. ` : "";
-    says.textContent = model.generates ? `${trained}${entry?.says ? `How good it is: ${entry.says}.` : ""}` : "This model predicts properties; it generates no crystals. Choose another.";
+    const chosen = model.candidates > 1 ? `Each sample is the likeliest of ${model.candidates} strings written for it. ` : "";
+    says.textContent = model.generates ? `${trained}${chosen}${entry?.says ? `How good it is: ${entry.says}.` : ""}` : "This model predicts properties; it generates no crystals. Choose another.";
     form.querySelector("button.primary").disabled = !model.generates || document.body.dataset.readOnly === "yes";
     const made = Object.entries(model.properties).map(([name, range]) => field(name, range));
     if (model.composition) {
@@ -49,9 +50,11 @@ async function describe() {
   }
 }
 
+const bound = (value) => String(Number(value.toPrecision(2))).replace("-", "−");
+
 function field(name, range) {
   const [label, unit] = property(name), group = name === "space_group";
-  const seen = range ? `seen in training: ${figure(range[0])} to ${figure(range[1])}` : "";
+  const seen = range ? `seen in training: ${bound(range[0])} to ${bound(range[1])}` : "";
   return make("label", {}, `${label[0].toUpperCase()}${label.slice(1)}${unit && !group ? `, ${unit}` : ""}`,
     make("input", { type: "number", step: group ? "1" : "any", "data-condition": name, placeholder: "any", ...(group ? { min: 1, max: 230 } : {}) }),
     make("small", {}, group ? "its number, 1 to 230" : seen));

@@ -120,7 +120,7 @@ export class JobView {
       funnel.append(make("span", {}, what), make("span", { class: "track" }, share), make("span", { class: "n" }, String(count)));
     }
     const reasons = found.reasons.map(([reason, count]) => make("li", {}, `${count} × ${reason}`));
-    const parts = [found.funnel.length ? funnel : null, reasons.length ? make("details", { open: !found.total }, make("summary", {}, found.total ? "Why the others failed" : "Why there is none"), make("ul", {}, ...reasons)) : null];
+    const parts = [found.funnel.length ? make("h2", {}, "What became of the samples") : null, found.funnel.length ? funnel : null, reasons.length ? make("details", { open: !found.total }, make("summary", {}, found.total ? "Why the others failed" : "Why there is none"), make("ul", {}, ...reasons)) : null];
     (this.top ?? this.body).replaceChildren(...(parts.some(Boolean) ? [make("div", { class: "card" }, ...parts.filter(Boolean))] : []));
   }
 

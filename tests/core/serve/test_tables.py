@@ -48,7 +48,7 @@ def test_only_what_is_new_is_read(tmp_path, monkeypatch):
     assert set(read) == {"3"}
     assert second["total"] == 3
     assert second["counts"] == {"ok": 3, "parse": 1}
-    assert second["funnel"] == [["samples so far", 4], ["strings that parse", 3], ["three-dimensional nets", 3],
+    assert second["funnel"] == [["samples", 4], ["strings that parse", 3], ["three-dimensional nets", 3],
                                 ["crystals found", 3], ["accepted", 3]]  # fmt: skip
     assert second["reasons"] == [["parse: bad", 1]]
 
