@@ -242,7 +242,8 @@ def killed() -> Iterator[Row]:
         with server(Path(folder)) as one:
             one.ask("/api/v1/scene", body)
             for child in psutil.Process(one.process.pid).children():
-                child.kill()
+                if any("spawn_main" in part for part in child.cmdline()):
+                    child.kill()
             codes = [one.ask("/api/v1/scene", body)[0] for _ in range(2)]
             yield "helper process killed, the next two pictures", f"{codes[0]}, {codes[1]}; {one.alive()}"
             job = json.loads(one.ask("/api/v1/jobs", b'{"kind": "train", "recipe": "smoke", "steps": 300}')[1])["id"]

@@ -63,7 +63,7 @@ async def _disk(request: Request, error: Exception) -> Response:
 
 async def _cut_off(request: Request, error: Exception) -> Response:
     """The guard ended a body that was longer than allowed; a sender who has left does not read this."""
-    return JSONResponse({"error": "The request is larger than is allowed and was not read."}, status_code=413)
+    return JSONResponse({"error": "The request is larger than is allowed and was not kept."}, status_code=413)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -67,6 +67,7 @@ def _page(state: State, template: str, *, status: int = 200, **values: Any) -> H
     content = _ENVIRONMENT.get_template(f"{template}.html").render(
         rooms=ROOMS,
         read_only=state.settings.read_only,
+        max_upload=state.settings.max_upload,
         version=crystalfw.__version__,
         folder=str(state.settings.runs),
         **values,

@@ -67,6 +67,8 @@ export function download(name, text) {
 }
 
 export async function upload(file) {
+  const most = Number(document.body.dataset.maxUpload);
+  if (file.size > most) throw new Error(`${file.name} has ${(file.size / 2 ** 20).toFixed(0)} MB; at most ${(most / 2 ** 20).toFixed(0)} MB are taken here. The command line takes larger files.`);
   return (await ask(`/uploads/${encodeURIComponent(file.name)}`, file)).id;
 }
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 
 import pytest
 
+from crystalfw.core.errors import ConditionError
 from crystalfw.core.serve import tasks
+from crystalfw.core.serve.workers import Worker
 from tests.core.serve.test_scene import PEROVSKITE
 
 ENDED = ("done", "failed", "cancelled", "interrupted")
@@ -77,8 +81,12 @@ def test_a_killed_worker_is_replaced(client):
     (process,) = served.worker._pool._processes.values()
     process.kill()
     process.join()
-    answers = [client.post("/api/v1/convert", json={"cif": PEROVSKITE.cif()}) for _ in range(2)]
-    assert answers[-1].text.startswith("# generated")
+    assert client.post("/api/v1/convert", json={"cif": PEROVSKITE.cif()}).text.startswith("# generated")
+
+
+def test_an_input_that_kills_its_process_gets_a_sentence():
+    with pytest.raises(ConditionError, match="the process that read the input died"):
+        asyncio.run(Worker().call(os._exit, 1))
 
 
 def test_what_takes_too_long_is_ended(client):
