@@ -19,9 +19,16 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-WAIT, GAP, COLOURS = 300, 24, 128
+WAIT, GAP, COLOURS = 300, 24, 256
 ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader",
              "--enable-unsafe-swiftshader", "--hide-scrollbars")  # fmt: skip
+
+
+_TIDY = """
+window.scrollTo(0, 0);
+for (const code of document.querySelectorAll("code")) if (code.textContent.startsWith("/")) code.textContent = "runs";
+"""
+"""The folder is that of whoever draws."""
 
 
 class Page:
@@ -53,7 +60,7 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         show()
         time.sleep(4)  # pictures of the list
-        self.driver.execute_script("window.scrollTo(0, 0)")
+        self.driver.execute_script(_TIDY)
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         asked = {"format": "png", "captureBeyondViewport": True, "clip": clip}
         data = self.driver.execute_cdp_cmd("Page.captureScreenshot", asked)["data"]
@@ -84,7 +91,7 @@ class Page:
 def save(image: Image.Image, name: str, scale: float = 2 / 3) -> None:
     """Beside this file, small."""
     small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
-    small.quantize(COLOURS).save(Path(__file__).with_name(name), optimize=True)
+    small.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(Path(__file__).with_name(name), optimize=True)
 
 
 def main() -> None:
@@ -93,7 +100,7 @@ def main() -> None:
     jobs = dict(pair.split("=", 1) for pair in pairs)
     page = Page(address)
     try:
-        save(page.shot(1200, 1200, lambda: page.job(jobs["predict"])), "page_predict.png")
+        save(page.shot(1200, 1130, lambda: page.job(jobs["predict"])), "page_predict.png")
         save(page.shot(1200, 1250, lambda: page.job(jobs["solve"]), dark=True), "page_solve.png")
         save(page.shot(1200, 1300, lambda: page.job(jobs["generate"])), "page_generate.png")
         save(page.shot(1200, 1250, page.runs, dark=True), "page_runs.png")

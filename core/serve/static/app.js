@@ -110,7 +110,11 @@ export function formula(text) {
 
 /** A space group as it is printed: screw axes as subscripts, inversion axes with a bar. */
 export function group(text) {
-  return make("span", { class: "formula" }, ...String(text ?? "").split(/(_\d|-\d)/).map((part, k) => (k % 2 ? make(part[0] === "_" ? "sub" : "span", part[0] === "_" ? {} : { class: "barred" }, part[1]) : part)));
+  return make("span", { class: "formula" }, ...String(text ?? "").split(/(_\d|-\d)/).map((part, k) => {
+    if (k % 2 === 0) return part;
+    // the sign is not seen, but copied: Pm-3m
+    return part[0] === "_" ? make("sub", {}, part[1]) : make("span", {}, make("span", { class: "unseen" }, "-"), make("span", { class: "barred" }, part[1]));
+  }));
 }
 
 /** Seconds as people say them. */
