@@ -15,6 +15,7 @@ import yaml
 from crystalfw.core.model.logbook import logged_rows
 from crystalfw.core.run.listing import MARKS, listed_run, run_folders
 from crystalfw.core.serve.jobs import NotFound, inside
+from crystalfw.core.serve.workers import sendable
 
 _MOST = 500
 _POINTS = 600
@@ -25,6 +26,8 @@ def listed(root: Path) -> list[dict[str, Any]]:
     """One line for each run and ablation, the newest first; the page's own work is in its own list, unless it trained."""
     found = []
     for folder in islice(run_folders(root), _MOST):
+        if sendable(str(folder)) != str(folder):  # a name that is no UTF-8 cannot be asked for
+            continue
         there = [mark for mark in MARKS if (folder / mark).is_file()]
         own = folder.is_relative_to(root / "page")
         if "recipe.yaml" not in there and (own or there == ["samples.csv"]):

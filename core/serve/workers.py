@@ -81,7 +81,16 @@ class _Failed:
     """A sentence instead of an answer: exceptions of strangers' libraries need not survive pickling."""
 
     def __init__(self, sentence: str) -> None:
-        self.sentence = sentence
+        self.sentence = sendable(sentence)
+
+
+def sendable(value: Any) -> Any:
+    """The answer with what UTF-8 cannot write replaced: a stranger's JSON can hold half of a character."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, (list, tuple)):
+        return [sendable(item) for item in value]
+    return {sendable(key): sendable(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _begin(memory: int) -> None:
@@ -98,7 +107,7 @@ def _begin(memory: int) -> None:
 
 def _checked(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     try:
-        return function(*arguments)
+        return sendable(function(*arguments))
     except CrystalfwError as error:
         return _Failed(str(error))
     except MemoryError:

@@ -10,7 +10,7 @@ import pytest
 
 from crystalfw.core.errors import ConditionError
 from crystalfw.core.serve import tasks
-from crystalfw.core.serve.workers import Worker
+from crystalfw.core.serve.workers import Worker, sendable
 from tests.core.serve.test_scene import PEROVSKITE
 
 ENDED = ("done", "failed", "cancelled", "interrupted")
@@ -104,6 +104,18 @@ def test_uploads_are_counted_in_the_worker(client):
     answer = client.get(f"/api/v1/uploads/{id}/crystals").json()
     assert answer.get("crystals", 0) == 0
     assert client.post("/api/v1/uploads/none.cif", content=b"").status_code == 400
+
+
+def test_half_a_character_in_an_upload_is_answered(client):
+    content = b'{"lattice": "\\ud800", "sites": []}'
+    id = client.post("/api/v1/uploads/half.json", content=content).json()["id"]
+    answer = client.get(f"/api/v1/uploads/{id}/crystals")
+    assert answer.status_code in (200, 400)
+    assert answer.json()
+
+
+def test_what_cannot_be_written_is_replaced():
+    assert sendable({"a\ud800": ["\udcff", ("é", 1)]}) == {"a?": ["?", ["é", 1]]}
 
 
 def test_a_command_that_fails_leaves_its_sentence(client):
