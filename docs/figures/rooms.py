@@ -91,7 +91,7 @@ class Page:
 def save(image: Image.Image, name: str, scale: float = 2 / 3) -> None:
     """Beside this file, small."""
     small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
-    small.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(Path(__file__).with_name(name), optimize=True)
+    small.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=2).save(Path(__file__).with_name(name), optimize=True)
 
 
 def main() -> None:

@@ -22,8 +22,12 @@ function asked(request) {
   return `${WORK[request.kind] ?? request.kind}: ${[what, ...conditions].join(", ")}`;
 }
 
+let last;
 async function list() {
   const [jobs, runs] = await Promise.all([ask("/jobs?limit=20"), ask("/runs")]);
+  const now = JSON.stringify([jobs, runs]);
+  if (now === last) return;  // a table that is made anew loses the keyboard's place
+  last = now;
   if (jobs.length) {
     document.getElementById("jobs").replaceChildren(table(["work", "started", "state"], jobs.map((job) => [make("a", { href: `/jobs/${job.id}` }, asked(job.request)), when(job.made), state(job.state)])));
   }
@@ -79,4 +83,4 @@ compare.addEventListener("click", () => side().catch((error) => say(error.messag
 const fromAddress = () => { if (location.hash.length > 1) open(decodeURIComponent(location.hash.slice(1))).catch((error) => say(error.message)); };
 addEventListener("hashchange", fromAddress);
 list().then(fromAddress).catch((error) => say(error.message));
-setInterval(() => { if (!chosen.size && !document.hidden) list().catch(() => {}); }, 5000);
+setInterval(() => { if (!chosen.size && !document.hidden && !document.activeElement?.closest("#runs, #jobs")) list().catch(() => {}); }, 5000);

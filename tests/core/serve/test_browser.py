@@ -210,10 +210,10 @@ def test_a_training_is_watched_and_another_cancelled(browser: WebDriver) -> None
     wait(browser, "#job[data-state=cancelled]")
     go(browser, "runs")
     wait(browser, "#runs input[type=checkbox]")
-    boxes = browser.find_elements(By.CSS_SELECTOR, "#runs input[type=checkbox]")
-    for box in boxes[:2]:
-        box.click()
-    if len(boxes) > 1:  # the second may have been cancelled before it had a folder
+    boxes = "#runs input[type=checkbox]"
+    for which in range(min(2, len(browser.find_elements(By.CSS_SELECTOR, boxes)))):
+        browser.execute_script(f"document.querySelectorAll('{boxes}')[{which}].click()")  # the list may just be made anew
+    if len(browser.find_elements(By.CSS_SELECTOR, boxes)) > 1:  # the second may have been cancelled before it had a folder
         browser.find_element(By.ID, "compare").click()
         wait(browser, "#shown table")
         assert "fit.steps" in browser.find_element(By.ID, "shown").text
