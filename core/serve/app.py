@@ -33,12 +33,22 @@ def make_app(settings: Settings) -> ASGIApp:
     app.state.served = api.State(settings)
     app.include_router(api.router)
     app.include_router(pages.router)
-    app.mount("/static", StaticFiles(directory=str(resources.files("crystalfw.core.serve") / "static")), name="static")
+    app.mount("/static", _Static(directory=str(resources.files("crystalfw.core.serve") / "static")), name="static")
     app.add_exception_handler(CrystalfwError, _sentence)
     app.add_exception_handler(OSError, _disk)
     app.add_exception_handler(ClientDisconnect, _cut_off)
     app.add_exception_handler(RequestValidationError, _invalid)
     return Guard(app, settings)
+
+
+class _Static(StaticFiles):
+    """Files that a browser may keep, if it asks each time whether they have changed."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        """See StaticFiles."""
+        response = super().file_response(*args, **options)
+        response.headers["cache-control"] = "private, no-cache"
+        return response
 
 
 @asynccontextmanager
