@@ -1,11 +1,13 @@
-import { ask, make, number, say, showSame } from "./app.js";
+import { ask, make, named, number, say, showSame, upload } from "./app.js";
 import { property, start } from "./job.js";
 
 const form = document.getElementById("form"), says = document.getElementById("model-says");
 let models = [];
 const place = document.getElementById("conditions"), fields = document.getElementById("condition-fields");
 
-function request() {
+const like = () => fields.querySelector("input[type=file]");
+
+function request(crystal = like()?.files.length ? named(like(), "crystal.cif") : null) {
   const conditions = {};
   for (const input of fields.querySelectorAll("input[data-condition]")) {
     const text = input.value.trim();
@@ -17,7 +19,7 @@ function request() {
     if (symbols.length) constraints[name] = symbols;
   }
   if (form.elements.charge_balanced.checked) constraints.charge_balanced = true;
-  return { kind: "generate", constraints, model: form.elements.model.value, n: number(form, "n") ?? 20, seed: number(form, "seed") ?? 0, conditions,
+  return { kind: "generate", constraints, like_upload: crystal, model: form.elements.model.value, n: number(form, "n") ?? 20, seed: number(form, "seed") ?? 0, conditions,
     temperature: number(form, "temperature"), guidance: number(form, "guidance"), composition_exact: form.elements.composition_exact.checked };
 }
 
@@ -31,16 +33,21 @@ async function list() {
 async function describe() {
   says.textContent = "Reading the model …";
   try {
-    const model = await ask(`/models/${form.elements.model.value}`);
+    const chosen = form.elements.model.value, model = await ask(`/models/${chosen}`);
+    if (chosen !== form.elements.model.value) return;  // another was chosen meanwhile; its answer comes
     const entry = models.find((one) => one.name === form.elements.model.value);
     const trained = model.atoms ? `Trained on cells of ${model.atoms.join(" to ")} atoms. ` : "";
-    const chosen = model.candidates > 1 ? `Each sample is the likeliest of ${model.candidates} strings written for it. ` : "";
-    says.textContent = model.generates ? `${trained}${chosen}${entry?.says ? `How good it is: ${entry.says}.` : ""}` : "This model predicts properties; it generates no crystals. Choose another.";
+    const each = model.candidates > 1 ? `Each sample is the likeliest of ${model.candidates} strings written for it. ` : "";
+    says.textContent = model.generates ? `${trained}${each}${entry?.says ? `How good it is: ${entry.says}.` : ""}` : "This model predicts properties; it generates no crystals. Choose another.";
     form.querySelector("button.primary").disabled = !model.generates || document.body.dataset.readOnly === "yes";
     const made = Object.entries(model.properties).map(([name, range]) => field(name, range));
     if (model.composition) {
       made.unshift(make("label", {}, "Composition", make("input", { "data-condition": "composition", placeholder: "any", spellcheck: "false", autocomplete: "off" }),
         make("small", {}, "the atoms of one cell, e.g. SrTiO3")));
+    }
+    if (model.geometry) {
+      made.unshift(make("label", { class: "file" }, "A crystal to be like", make("input", { type: "file", required: true }),
+        make("small", {}, "a CIF, a table or another file of crystals: the model asks for whole crystals")));
     }
     fields.replaceChildren(...made);
     place.hidden = !made.length || !model.generates;
@@ -61,6 +68,6 @@ function field(name, range) {
 }
 
 form.elements.model.addEventListener("change", describe);
-form.addEventListener("submit", (event) => { event.preventDefault(); start(form, request); });
-showSame(form, request);
+form.addEventListener("submit", (event) => { event.preventDefault(); start(form, async () => request(like()?.files.length ? await upload(like().files[0]) : null)); });
+showSame(form, () => request());
 list().catch((error) => say(error.message));

@@ -85,6 +85,13 @@ def said(driver: WebDriver, css: str) -> str:
     return str(driver.find_element(By.CSS_SELECTOR, css).get_attribute("textContent"))
 
 
+def salt(folder: Path) -> Path:
+    """Rock salt as a CIF file."""
+    structure = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    Crystal.from_structure(structure.get_primitive_structure()).write(folder / "NaCl.cif")
+    return folder / "NaCl.cif"
+
+
 def go(driver: WebDriver, room: str) -> None:
     driver.get(driver.current_url.split("/", 3)[0] + "//" + driver.current_url.split("/", 3)[2] + f"/{room}")
 
@@ -135,9 +142,7 @@ def test_a_string_piece_by_piece(browser: WebDriver) -> None:
 
 
 def test_a_pattern_is_solved(browser: WebDriver, tmp_path: Path) -> None:
-    salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    Crystal.from_structure(salt.get_primitive_structure()).write(tmp_path / "NaCl.cif")
-    assert main(["pattern", str(tmp_path / "NaCl.cif"), "-o", str(tmp_path / "NaCl.xy")]) == 0
+    assert main(["pattern", str(salt(tmp_path)), "-o", str(tmp_path / "NaCl.xy")]) == 0
     go(browser, "solve")
     browser.find_element(By.NAME, "pattern").send_keys(str(tmp_path / "NaCl.xy"))
     browser.find_element(By.NAME, "symbols").send_keys("Na, Cl")
@@ -197,7 +202,7 @@ def test_the_theme_is_kept(browser: WebDriver) -> None:
     assert browser.find_element(By.TAG_NAME, "html").get_attribute("data-theme") == chosen
 
 
-def test_a_training_is_watched_and_another_cancelled(browser: WebDriver) -> None:
+def test_a_training_is_watched_and_another_cancelled(browser: WebDriver, tmp_path: Path) -> None:
     go(browser, "runs")
     browser.find_element(By.NAME, "steps").send_keys("20")
     browser.find_element(By.CSS_SELECTOR, "#form button.primary").click()
@@ -217,10 +222,10 @@ def test_a_training_is_watched_and_another_cancelled(browser: WebDriver) -> None
         browser.find_element(By.ID, "compare").click()
         wait(browser, "#shown table")
         assert "fit.steps" in browser.find_element(By.ID, "shown").text
-    crystals_of_the_trained_model(browser)
+    crystals_of_the_trained_model(browser, salt(tmp_path))
 
 
-def crystals_of_the_trained_model(browser: WebDriver) -> None:
+def crystals_of_the_trained_model(browser: WebDriver, crystal: Path) -> None:
     """Asks the run for samples: all of them are counted, whatever becomes of them."""
     go(browser, "generate")
     wait(browser, "select[name=model] option")
@@ -230,6 +235,8 @@ def crystals_of_the_trained_model(browser: WebDriver) -> None:
     WebDriverWait(browser, WAIT, 0.3).until(
         lambda d: "Trained on cells" in d.find_element(By.ID, "model-says").text and d.find_elements(By.CSS_SELECTOR, enabled)
     )
+    wait(browser, "#conditions input[type=file]")  # smoke is conditioned on whole crystals
+    browser.find_element(By.CSS_SELECTOR, "#conditions input[type=file]").send_keys(str(crystal))
     many = browser.find_element(By.NAME, "n")
     many.clear()
     many.send_keys("3")
