@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,21 @@ class Encoded:
         return not self.reason
 
 
+class Frame(NamedTuple):
+    """How a string's lattice and atoms lie in the crystal decoded from it, which may stand in another cell."""
+
+    basis: tuple[tuple[int, ...], ...]
+    """(3, 3) the string's lattice vectors in those of the crystal."""
+    images: tuple[tuple[int, ...], ...]
+    """(N, 3) the string's atom k is the crystal's atom k moved by these lattice vectors."""
+
+    def cell(self, first: int, second: int, shift: Sequence[int]) -> tuple[int, int, int]:
+        """The cell to which the string's bond from `first` to `second` in its cell `shift` leads, in the crystal's vectors."""
+        turned = [sum(n * row[axis] for n, row in zip(shift, self.basis, strict=True)) for axis in range(3)]
+        a, b, c = (t + v - u for t, u, v in zip(turned, self.images[first], self.images[second], strict=True))
+        return a, b, c
+
+
 @dataclass(frozen=True)
 class Decoded:
     """Outcome of decoding one string: a crystal with quality figures, or a reason."""
@@ -64,6 +79,8 @@ class Decoded:
     message: str = ""
     quality: Mapping[str, float] = field(default_factory=dict)
     """E.g. residual (mean relative bond-length error), shortest_distance (angstrom)."""
+    frame: Frame | None = None
+    """Where the string's lattice and atoms are in the crystal, for pictures of the string; None if that is not known."""
 
     @property
     def ok(self) -> bool:
@@ -82,7 +99,7 @@ class TokenMeaning:
     atoms: tuple[int, ...] = ()
     """The atoms of the decoded crystal that it is about."""
     shift: tuple[int, int, int] | None = None
-    """Of a bond or contact: the cell, in lattice vectors, in which its second atom lies."""
+    """Of a bond or contact: the cell, in the string's lattice vectors, in which its second atom lies."""
 
 
 @dataclass(frozen=True)

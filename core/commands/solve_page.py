@@ -1,10 +1,13 @@
 """report.html of the command solve: for each pattern the measured, computed and difference curve, and its candidates.
 
+The curves are in FOLDER/fits as well, as a table and with the verdict and the angles of the lines beside it.
+
 Each pattern's part is kept in FOLDER/.parts until the end, so that a command that continues still writes the whole page.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,7 @@ from crystalfw.core.evaluate.report.html import Markup, page, section, table, ta
 from crystalfw.core.powder.picture import Curve, Marks, pattern_picture
 from crystalfw.core.powder.solving import cell_text
 from crystalfw.core.powder.verdict import unexplained
+from crystalfw.core.powder.writing import write_columns
 
 if TYPE_CHECKING:
     from crystalfw.core.powder.search import Answer, Solution
@@ -32,12 +36,31 @@ class Page:
     def add(self, number: int, id: str, asked: str, solved: Solved) -> None:
         """Draw one pattern."""
         (self._parts / f"{number:06d}.html").write_text(solved_section(number, id, asked, solved), encoding="utf-8")
+        write_fit(self._folder / "fits" / f"{number:06d}.csv", id, solved)
 
     def write(self) -> None:
         """FOLDER/report.html from all parts."""
         parts = [Markup(path.read_text(encoding="utf-8")) for path in sorted(self._parts.glob("*.html"))]
         text = page("Powder patterns solved", f"{len(parts)} patterns", parts)
         (self._folder / "report.html").write_text(text, encoding="utf-8")
+
+
+def write_fit(path: Path, id: str, solved: Solved) -> None:
+    """The curves of the best candidate (two theta in degrees; measured without background, computed, difference; all on the
+    scale of the highest measured point), and beside them .json: verdict, lines, peaks that are not explained."""
+    answers, target = solved.solution.answers, solved.solution.target
+    best = answers[0] if answers else None
+    computed = best.fit.curve if best is not None else np.zeros_like(target.net)
+    columns = {"two_theta": target.grid, "measured": target.net, "computed": computed, "difference": target.net - computed}
+    about = {
+        "id": id, "verdict": solved.verdict.word, "sentences": list(solved.verdict.sentences),
+        "formula": best.fit.crystal.formula if best is not None else "",
+        "lines": line_angles(solved.solution, best).round(4).tolist() if best is not None else [],
+        "unexplained": unexplained(target, best).round(3).tolist() if best is not None else [],
+    }  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_columns(path, {name: [f"{x:.5g}" for x in values] for name, values in columns.items()})
+    path.with_suffix(".json").write_text(json.dumps(about), encoding="utf-8")
 
 
 def solved_section(number: int, id: str, asked: str, solved: Solved) -> Markup:

@@ -56,7 +56,7 @@ def scene(crystal: Crystal) -> Scene:
     """The cell, standing on its ab plane and seen from a little above and aside, fitted to the picture."""
     wrapped = crystal.frac_coords - np.floor(crystal.frac_coords)
     wrapped[wrapped > 1 - _ON_A_FACE] -= 1.0
-    cell = _Cell(crystal.lattice, wrapped, bonds(crystal.lattice, wrapped, crystal.numbers))
+    cell = Surroundings(crystal.lattice, wrapped, bonds(crystal.lattice, wrapped, crystal.numbers))
     places, outside = cell.places()
     turned = _orientation(crystal.lattice)
     centre = crystal.lattice.sum(axis=0) / 2
@@ -75,27 +75,39 @@ def scene(crystal: Crystal) -> Scene:
 
 
 @dataclass(frozen=True)
-class _Cell:
+class Surroundings:
+    """Which atoms of some cells are drawn: those inside, their images on faces, what a coordination needs outside."""
+
     lattice: FloatArray
     frac: FloatArray
     bonds: Bonds
+    cells: tuple[int, int, int] = (1, 1, 1)
+    """Cells drawn along a, b, c."""
 
     def cartesian(self, places: list[Place]) -> FloatArray:
+        """(N, 3) positions, angstrom."""
         return np.asarray([(self.frac[atom] + shift) @ self.lattice for atom, *shift in places]).reshape(-1, 3)
 
     def places(self) -> tuple[list[Place], set[int]]:
         """All balls, and which of them are outside of the cell."""
-        inside: list[Place] = [(atom, *shift) for atom in range(len(self.frac)) for shift in self._images(atom)]
-        base: list[Place] = [(atom, 0, 0, 0) for atom in range(len(self.frac))]
-        centres = [p for p in inside if self.bonds.cation[p[0]]] or base
-        added = self._added(centres, inside)
+        inside = self.inside()
+        added = self.added(inside)
         if len(inside) + len(added) > _MOST_BALLS:
-            added = self._added([p for p in base if p in set(centres)], inside)
+            added = self.added(self.base())
         return [*inside, *added], set(range(len(inside), len(inside) + len(added)))
 
+    def inside(self) -> list[Place]:
+        """The atoms of the cells and their images on opposite faces."""
+        return [(atom, *shift) for atom in range(len(self.frac)) for shift in self._images(atom)]
+
+    def base(self) -> list[Place]:
+        """The atoms of the cells, each once."""
+        a, b, c = map(range, self.cells)
+        return [(atom, *shift) for atom in range(len(self.frac)) for shift in itertools.product(a, b, c)]
+
     def _images(self, atom: int) -> Iterator[tuple[int, int, int]]:
-        """The cell's own place, and those on opposite faces."""
-        axes = [(0, 1) if abs(value) < _ON_A_FACE else (0,) for value in self.frac[atom]]
+        """The cells' own places, and those on opposite faces."""
+        axes = [range(n + (abs(value) < _ON_A_FACE)) for n, value in zip(self.cells, self.frac[atom], strict=True)]
         yield from itertools.product(*axes)
 
     def partners(self, place: Place) -> list[tuple[Place, bool]]:
@@ -103,12 +115,14 @@ class _Cell:
         atom, x, y, z = place
         return [((other, x + a, y + b, z + c), anion) for other, (a, b, c), anion in self.bonds.partners[atom]]
 
-    def _added(self, centres: list[Place], inside: list[Place]) -> list[Place]:
-        """Places outside that the coordination of the centres needs, each once; of cations only their anions."""
+    def added(self, places: list[Place]) -> list[Place]:
+        """Places outside that the coordination of the cations among these needs, each once: their anions. Without cations
+        that of every atom of the cells."""
+        centres = [place for place in places if self.bonds.cation[place[0]]] if self.bonds.cation.any() else self.base()
         found = dict.fromkeys(
             other for centre in centres for other, anion in self.partners(centre) if anion or not self.bonds.cation[centre[0]]
         )
-        known = set(inside)
+        known = set(self.inside())
         return [place for place in found if place not in known]
 
     def pairs(self, index: dict[Place, int]) -> list[list[int]]:

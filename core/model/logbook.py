@@ -6,10 +6,11 @@ import csv
 import importlib
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from crystalfw.core.system.bounded_text import bounded_lines
 from crystalfw.core.system.files import write_text_atomically
 
 COLUMNS = (
@@ -49,13 +50,19 @@ class Logbook:
             self._board.close()
 
 
+def logged_rows(path: Path) -> Iterator[dict[str, str]]:
+    """The complete rows of a metrics.csv as text; none where there is no file. A run may be writing, or have been killed while
+    it wrote, the last line: one without its end is left out, and so is one that names no step."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        for row in csv.DictReader(line for line in bounded_lines(file, path) if line.endswith("\n")):
+            if row.get("step", "").isdigit() and None not in row:
+                yield {name: content or "" for name, content in row.items()}
+
+
 def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
-    """Complete rows up to `step`; a kill can leave a torn last line."""
-    if not path.exists():
-        return []
-    whole = path.read_text()
-    whole = whole[: whole.rfind("\n") + 1]
-    return [row for row in csv.DictReader(io.StringIO(whole)) if row["step"].isdigit() and int(row["step"]) <= step]
+    return [row for row in logged_rows(path) if int(row["step"]) <= step]
 
 
 def _tensorboard(folder: Path) -> Any:
@@ -70,8 +77,5 @@ def _tensorboard(folder: Path) -> Any:
 
 def read_metrics(path: Path) -> dict[str, list[float]]:
     """Columns of a metrics.csv as floats, NaN where a field is empty."""
-    if not path.exists():
-        return {}
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = list(logged_rows(path))
     return {name: [float(row[name] or "nan") for row in rows] for name in (rows[0] if rows else {})}

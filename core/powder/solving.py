@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import ConditionError
 from crystalfw.core.interfaces import Retriever
 from crystalfw.core.library.store import Library
@@ -36,6 +37,11 @@ class Solved:
 
     solution: Solution
     verdict: Verdict
+
+    @property
+    def crystals(self) -> list[Crystal]:
+        """The candidates with their fitted cells, the likeliest first."""
+        return [answer.fit.crystal for answer in self.solution.answers]
 
 
 class Solver:

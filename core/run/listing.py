@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,13 @@ from typing import Any
 
 import yaml
 
+from crystalfw.core.model.logbook import logged_rows
 from crystalfw.core.run.folder import is_held
-from crystalfw.core.system.bounded_text import bounded_lines
+
+MARKS = ("recipe.yaml", "samples.csv", "metrics.json", "ablation.json", "report.html")
+"""A folder that holds one of these files has something to show."""
+_INSIDE = frozenset({"checkpoints", "cifs", "fits", "uploads"})
+"""Folders inside of runs that hold no runs."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,33 @@ class ListedRun:
 def list_runs(base: Path) -> list[ListedRun]:
     """Every run folder in `base`, and in the ablations there, by name; links are left out."""
     folders = sorted(path.parent for pattern in ("*/recipe.yaml", "*/runs/*/run/recipe.yaml") for path in base.glob(pattern))
-    return [_listed(folder, base) for folder in folders if not folder.is_symlink() or folder.name == "run"]
+    return [listed_run(folder, base) for folder in folders if not folder.is_symlink() or folder.name == "run"]
 
 
-def _listed(folder: Path, base: Path) -> ListedRun:
+def run_folders(root: Path, deepest: int = 5) -> Iterator[Path]:
+    """Folders at most `deepest` levels below `root` that hold a run, an ablation or samples (one of MARKS); links are not
+    followed."""
+    waiting = [(root, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        try:
+            entries = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
+        except OSError:
+            continue
+        if folder != root and any((folder / mark).is_file() for mark in MARKS):
+            yield folder
+        if depth < deepest:
+            waiting += [(entry, depth + 1) for entry in entries if entry.name not in _INSIDE and not entry.name.startswith(".")]
+
+
+def listed_run(folder: Path, base: Path) -> ListedRun:
+    """The line of one run folder below `base`."""
     recipe = _recipe(folder / "recipe.yaml")
     model = recipe.get("model", {})
     parts = [_name(model.get(key)) for key in ("encoder", "conditioning", "decoder")]
     steps, best = 0, None
-    for row in _rows(folder / "metrics.csv"):
-        steps = max(steps, int(float(row.get("step") or 0)))
+    for row in logged_rows(folder / "metrics.csv"):
+        steps = max(steps, int(row["step"]))
         if row.get("val_loss"):
             best = min(float(row["val_loss"]), best if best is not None else float("inf"))
     return ListedRun(
@@ -72,9 +93,3 @@ def _recipe(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="") as file:
-            yield from csv.DictReader(bounded_lines(file, path))

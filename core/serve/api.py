@@ -14,8 +14,10 @@ from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, StreamingResponse
 
 from crystalfw.core.discovery import registry
-from crystalfw.core.errors import ConditionError
-from crystalfw.core.serve import runs, tables, tasks
+from crystalfw.core.errors import CheckpointError, ConditionError, PluginError
+from crystalfw.core.packaged import Card, read_card
+from crystalfw.core.registry import ModelEntry
+from crystalfw.core.serve import fits, runs, tables, tasks
 from crystalfw.core.serve.guard import REPORT_POLICY
 from crystalfw.core.serve.jobs import ENDED, Job, JobStore, NotFound, inside
 from crystalfw.core.serve.queue import Queue, results
@@ -74,6 +76,24 @@ class StringText(BaseModel):
     string: str = Field(max_length=tasks.MAX_STRING)
 
 
+class _Named:
+    """The places of a request that was not sent yet: a file that is still at home has its own name."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+
+    def upload(self, id: str) -> Path:
+        """The file of an upload, else the name itself."""
+        try:
+            return self._store.upload(id)
+        except NotFound:
+            return Path(id)
+
+    def model(self, name: str) -> str:
+        """See Places."""
+        return self._store.model(name)
+
+
 class State:
     """What the handlers share; kept on the application."""
 
@@ -82,6 +102,13 @@ class State:
         self.store = JobStore(settings)
         self.queue = Queue(self.store)
         self.worker = Worker()
+        self.tables = tables.Tables()
+        self._preparing: asyncio.Future[Any] | None = None
+
+    def prepare(self) -> None:
+        """Let the worker process import what pictures need, so that the first crystal need not wait for it."""
+        if not self.worker.started and self._preparing is None:
+            self._preparing = asyncio.gather(self.worker.call(tasks.ready), return_exceptions=True)
 
     def may_change(self) -> None:
         """Raises ConditionError on a server that only shows."""
@@ -120,14 +147,15 @@ async def create_job(request: Request, work: Annotated[AnyWork, Body()]) -> JobV
         raise ConditionError(f"this installation has no command '{work.command}'")
     job = state.store.create(work)
     await state.queue.add(job)
+    state.prepare()
     return view(state, job)
 
 
 @router.post("/preview")
 def preview(request: Request, work: Annotated[AnyWork, Body()]) -> dict[str, str]:
     """The command line and the Python lines that do the same as this work."""
-    store = state_of(request).store
-    return {"command": work.line(store, "OUT"), "python": work.python(store)}
+    places = _Named(state_of(request).store)
+    return {"command": work.line(places, "OUT"), "python": work.python(places)}
 
 
 @router.get("/jobs")
@@ -173,7 +201,13 @@ def crystals(
 ) -> dict[str, Any]:  # fmt: skip
     """Rows of the job's table so far, with the counts of what failed."""
     table = state_of(request).store.folder(id) / "out" / "samples.csv"
-    return tables.rows(table, offset, limit, crystals_only=crystals_only)
+    return state_of(request).tables.rows(table, offset, limit, crystals_only=crystals_only)
+
+
+@router.get("/jobs/{id}/fit")
+def fit(request: Request, id: str, number: Annotated[int, Query(ge=0, lt=10**6)] = 0) -> dict[str, Any]:
+    """The measured and the computed curve of a solved pattern, with the verdict."""
+    return fits.fit(state_of(request).store.folder(id) / "out", number)
 
 
 @router.get("/jobs/{id}/files")
@@ -268,10 +302,15 @@ async def picture(request: Request, asked: CrystalText) -> HTMLResponse:
 
 @router.get("/models")
 def models(request: Request) -> list[dict[str, str]]:
-    """Trained models: those that installed distributions deliver, then runs with a checkpoint, the newest first."""
-    delivered = [{"name": entry.name, "label": f"{entry.name} (delivered)"} for entry in registry().models()]
+    """Models to generate with: those that installed distributions deliver, then runs with a checkpoint, the newest first.
+    `says`: how good it is, in a line."""
+    found = []
+    for entry in registry().models():
+        card = _card(entry)
+        if card is not None and card.kind == "generator":
+            found.append({"name": entry.name, "label": f"{entry.name}, delivered", "says": card.headline})
     trained = [entry["name"] for entry in runs.listed(state_of(request).settings.runs) if entry["trained"]]
-    return delivered + [{"name": name, "label": name} for name in trained]
+    return found + [{"name": name, "label": f"{name}, trained here", "says": ""} for name in trained]
 
 
 @router.get("/models/{name:path}")
@@ -304,6 +343,14 @@ def report(request: Request, name: str) -> FileResponse:
 def run(request: Request, name: str) -> dict[str, Any]:
     """One run: recipe, curves, figures."""
     return runs.described(state_of(request).settings.runs, name)
+
+
+def _card(entry: ModelEntry) -> Card | None:
+    """The card of a delivered model; None where it is damaged (`crystalfw models` names it)."""
+    try:
+        return read_card(entry.folder())
+    except (CheckpointError, PluginError):
+        return None
 
 
 def _download(path: Path) -> FileResponse:

@@ -33,12 +33,22 @@ def make_app(settings: Settings) -> ASGIApp:
     app.state.served = api.State(settings)
     app.include_router(api.router)
     app.include_router(pages.router)
-    app.mount("/static", StaticFiles(directory=str(resources.files("crystalfw.core.serve") / "static")), name="static")
+    app.mount("/static", _Static(directory=str(resources.files("crystalfw.core.serve") / "static")), name="static")
     app.add_exception_handler(CrystalfwError, _sentence)
     app.add_exception_handler(OSError, _disk)
     app.add_exception_handler(ClientDisconnect, _cut_off)
     app.add_exception_handler(RequestValidationError, _invalid)
     return Guard(app, settings)
+
+
+class _Static(StaticFiles):
+    """Files that a browser may keep, if it asks each time whether they have changed."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        """See StaticFiles."""
+        response = super().file_response(*args, **options)
+        response.headers["cache-control"] = "private, no-cache"
+        return response
 
 
 @asynccontextmanager
@@ -63,7 +73,7 @@ async def _disk(request: Request, error: Exception) -> Response:
 
 async def _cut_off(request: Request, error: Exception) -> Response:
     """The guard ended a body that was longer than allowed; a sender who has left does not read this."""
-    return JSONResponse({"error": "The request is larger than is allowed and was not read."}, status_code=413)
+    return JSONResponse({"error": "The request is larger than is allowed and was not kept."}, status_code=413)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

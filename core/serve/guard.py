@@ -43,6 +43,8 @@ class Guard:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         refusal = self._refusal(scope, headers)
         if refusal:
+            if refusal[0] == 413:
+                await _discarded(receive, 8 * self.settings.max_upload)
             await _answer(send, *refusal)
         elif "token" in parse_qs(scope["query_string"].decode("latin-1")) and scope["method"] == "GET":
             await self._let_in(scope, send)
@@ -62,7 +64,7 @@ class Guard:
             return 403, "The request comes from another site and was refused."
         size = headers.get("content-length", "0")
         if not size.isdigit() or int(size) > self.settings.max_upload:
-            return 413, f"The request is larger than {self.settings.max_upload / 2**20:g} MB and was not read."
+            return 413, f"The request is larger than {self.settings.max_upload / 2**20:g} MB and was not kept."
         return None
 
     def _knows_token(self, scope: Scope, headers: dict[str, str]) -> bool:
@@ -105,6 +107,15 @@ async def _answer(send: Send, status: int, sentence: str) -> None:
     headers = [(b"content-type", b"application/json"), *_headers([])]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _discarded(receive: Receive, most: int) -> None:
+    """Let a body of at most `most` bytes pass without keeping it: a sender that is cut off while it sends reads no answer."""
+    seen, more = 0, True
+    while more and seen <= most:
+        message = await receive()
+        seen += len(message.get("body", b""))
+        more = bool(message.get("more_body"))
 
 
 def _bounded(receive: Receive, most: int) -> Receive:

@@ -46,6 +46,11 @@ class Job:
     """Wall time that it computed, all attempts together."""
 
     @property
+    def title(self) -> str:
+        """What it does, for a heading: "Predict SrTiO3"."""
+        return f"{str(self.request.get('kind', '')).capitalize()} {_label(self.work)}"[:120]
+
+    @property
     def work(self) -> Work:
         """The typed request."""
         work = _WORK.validate_python(self.request)
@@ -168,9 +173,9 @@ def inside(root: Path, name: str) -> Path | None:
 
 def _label(work: Work) -> str:
     request = work.model_dump(mode="json")
-    return " ".join(
-        map(str, request.get("formulas") or [request.get("model") or request.get("recipe") or request.get("formula")])
-    )
+    named = (request.get(key) for key in ("formulas", "model", "recipe", "formula", "elements"))
+    found = next((value for value in named if value), "a table")
+    return " ".join(found) if isinstance(found, list) else str(found)
 
 
 def _stamp() -> str:

@@ -41,7 +41,7 @@ def job(request: Request, id: str) -> Response:
     """One job, where it can be returned to."""
     state = state_of(request)
     found = state.store.load(id)
-    return _page(state, "job", room="", job=found.id, title=found.command.split()[1].capitalize())
+    return _page(state, "job", room="", job=found.id, title=found.title)
 
 
 @router.get("/{room}")
@@ -67,6 +67,7 @@ def _page(state: State, template: str, *, status: int = 200, **values: Any) -> H
     content = _ENVIRONMENT.get_template(f"{template}.html").render(
         rooms=ROOMS,
         read_only=state.settings.read_only,
+        max_upload=state.settings.max_upload,
         version=crystalfw.__version__,
         folder=str(state.settings.runs),
         **values,

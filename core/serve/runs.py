@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from crystalfw.core.serve.jobs import NotFound, inside
+import yaml
 
-DEEPEST = 5
+from crystalfw.core.model.logbook import logged_rows
+from crystalfw.core.run.listing import MARKS, listed_run, run_folders
+from crystalfw.core.serve.jobs import NotFound, inside
+from crystalfw.core.serve.workers import sendable
+
 _MOST = 500
-_MARKS = ("recipe.yaml", "samples.csv", "metrics.json", "ablation.json", "report.html")
 _POINTS = 600
 _LARGEST = 4 * 2**20
 
 
-def run_folders(root: Path) -> Iterator[Path]:
-    """Folders below `root` that hold a run, an ablation or samples; links and the page's own records are not followed."""
-    waiting = [(root, 0)]
-    while waiting:
-        folder, depth = waiting.pop()
-        try:
-            entries = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
-        except OSError:
-            continue
-        if folder != root and any((folder / mark).is_file() for mark in _MARKS):
-            yield folder
-        if depth < DEEPEST:
-            hidden = {"checkpoints", "cifs", "uploads", ".cache"}
-            waiting += [(entry, depth + 1) for entry in entries if entry.name not in hidden and not entry.name.startswith(".")]
-
-
 def listed(root: Path) -> list[dict[str, Any]]:
-    """One line for each run, the newest first."""
+    """One line for each run and ablation, the newest first; the page's own work is in its own list, unless it trained."""
     found = []
     for folder in islice(run_folders(root), _MOST):
-        there = [mark for mark in _MARKS if (folder / mark).is_file()]
-        checkpoints = any((folder / "checkpoints").glob("*.pt"))
+        if sendable(str(folder)) != str(folder):  # a name that is no UTF-8 cannot be asked for
+            continue
+        there = [mark for mark in MARKS if (folder / mark).is_file()]
+        own = folder.is_relative_to(root / "page")
+        if "recipe.yaml" not in there and (own or there == ["samples.csv"]):
+            continue
+        line = asdict(listed_run(folder, root)) if "recipe.yaml" in there else {"state": "done"}
         found.append({
-            "name": folder.relative_to(root).as_posix(), "files": there, "trained": checkpoints,
+            **line, "name": folder.relative_to(root).as_posix(), "files": there, "report": "report.html" in there,
+            "trained": any((folder / "checkpoints").glob("*.pt")),
             "changed": max((folder / mark).stat().st_mtime for mark in there),
-            "report": "report.html" in there, "steps": _last_step(folder),
         })  # fmt: skip
     return sorted(found, key=lambda entry: -float(entry["changed"]))
 
@@ -53,7 +44,7 @@ def listed(root: Path) -> list[dict[str, Any]]:
 def folder_of(root: Path, name: str) -> Path:
     """The folder of a run; raises NotFound for a name that leads out of the root or to no run."""
     path = inside(root, name)
-    if path is None or not path.is_dir() or not any((path / mark).is_file() for mark in _MARKS):
+    if path is None or not path.is_dir() or not any((path / mark).is_file() for mark in MARKS):
         raise NotFound(f"there is no run '{name[:120]}' in {root}")
     return path
 
@@ -70,29 +61,44 @@ def described(root: Path, name: str) -> dict[str, Any]:
 
 def curves(folder: Path) -> dict[str, list[list[float]]]:
     """Column of metrics.csv -> [step, value] pairs, at most 600 of each; empty where nothing was logged yet."""
-    path = folder / "metrics.csv"
-    if not path.is_file():
-        return {}
     found: dict[str, list[list[float]]] = {}
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        for row in csv.DictReader(file):
-            step = _number(row.get("step"))
-            for column, content in row.items():
-                value = _number(content)
-                if isinstance(column, str) and column != "step" and step is not None and value is not None:
-                    found.setdefault(column, []).append([step, value])
-    return {column: points[:: max(1, -(-len(points) // _POINTS))] for column, points in found.items()}
+    for row in logged_rows(folder / "metrics.csv"):
+        for column, content in row.items():
+            value = _number(content)
+            if column != "step" and value is not None:
+                found.setdefault(column, []).append([float(row["step"]), value])
+    return {column: _thinned(points) for column, points in found.items()}
+
+
+def _thinned(points: list[list[float]]) -> list[list[float]]:
+    """At most _POINTS of them, the last always."""
+    step = max(1, -(-len(points) // _POINTS))
+    return points[(len(points) - 1) % step :: step]
 
 
 def compared(root: Path, names: Sequence[str]) -> dict[str, Any]:
-    """The runs side by side: their curves and figures, and the lines in which each recipe differs from the first."""
+    """The runs side by side: curves, figures, and the keys in which their recipes differ with the value of each run."""
     runs = [described(root, name) for name in names]
-    first = (runs[0]["recipe"] or "").splitlines()
-    for run in runs:
-        other = (run["recipe"] or "").splitlines()
-        lines = difflib.unified_diff(first, other, names[0], run["name"], lineterm="", n=1)
-        run["differences"] = list(islice(lines, 400))
-    return {"runs": runs}
+    recipes = [dict(_flat(_loaded(run["recipe"]))) for run in runs]
+    keys = list(dict.fromkeys(key for recipe in recipes for key in recipe if key not in ("name", "run_dir")))
+    rows = [[key, *(recipe.get(key, "–") for recipe in recipes)] for key in keys]
+    return {"runs": runs, "differences": [row for row in rows if len(set(row[1:])) > 1][:400]}
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}
+
+
+def _flat(section: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """`fit.lr` -> "0.01" for every leaf of a recipe."""
+    if isinstance(section, dict) and section:
+        for key, value in section.items():
+            yield from _flat(value, f"{place}.{key}" if place else str(key))
+    elif place:
+        yield place, "" if section is None else str(section).lower() if isinstance(section, bool) else str(section)
 
 
 def stamp(folder: Path) -> str:
@@ -123,17 +129,6 @@ def _small_text(path: Path) -> str:
     if not path.is_file() or path.stat().st_size > _LARGEST:
         return ""
     return path.read_text(encoding="utf-8", errors="replace")
-
-
-def _last_step(folder: Path) -> int | None:
-    path = folder / "metrics.csv"
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 2000))
-        last = file.read().decode("utf-8", "replace").strip().splitlines()[-1:]
-    value = _number(last[0].split(",")[0]) if last else None
-    return None if value is None else int(value)
 
 
 def _number(content: str | None) -> float | None:

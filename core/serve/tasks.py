@@ -3,6 +3,7 @@ stranger sent is here. Functions of plain values, so that they and their answers
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ def crystal_of(cif: str) -> Any:
     except Reject as error:
         raise ConditionError(str(error)) from error
     return crystal
+
+
+def ready() -> None:
+    """Nothing: the first answer of a process waits for its imports, which may as well be done while a job computes."""
+    import spglib  # noqa: F401
+
+    from crystalfw.core.data import reading  # noqa: F401
+    from crystalfw.core.geometry import cif  # noqa: F401
 
 
 def show(cif: str, supercell: tuple[int, int, int]) -> dict[str, Any]:
@@ -72,18 +81,18 @@ def decode(string: str) -> dict[str, Any]:
     except DecodeError as error:
         raise ConditionError(f"the string cannot be read: {error}") from error
     decoded = representation.decode([string])[0]
-    crystal = decoded.crystal
+    # the picture is of the CIF, whose axes may stand otherwise than those of the decoded crystal
+    cif = decoded.crystal.cif() if decoded.crystal is not None else None
+    crystal = None if cif is None else replace(decoded.crystal, lattice=crystal_of(cif).lattice)
     shown = []
     for piece in pieces:
-        bonded = crystal is not None and piece.shift is not None
-        ends = bond_ends(crystal, piece.atoms[0], piece.atoms[1], piece.shift) if bonded else None
+        ends = None
+        if crystal is not None and decoded.frame is not None and piece.shift is not None:
+            first, second = piece.atoms
+            ends = bond_ends(crystal, first, second, decoded.frame.cell(first, second, piece.shift))
         shown.append({"text": piece.text, "says": piece.says, "atoms": piece.atoms, "bond": ends})
-    return {
-        "string": string,
-        "pieces": shown,
-        "cif": crystal.cif() if crystal is not None else None,
-        "reason": "" if crystal is not None else (decoded.message or decoded.reason),
-    }
+    reason = "" if cif is not None else (decoded.message or decoded.reason)
+    return {"string": string, "pieces": shown, "cif": cif, "reason": reason}
 
 
 def describe(run: str) -> dict[str, Any]:
@@ -100,6 +109,7 @@ def describe(run: str) -> dict[str, Any]:
         "geometry": "geometry" in trained.requires, "atoms": ranges.get("atoms"),
         "conditioned": bool(trained.requires), "dropout": float(trained.recipe.model.condition_dropout),
         "generates": trained.generator.decoder.needs_tokens,
+        "candidates": trained.recipe.sample.candidates, "keep": trained.recipe.sample.keep,
     }  # fmt: skip
 
 

@@ -89,8 +89,8 @@ class PredictWork(Work):
 
     def python(self, places: Places) -> str:
         """See Work."""
-        asked: Any = self.formulas if not self.table_upload else str(places.upload(self.table_upload))
-        asked = asked[0] if isinstance(asked, list) and len(asked) == 1 else asked
+        several = [*self.formulas, *([str(places.upload(self.table_upload))] if self.table_upload else [])]
+        asked: Any = several[0] if len(self.formulas) == 1 and not self.table_upload else several
         atoms = f", atoms={self.atoms}" if self.atoms else ""
         return f"import crystalfw\n\ncandidates = crystalfw.predict({asked!r}, n={self.n}{atoms})\n"
 
@@ -146,7 +146,7 @@ class SolveWork(Work):
     pattern_upload: Name = Field(description="The uploaded pattern")
     formula: Formula | None = None
     elements: list[Element] = Field(default_factory=list, max_length=12)
-    wavelength: Wavelength = Field("CuKa", description="CuKa, CoKa, ... or angstrom")
+    wavelength: Wavelength | None = Field(None, description="CuKa, CoKa, ... or angstrom; the file's, or CuKa, if empty")
 
     @model_validator(mode="after")
     def _one(self) -> SolveWork:
@@ -157,11 +157,15 @@ class SolveWork(Work):
     def arguments(self, places: Places, out: str) -> list[str]:
         """See Work."""
         known = ["--formula", self.formula] if self.formula else ["--elements", ",".join(self.elements)]
-        return [str(places.upload(self.pattern_upload)), *known, "--wavelength", self.wavelength, "-o", out]
+        wavelength = ["--wavelength", self.wavelength] if self.wavelength else []
+        return [str(places.upload(self.pattern_upload)), *known, *wavelength, "-o", out]
 
     def python(self, places: Places) -> str:
         """See Work."""
-        return f"# on the command line\n# {self.line(places, 'solved')}\n"
+        known = f"formula={self.formula!r}" if self.formula else f"elements={','.join(self.elements)!r}"
+        wavelength = f", wavelength={self.wavelength!r}" if self.wavelength else ""
+        pattern = str(places.upload(self.pattern_upload))
+        return f"import crystalfw\n\nsolved = crystalfw.solve({pattern!r}, {known}{wavelength})\nsolved.crystals[0]\n"
 
 
 class TrainWork(Work):

@@ -31,27 +31,42 @@ class Worker:
         self._calls = 0
         self._lock = asyncio.Lock()
 
+    @property
+    def started(self) -> bool:
+        """Is there a process already?"""
+        return self._pool is not None
+
     async def call(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
         """The answer. Raises ConditionError with the sentence of its error, or where the process died or took too long."""
         async with self._lock:
-            if self._pool is None or self._calls >= _CALLS:
-                self.close()
-                context = multiprocessing.get_context("spawn")
-                self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(self.memory,))
-                self._calls = 0
-            self._calls += 1
             try:
-                future = asyncio.get_running_loop().run_in_executor(self._pool, _checked, function, arguments)
-                answer = await asyncio.wait_for(future, self.seconds)
-            except asyncio.TimeoutError:
-                self.close()
-                raise ConditionError(f"no answer within {self.seconds:g} s; the input is too large or damaged") from None
+                answer = await self._answered(function, arguments)
             except BrokenProcessPool:
+                # somebody may have killed it while it waited; an input that kills it does so again
                 self.close()
-                raise ConditionError("the process that read the input died; the input is too large or damaged") from None
+                try:
+                    answer = await self._answered(function, arguments)
+                except BrokenProcessPool:
+                    self.close()
+                    raise ConditionError("the process that read the input died; the input is too large or damaged") from None
         if isinstance(answer, _Failed):
             raise ConditionError(answer.sentence)
         return answer
+
+    async def _answered(self, function: Callable[..., Answer], arguments: tuple[Any, ...]) -> Answer | _Failed:
+        """The answer of the process; of a fresh one after _CALLS answers. Raises ConditionError where it takes too long."""
+        if self._pool is None or self._calls >= _CALLS:
+            self.close()
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(self.memory,))
+            self._calls = 0
+        self._calls += 1
+        future = asyncio.get_running_loop().run_in_executor(self._pool, _checked, function, arguments)
+        try:
+            return await asyncio.wait_for(future, self.seconds)
+        except asyncio.TimeoutError:
+            self.close()
+            raise ConditionError(f"no answer within {self.seconds:g} s; the input is too large or damaged") from None
 
     def close(self) -> None:
         """End the process at once."""
@@ -66,7 +81,16 @@ class _Failed:
     """A sentence instead of an answer: exceptions of strangers' libraries need not survive pickling."""
 
     def __init__(self, sentence: str) -> None:
-        self.sentence = sentence
+        self.sentence = sendable(sentence)
+
+
+def sendable(value: Any) -> Any:
+    """The answer with what UTF-8 cannot write replaced: a stranger's JSON can hold half of a character."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, (list, tuple)):
+        return [sendable(item) for item in value]
+    return {sendable(key): sendable(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _begin(memory: int) -> None:
@@ -83,7 +107,7 @@ def _begin(memory: int) -> None:
 
 def _checked(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     try:
-        return function(*arguments)
+        return sendable(function(*arguments))
     except CrystalfwError as error:
         return _Failed(str(error))
     except MemoryError:

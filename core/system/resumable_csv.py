@@ -17,12 +17,13 @@ File = TypeVar("File", bound="ResumableCsv")
 _MAX_FIELD = 64 * 1024 * 1024
 
 
-def rows_with_ends(path: Path) -> Iterator[tuple[list[str], int, bool]]:
-    """The header and the rows of a CSV, each with the byte where it ends and whether its line ends there.
+def rows_with_ends(path: Path, start: int = 0) -> Iterator[tuple[list[str], int, bool]]:
+    """The header and the rows of a CSV, each with the byte where it ends and whether its line ends there; from byte `start` on,
+    which must be the end of a row.
 
     A line break between quotation marks ends no row: a kill can cut a field of several lines behind one of them.
     """
-    consumed, quotes, ended = 0, 0, True
+    consumed, quotes, ended = start, 0, True
 
     def lines(file: IO[bytes]) -> Iterator[str]:
         nonlocal consumed, quotes, ended
@@ -34,6 +35,7 @@ def rows_with_ends(path: Path) -> Iterator[tuple[list[str], int, bool]]:
 
     csv.field_size_limit(_MAX_FIELD)
     with open(path, "rb") as file:
+        file.seek(start)
         for fields in csv_rows(lines(file), path):
             yield fields, consumed, ended
 

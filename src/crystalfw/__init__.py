@@ -1,6 +1,8 @@
 """crystalfw: conditional crystal generation from components that a recipe names.
 
     import crystalfw
+    candidates = crystalfw.predict("SrTiO3")
+    solved = crystalfw.solve("pattern.xy", formula="NaCl")
     model = crystalfw.train("xattn", data={"path": "my_crystals.csv"})
     crystals = crystalfw.load("runs/xattn").sample(16, condition={"band_gap": 2.0})
     figures = crystalfw.evaluate(crystals, "data/test.csv.gz", metrics="shares,match")
@@ -9,7 +11,7 @@ Everything is loaded on first use; importing the package costs nothing. Wherever
 a pymatgen Structure, ASE Atoms, a path, or a list of these.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 __version__ = "0.1.0"
 
@@ -23,14 +25,15 @@ if TYPE_CHECKING:
     from crystalfw.core.data.reading import CrystalsLike
     from crystalfw.core.errors import CrystalfwError as CrystalfwError
     from crystalfw.core.evaluate.inputs import Samples
-    from crystalfw.core.records import Decoded, Encoded
+    from crystalfw.core.powder.solving import Solved
+    from crystalfw.core.records import Decoded, Encoded, Proposal
     from crystalfw.core.records import Sample as Sample
     from crystalfw.core.sample.trained import Trained as Trained
     from crystalfw.plugins.representations import slices as slices
 
 __all__ = [
-    "Crystal", "CrystalfwError", "Sample", "Trained", "create", "decode", "embed", "encode", "evaluate", "load", "slices",
-    "train",
+    "Crystal", "CrystalfwError", "Sample", "Trained", "create", "decode", "embed", "encode", "evaluate", "load", "predict",
+    "slices", "solve", "train",
 ]  # fmt: skip
 _CLASSES = {"Crystal": "crystal", "CrystalfwError": "errors", "Sample": "records", "Trained": "sample.trained"}
 
@@ -73,6 +76,50 @@ def train(recipe: "str | Path", /, **overrides: Any) -> "Trained":
     run_dir = run_recipe(load_recipe(recipe, [f"{key}={json.dumps(value, default=str)}" for key, value in pairs.items()]))
     assert run_dir is not None, "only a dry run has no folder"
     return load(run_dir)
+
+
+@overload
+def predict(  # type: ignore[overload-overlap]  # a str is an Iterable[str] too; the first signature takes it
+    composition: str, n: int = 20, *, atoms: int | None = None, library: "str | Path | None" = None
+) -> "list[Proposal]": ...
+@overload
+def predict(
+    composition: "Iterable[str]", n: int = 20, *, atoms: int | None = None, library: "str | Path | None" = None
+) -> "list[list[Proposal]]": ...
+def predict(
+    composition: "str | Iterable[str]", n: int = 20, *, atoms: int | None = None, library: "str | Path | None" = None
+) -> "list[Proposal] | list[list[Proposal]]":
+    """At most n ranked crystals of a composition, as `crystalfw predict` finds them: `.crystal`, `.probability`, `.origin`,
+    `.why`. Several compositions give a list for each.
+
+    `atoms`: of the primitive cell; any if None. `library`: known crystals to learn from, or what `crystalfw library fit` wrote;
+    otherwise an installed model answers. Raises ConditionError with every composition that cannot be asked for.
+    """
+    from crystalfw.core.predict.asking import predict as answers
+
+    if isinstance(composition, str):
+        return answers([composition], n, atoms=atoms, library=library)[0]
+    return answers(list(composition), n, atoms=atoms, library=library)
+
+
+def solve(
+    pattern: "str | Path",
+    *,
+    formula: str | None = None,
+    elements: str | None = None,
+    wavelength: "str | float | None" = None,
+    library: "str | Path | None" = None,
+    candidates: int = 150,
+) -> "Solved":
+    """The crystals that explain a measured powder pattern, as `crystalfw solve` finds them: `.crystals`, the likeliest first,
+    `.verdict`, and the fits in `.solution`.
+
+    Give the formula, or the elements as "Fe,O,P". `wavelength`: CuKa, CoKa ... or angstrom; otherwise the file's, or CuKa.
+    Raises DataError for a file without a pattern, ConditionError for a request that cannot be answered.
+    """
+    from crystalfw.core.predict.asking import solve as find
+
+    return find(pattern, formula, elements, wavelength=wavelength, library=library, candidates=candidates)
 
 
 def evaluate(

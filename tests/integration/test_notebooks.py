@@ -42,6 +42,8 @@ def command(line: str) -> None:
 @pytest.mark.filterwarnings("ignore:No Pauling electronegativity")
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_a_notebook_runs(path, tmp_path, monkeypatch):
+    if path.stem == "generate_and_judge" and registry().model("mp-property") is None:
+        pytest.skip("no delivered models: pip install crystalfw-models")
     monkeypatch.chdir(tmp_path)
     before = registry().snapshot()
     names: dict[str, Any] = {"command": command, "__name__": "notebook"}
@@ -52,9 +54,9 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     assert values[-1] is not None, "the last cell shows something"
 
 
-def test_there_are_three_and_none_keeps_outputs():
+def test_there_is_one_for_each_task_and_none_keeps_outputs():
     paths = sorted(FOLDER.glob("*.ipynb"))
-    assert len(paths) == 3
+    assert len(paths) == 5
     for path in paths:
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             assert not cell.get("outputs"), f"{path.name}: clear the outputs"

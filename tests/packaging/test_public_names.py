@@ -12,8 +12,8 @@ from crystalfw.core.registry import KINDS
 
 FROZEN = {
     "crystalfw": {
-        "Crystal", "CrystalfwError", "Sample", "Trained", "create", "decode", "embed", "encode", "evaluate", "load", "slices",
-        "train",
+        "Crystal", "CrystalfwError", "Sample", "Trained", "create", "decode", "embed", "encode", "evaluate", "load", "predict",
+        "slices", "solve", "train",
     },
     "crystalfw.core": {
         "Baseline", "ConditionError", "Conditioning", "Crystal", "CrystalBatch", "CrystalfwError", "DataError",

@@ -67,7 +67,14 @@ export function download(name, text) {
 }
 
 export async function upload(file) {
+  const most = Number(document.body.dataset.maxUpload);
+  if (file.size > most) throw new Error(`${file.name} has ${(file.size / 2 ** 20).toFixed(0)} MB; at most ${(most / 2 ** 20).toFixed(0)} MB are taken here. The command line takes larger files.`);
   return (await ask(`/uploads/${encodeURIComponent(file.name)}`, file)).id;
+}
+
+/** The name of a chosen file as the command line would take it, before it is sent. */
+export function named(field, otherwise) {
+  return field.files.length ? field.files[0].name.replace(/[^A-Za-z0-9_.-]/g, "_").replace(/^[^A-Za-z0-9]+/, "") || otherwise : otherwise;
 }
 
 /** Show the command and the Python lines of a request as the form changes. */
@@ -86,11 +93,35 @@ export function showSame(form, request) {
   };
   form.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(show, 250); });
   document.querySelector(".same").addEventListener("toggle", show);
+  for (const id of ["same-command", "same-python"]) {
+    document.querySelector(`[data-copies=${id}]`).addEventListener("click", () => copy(document.getElementById(id).textContent, "Lines"));
+  }
 }
 
 export function number(form, name) {
   const value = form.elements[name].value.trim();
   return value === "" ? null : Number(value);
+}
+
+/** A formula with its numbers as subscripts. */
+export function formula(text) {
+  return make("span", { class: "formula" }, ...String(text ?? "").split(/(\d+(?:\.\d+)?)/).map((part, k) => (k % 2 ? make("sub", {}, part) : part)));
+}
+
+/** A space group as it is printed: screw axes as subscripts, inversion axes with a bar. */
+export function group(text) {
+  return make("span", { class: "formula" }, ...String(text ?? "").split(/(_\d|-\d)/).map((part, k) => {
+    if (k % 2 === 0) return part;
+    // the sign is not seen, but copied: Pm-3m
+    return part[0] === "_" ? make("sub", {}, part[1]) : make("span", {}, make("span", { class: "unseen" }, "-"), make("span", { class: "barred" }, part[1]));
+  }));
+}
+
+/** Seconds as people say them. */
+export function duration(seconds) {
+  if (seconds < 10) return `${Math.max(0.1, seconds).toFixed(1)} s`;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
 
 export function figure(value) {

@@ -1,4 +1,4 @@
-import { number, showSame, upload } from "./app.js";
+import { named, number, showSame, upload } from "./app.js";
 import { start } from "./job.js";
 
 const form = document.getElementById("form");
@@ -11,5 +11,5 @@ form.addEventListener("submit", (event) => {
     return file ? { ...request(), formulas: [], table_upload: await upload(file) } : request();
   });
 });
-document.querySelectorAll(".try").forEach((button) => button.addEventListener("click", () => { form.elements.formulas.value = button.textContent; form.requestSubmit(); }));
-showSame(form, request);
+document.querySelectorAll(".try").forEach((button) => button.addEventListener("click", () => { form.elements.formulas.value = button.value; form.requestSubmit(); }));
+showSame(form, () => (form.elements.table.files.length ? { ...request(), formulas: [], table_upload: named(form.elements.table, "table.csv") } : request()));

@@ -1,6 +1,6 @@
-import { ask, make, number, say, showSame, upload } from "./app.js";
-import { chart, colour } from "./chart.js";
-import { curvesOf, start } from "./job.js";
+import { ask, make, named, number, say, showSame, upload } from "./app.js";
+import { chart } from "./chart.js";
+import { curvesOf, legend, start } from "./job.js";
 
 const form = document.getElementById("form"), shown = document.getElementById("shown"), compare = document.getElementById("compare");
 const chosen = new Set();
@@ -9,17 +9,33 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   start(form, async () => { const file = form.elements.data.files[0]; return request(file ? await upload(file) : null); }).then(list);
 });
-showSame(form, request);
+showSame(form, () => request(form.elements.data.files.length ? named(form.elements.data, "crystals.csv") : null));
 
+const WORK = { predict: "Predict", generate: "Generate", solve: "Solve", train: "Train" };
+const when = (time) => make("time", { datetime: new Date(time).toISOString() }, new Date(time).toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }));
+const state = (word) => make("span", { class: `badge ${word}` }, word);
+
+/** What a piece of work was asked, in a few words. */
+function asked(request) {
+  const what = request.formulas?.length ? request.formulas.join(" ") : request.formula ?? (request.elements?.length ? request.elements.join("-") : request.model ?? request.recipe ?? "a table");
+  const conditions = Object.entries(request.conditions ?? {}).map(([name, value]) => `${name.replaceAll("_", " ")} ${value}`);
+  return `${WORK[request.kind] ?? request.kind}: ${[what, ...conditions].join(", ")}`;
+}
+
+let last;
 async function list() {
   const [jobs, runs] = await Promise.all([ask("/jobs?limit=20"), ask("/runs")]);
+  const now = JSON.stringify([jobs, runs]);
+  if (now === last) return;  // a table that is made anew loses the keyboard's place
+  last = now;
   if (jobs.length) {
-    document.getElementById("jobs").replaceChildren(table(["started", "work", "state"], jobs.map((job) => [new Date(job.made).toLocaleString(),
-      make("a", { href: `/jobs/${job.id}` }, job.command.replace(/ -o \S+$/, "").slice(0, 90)), job.state])));
+    document.getElementById("jobs").replaceChildren(table(["work", "started", "state"], jobs.map((job) => [make("a", { href: `/jobs/${job.id}` }, asked(job.request)), when(job.made), state(job.state)])));
   }
-  document.getElementById("runs").replaceChildren(runs.length ? table(["", "folder", "last step", "report"], runs.map((run) => [
-    make("input", { type: "checkbox", "aria-label": `choose ${run.name}`, onchange: (event) => choose(run.name, event.target.checked) }),
-    make("a", { href: `#${encodeURIComponent(run.name)}` }, run.name), run.steps ?? "–", run.report ? "yes" : "–"])) : make("p", { class: "empty" }, "No run folder is there yet."));
+  document.getElementById("runs").replaceChildren(runs.length ? table(["", "run", "data", "steps", "validation loss", "state", "changed"], runs.map((run) => [
+    make("input", { type: "checkbox", "aria-label": `choose ${run.name}`, checked: chosen.has(run.name), onchange: (event) => choose(run.name, event.target.checked) }),
+    make("a", { href: `#${encodeURIComponent(run.name)}`, title: run.model ?? "" }, run.name.replace(/^page\/jobs\/[^/]+\/out\//, "")), run.data ?? "–", run.of_steps ? `${run.steps} of ${run.of_steps}` : "–",
+    run.best_validation == null ? "–" : run.best_validation.toFixed(3), state(run.state), when(run.changed * 1000)]))
+    : make("p", { class: "empty" }, "No run is here yet. Train the recipe smoke above: it takes about a minute."));
 }
 
 function choose(name, on) {
@@ -38,24 +54,26 @@ async function open(name) {
   if (run.summary.length) parts.push(make("pre", {}, run.summary.join("\n")));
   if (run.report) parts.push(make("iframe", { src: `/api/v1/reports/${name}`, title: `Report of ${name}`, sandbox: "allow-scripts allow-downloads" }));
   if (run.recipe) parts.push(make("details", {}, make("summary", {}, "Recipe"), make("pre", {}, run.recipe)));
-  shown.replaceChildren(...parts);
-  shown.hidden = false;
-  shown.scrollIntoView({ behavior: "smooth" });
+  show(parts);
 }
 
 async function side() {
-  const { runs } = await ask(`/comparison?${[...chosen].map((name) => `run=${encodeURIComponent(name)}`).join("&")}`);
-  const parts = [make("h2", {}, "Comparison")];
+  const { runs, differences } = await ask(`/comparison?${[...chosen].map((name) => `run=${encodeURIComponent(name)}`).join("&")}`);
+  const short = (name) => name.split("/").at(-1), names = runs.map((run) => (runs.filter((other) => short(other.name) === short(run.name)).length > 1 ? run.name : short(run.name)));
+  const charts = [];
   for (const [column, title] of [["val_loss", "Validation loss"], ["loss", "Training loss"]]) {
-    const lines = Object.fromEntries(runs.filter((run) => run.curves[column]?.length).map((run) => [run.name, run.curves[column]]));
-    if (!Object.keys(lines).length) continue;
-    parts.push(make("div", { class: "card" }, make("h2", {}, title), chart(lines, "step", "loss", title),
-      make("div", { class: "legend" }, ...Object.keys(lines).map((name, k) => make("span", {}, make("i", { style: `background:${colour(k)}` }), name)))));
+    const lines = Object.fromEntries(runs.map((run, k) => [names[k], run.curves[column] ?? []]).filter(([, points]) => points.length));
+    if (Object.keys(lines).length) charts.push(make("div", { class: "card" }, make("h2", {}, title), chart(lines, "training step", "loss", title), legend(Object.keys(lines))));
   }
-  for (const run of runs.slice(1)) {
-    const lines = run.differences.map((line) => make("div", { class: line.startsWith("+") ? "plus" : line.startsWith("-") ? "minus" : "" }, line || " "));
-    parts.push(make("details", { open: true }, make("summary", {}, `Recipe of ${run.name} beside ${runs[0].name}`), make("pre", { class: "diff" }, ...(lines.length ? lines : ["no difference"]))));
-  }
+  const parts = [make("h2", {}, "Comparison"), make("div", { class: "columns" }, ...charts)];
+  parts.push(make("div", { class: "card" }, make("h2", {}, "Where the recipes differ"), differences.length
+    ? table(["key", ...names], differences.map(([key, ...values]) => [make("code", {}, key), ...values.map((value) => make("code", {}, value))])) : make("p", { class: "empty" }, "Nowhere: the same recipe.")));
+  const said = runs.filter((run) => run.summary.length);
+  if (said.length) parts.push(make("div", { class: "columns" }, ...said.map((run) => make("div", { class: "card" }, make("h2", {}, names[runs.indexOf(run)]), make("pre", {}, run.summary.join("\n"))))));
+  show(parts);
+}
+
+function show(parts) {
   shown.replaceChildren(...parts);
   shown.hidden = false;
   shown.scrollIntoView({ behavior: "smooth" });
@@ -65,4 +83,4 @@ compare.addEventListener("click", () => side().catch((error) => say(error.messag
 const fromAddress = () => { if (location.hash.length > 1) open(decodeURIComponent(location.hash.slice(1))).catch((error) => say(error.message)); };
 addEventListener("hashchange", fromAddress);
 list().then(fromAddress).catch((error) => say(error.message));
-setInterval(() => { if (!chosen.size && !document.hidden) list().catch(() => {}); }, 5000);
+setInterval(() => { if (!chosen.size && !document.hidden && !document.activeElement?.closest("#runs, #jobs")) list().catch(() => {}); }, 5000);

@@ -22,12 +22,10 @@ async function show(answer) {
     button.addEventListener("pointerenter", point);
     return button;
   }));
-  says.textContent = answer.reason ? `No crystal: ${answer.reason}` : "Point at a piece of the string.";
+  says.textContent = answer.reason ? `No crystal: ${answer.reason}` : "Point at a piece of the string, or step through with Tab.";
   const place = document.getElementById("crystal");
   if (!answer.cif) { view = null; place.replaceChildren(make("p", { class: "empty" }, `No crystal: ${answer.reason}`)); return; }
-  view = new CrystalView(place);
-  view.options.turning = false;
-  view.turn.setAttribute("aria-pressed", "false");
+  view = new CrystalView(place, { turning: false, neighbours: true });
   await view.show(answer.cif, "crystal");
 }
 
@@ -43,5 +41,9 @@ encode.addEventListener("submit", (event) => {
   send(encode, "/strings/encode", { cif: encode.elements.cif.value, dialect: encode.elements.dialect.value, space_group: encode.elements.space_group.checked });
 });
 decode.addEventListener("submit", (event) => { event.preventDefault(); send(decode, "/strings/decode", { string: decode.elements.string.value.trim() }); });
-decode.querySelector(".try").addEventListener("click", () => { decode.elements.string.value = decode.elements.string.placeholder; decode.requestSubmit(); });
+document.querySelectorAll(".try").forEach((button) => button.addEventListener("click", () => {
+  const field = button.dataset.string ? decode.elements.string : encode.elements.cif;
+  field.value = button.dataset.string ?? document.getElementById("example-cif").textContent.trim();
+  button.form.requestSubmit();
+}));
 document.getElementById("copy").addEventListener("click", () => copy(string, "String"));

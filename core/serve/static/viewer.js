@@ -1,5 +1,5 @@
 // The crystal view: the scene comes from the interface, 3Dmol.js draws and turns it.
-import { ask, copy, download, figure, make, say } from "./app.js";
+import { ask, copy, download, figure, formula, group, make, say } from "./app.js";
 
 let library;
 function load3Dmol() {
@@ -15,15 +15,17 @@ function load3Dmol() {
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export class CrystalView {
-  constructor(parent) {
-    this.options = { turning: !still, polyhedra: false, supercell: 1 };
+  constructor(parent, { turning = !still, neighbours = false } = {}) {
+    this.options = { turning, polyhedra: false, neighbours };
     this.picked = [];
     this.canvas = make("div", {
       class: "view", tabindex: "0", role: "img", "aria-label": "Crystal structure; arrow keys turn it, plus and minus zoom",
       onkeydown: (event) => this.key(event),
     });
-    this.turn = make("button", { type: "button", "aria-pressed": String(!still), onclick: () => this.toggle("turning", this.turn) }, "Turn");
+    this.turn = make("button", { type: "button", "aria-pressed": String(turning), onclick: () => this.toggle("turning", this.turn) }, "Turn");
     this.poly = make("button", { type: "button", "aria-pressed": "false", onclick: () => this.toggle("polyhedra", this.poly) }, "Polyhedra");
+    this.near = make("button", { type: "button", "aria-pressed": String(neighbours), title: "Also the atoms outside of the cell that complete the coordination",
+      onclick: () => this.toggle("neighbours", this.near) }, "Neighbours");
     this.cells = make("select", { "aria-label": "Cells", onchange: () => this.again() },
       ...[1, 2, 3].map((n) => make("option", { value: n }, n === 1 ? "one cell" : `${n} × ${n} × ${n} cells`)));
     const forms = [["CIF", "cif", "cif"], ["POSCAR", "poscar", "vasp"], ["extxyz", "extxyz", "extxyz"]].map(([label, form, ending]) =>
@@ -31,8 +33,9 @@ export class CrystalView {
     this.legend = make("div", { class: "legend" });
     this.facts = make("dl", { class: "facts" });
     this.measure = make("p", { class: "says", "aria-live": "polite" }, "Click two atoms for their distance.");
-    parent.replaceChildren(this.canvas, make("div", { class: "tools" }, this.turn, this.poly, this.cells, ...forms,
-      make("button", { type: "button", onclick: () => copy(this.cif, "CIF") }, "Copy CIF")), this.legend, this.measure, this.facts);
+    parent.replaceChildren(this.canvas, make("div", { class: "tools" }, this.turn, this.poly, this.near, this.cells), this.legend, this.measure, this.facts,
+      make("div", { class: "tools", role: "group", "aria-label": "Take the crystal along" }, make("span", {}, "Download"), ...forms,
+        make("button", { type: "button", onclick: () => copy(this.cif, "CIF") }, "Copy CIF")));
     document.addEventListener("themechange", () => this.viewer && this.draw());
   }
 
@@ -47,6 +50,7 @@ export class CrystalView {
       const [mol, scene] = await Promise.all([load3Dmol(), ask("/scene", { cif: this.cif, supercell: [n, n, n] })]);
       if (asked !== this.cif) return;
       this.scene = scene;
+      if (scene.loose && !this.options.neighbours) this.toggle("neighbours", this.near, false);
       this.viewer ??= mol.createViewer(this.canvas, { backgroundAlpha: 0, antialias: true });
       this.draw(true);
       this.describe();
@@ -56,7 +60,11 @@ export class CrystalView {
   }
 
   draw(fresh = false) {
-    const { atoms, bonds, elements, cell, supercell, polyhedra } = this.scene, viewer = this.viewer;
+    const { elements, cell, polyhedra } = this.scene, viewer = this.viewer;
+    const level = this.options.polyhedra ? 2 : this.options.neighbours ? 1 : 0;
+    // those outside of the cell come last, so that the numbers of the others stay
+    const atoms = this.scene.atoms.filter((atom) => atom.outside <= level);
+    const bonds = this.scene.bonds.filter(([i, j]) => i < atoms.length && j < atoms.length);
     const view = fresh ? null : viewer.getView();
     viewer.removeAllModels(); viewer.removeAllShapes(); viewer.removeAllLabels();
     const around = atoms.map(() => []);
@@ -66,15 +74,15 @@ export class CrystalView {
       elem: atom.element, x: atom.x, y: atom.y, z: atom.z, serial: k, bonds: around[k], bondOrder: around[k].map(() => 1),
     })));
     for (const [symbol, { colour, radius }] of Object.entries(elements)) {
-      viewer.setStyle({ elem: symbol }, { sphere: { color: colour, radius: 0.28 * radius + 0.14 }, stick: { color: colour, radius: 0.09 } });
+      viewer.setStyle({ elem: symbol }, { sphere: { color: colour, radius: 0.28 * radius + 0.14 }, stick: { color: colour, radius: 0.07 } });
     }
-    const line = getComputedStyle(document.documentElement).getPropertyValue("--soft").trim();
+    const line = getComputedStyle(document.documentElement).getPropertyValue("--edge").trim();
     this.edges(cell, line);
     if (this.options.polyhedra) for (const shape of polyhedra) this.polyhedron(shape, atoms, elements);
     this.highlight();
     viewer.setClickable({}, true, (atom) => this.pick(atom.serial));
     if (view) viewer.setView(view);
-    else { viewer.zoomTo(); viewer.rotate(-75, "x"); viewer.rotate(20, "y"); viewer.rotate(8, "x"); }
+    else { viewer.zoomTo(); viewer.rotate(-75, "x"); viewer.rotate(20, "y"); viewer.rotate(8, "x"); viewer.zoom(0.92); }
     viewer.spin(this.options.turning ? "y" : false, 0.4);
     viewer.render();
     this.canvas.dataset.drawn = String(atoms.length);
@@ -86,9 +94,10 @@ export class CrystalView {
       [[1, 0, 0], [1, 1, 0]], [[1, 0, 0], [1, 0, 1]], [[0, 1, 0], [1, 1, 0]], [[0, 1, 0], [0, 1, 1]], [[0, 0, 1], [1, 0, 1]], [[0, 0, 1], [0, 1, 1]]]) {
       this.viewer.addCylinder({ start: point(...a), end: point(...b), radius: 0.03, color: colour, fromCap: 1, toCap: 1 });
     }
+    const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
     ["a", "b", "c"].forEach((name, axis) => {
-      const at = [0, 0, 0]; at[axis] = 1.08;
-      this.viewer.addLabel(name, { position: point(...at), fontColor: colour, backgroundOpacity: 0, fontSize: 15, alignment: "center", inFront: true });
+      const at = [0, 0, 0]; at[axis] = 1 + 0.9 / Math.hypot(...cell[axis]);
+      this.viewer.addLabel(name, { position: point(...at), fontColor: ink, backgroundOpacity: 0, fontSize: 16, bold: true, alignment: "center", inFront: true });
     });
   }
 
@@ -142,9 +151,9 @@ export class CrystalView {
     const { facts, elements } = this.scene;
     this.legend.replaceChildren(...Object.entries(elements).map(([symbol, { colour }]) =>
       make("span", {}, make("i", { style: `background:${colour}` }), symbol)));
-    const rows = [["Formula", facts.formula], ["Space group", `${facts.space_group}, tolerance ${facts.tolerance}`],
+    const rows = [["Formula", formula(facts.formula)], ["Space group", make("span", {}, group(facts.space_group), `, within ${facts.tolerance}`)],
       ["a, b, c", `${facts.lengths.map((v) => v.toFixed(3)).join(", ")} Å`], ["α, β, γ", `${facts.angles.map((v) => v.toFixed(1)).join(", ")}°`],
-      ["Cell", `${facts.atoms} atoms, ${figure(facts.volume)} Å³`], ...this.more];
+      ["Cell", `${facts.atoms} ${facts.atoms === 1 ? "atom" : "atoms"}, ${figure(facts.volume)} Å³`], ...this.more];
     this.facts.replaceChildren(...rows.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
   }
 
@@ -152,10 +161,11 @@ export class CrystalView {
     try { download(`${this.name}.${ending}`, await ask("/convert", { cif: this.cif, form })); } catch (error) { say(error.message); }
   }
 
-  toggle(option, button) {
+  toggle(option, button, draw = true) {
     this.options[option] = !this.options[option];
     button.setAttribute("aria-pressed", String(this.options[option]));
-    if (this.viewer) this.draw();
+    this.picked = this.picked.filter((k) => !this.scene?.atoms[k]?.outside);
+    if (this.viewer && draw) this.draw();
   }
 
   key(event) {

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 
 import pytest
 
+from crystalfw.core.errors import ConditionError
 from crystalfw.core.serve import tasks
+from crystalfw.core.serve.workers import Worker, sendable
 from tests.core.serve.test_scene import PEROVSKITE
 
 ENDED = ("done", "failed", "cancelled", "interrupted")
@@ -77,8 +81,12 @@ def test_a_killed_worker_is_replaced(client):
     (process,) = served.worker._pool._processes.values()
     process.kill()
     process.join()
-    answers = [client.post("/api/v1/convert", json={"cif": PEROVSKITE.cif()}) for _ in range(2)]
-    assert answers[-1].text.startswith("# generated")
+    assert client.post("/api/v1/convert", json={"cif": PEROVSKITE.cif()}).text.startswith("# generated")
+
+
+def test_an_input_that_kills_its_process_gets_a_sentence():
+    with pytest.raises(ConditionError, match="the process that read the input died"):
+        asyncio.run(Worker().call(os._exit, 1))
 
 
 def test_what_takes_too_long_is_ended(client):
@@ -96,6 +104,18 @@ def test_uploads_are_counted_in_the_worker(client):
     answer = client.get(f"/api/v1/uploads/{id}/crystals").json()
     assert answer.get("crystals", 0) == 0
     assert client.post("/api/v1/uploads/none.cif", content=b"").status_code == 400
+
+
+def test_half_a_character_in_an_upload_is_answered(client):
+    content = b'{"lattice": "\\ud800", "sites": []}'
+    id = client.post("/api/v1/uploads/half.json", content=content).json()["id"]
+    answer = client.get(f"/api/v1/uploads/{id}/crystals")
+    assert answer.status_code in (200, 400)
+    assert answer.json()
+
+
+def test_what_cannot_be_written_is_replaced():
+    assert sendable({"a\ud800": ["\udcff", ("é", 1)]}) == {"a?": ["?", ["é", 1]]}
 
 
 def test_a_command_that_fails_leaves_its_sentence(client):

@@ -61,3 +61,10 @@ def test_policy(client):
     assert "default-src 'none'" in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cache-control"] == "no-store"
+
+
+def test_files_of_the_page_are_kept_and_asked_for_again_only_if_they_changed(client):
+    first = client.get("/static/page.css")
+    assert first.headers["cache-control"] == "private, no-cache"
+    assert client.get("/static/page.css", headers={"if-none-match": first.headers["etag"]}).status_code == 304
+    assert client.get("/predict").headers["cache-control"] == "no-store", "what shows one's own work is not kept"

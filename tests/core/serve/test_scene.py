@@ -22,12 +22,14 @@ NACL = cubic("Fm-3m", 5.64, ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 PEROVSKITE = cubic("Pm-3m", 3.905, ["Sr", "Ti", "O"], [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0]])
 
 
-def test_every_atom_of_the_cell_has_its_whole_coordination():
+def test_the_cations_of_the_cell_have_their_whole_coordination():
     drawn = scene(NACL)
     bonds = Counter(k for bond in drawn["bonds"] for k in bond)
     inside = [k for k, atom in enumerate(drawn["atoms"]) if not atom["outside"]]
     assert len(inside) == 27
-    assert {bonds[k] for k in inside} == {6}
+    assert {bonds[k] for k in inside if drawn["atoms"][k]["element"] == "Na"} == {6}
+    outside = {atom["element"] for atom in drawn["atoms"] if atom["outside"]}
+    assert outside == {"Cl"}, "no copies of cations around the anions"
     lengths = [np.linalg.norm(place(drawn, i) - place(drawn, j)) for i, j in drawn["bonds"]]
     assert lengths == pytest.approx([2.82] * len(lengths), abs=1e-3)
 
@@ -59,6 +61,25 @@ def test_a_supercell_has_its_atoms():
 def test_too_many_atoms_are_refused():
     with pytest.raises(ConditionError, match="too many to draw"):
         scene(PEROVSKITE, (8, 8, 8))
+
+
+def test_atoms_inside_come_first_then_neighbours():
+    levels = [atom["outside"] for atom in scene(PEROVSKITE)["atoms"]]
+    assert levels == sorted(levels)
+    assert levels.count(0) == 15
+
+
+@pytest.mark.parametrize("crystal", [NACL, PEROVSKITE], ids=["NaCl", "SrTiO3"])
+def test_the_bond_of_a_piece_joins_two_atoms_of_the_picture(crystal):
+    answer = tasks.encode(crystal.cif(), "plain", False)
+    drawn = scene(Crystal.from_cif(answer["cif"]))
+    places = np.array([place(drawn, k) for k in range(len(drawn["atoms"]))])
+    bonds = [piece for piece in answer["pieces"] if piece["bond"]]
+    assert bonds
+    for piece in bonds:
+        start, end = np.array(piece["bond"])
+        assert np.linalg.norm(end - start) < 3.2, piece["text"]
+        assert np.linalg.norm(places - start, axis=1).min() < 1e-2
 
 
 def test_pieces_of_a_string_cover_it():

@@ -20,6 +20,7 @@ REQUESTS = [
      "guidance": 1.5, "composition_exact": True, "seed": 3},
     {"kind": "generate", "model": "smoke", "like_upload": "u",
      "constraints": {"allowed_elements": ["Na", "Cl"], "charge_balanced": True}},
+    {"kind": "solve", "pattern_upload": "u", "elements": ["Na", "Cl"], "wavelength": "CoKa"},
     {"kind": "train", "recipe": "smoke", "minutes": 1.5, "steps": 10, "data_upload": "u"},
 ]  # fmt: skip
 

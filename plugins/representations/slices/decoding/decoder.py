@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crystalfw.core.crystal import Crystal
-from crystalfw.core.records import Decoded
+from crystalfw.core.records import Decoded, Frame
 from crystalfw.plugins.representations.slices.decoding.batch import Geometry, GraphBatch, by_size
 from crystalfw.plugins.representations.slices.decoding.bond_table import BondTable
 from crystalfw.plugins.representations.slices.decoding.net import LengthNet
@@ -183,5 +184,12 @@ def _outcomes(
             if config.reencode:
                 shifts = labels[first_edge[index] : first_edge[index + 1]]
                 values["reencodes"] = float(encodes_again(graph, lattice, positions, shifts))
-            outcomes.append(Decoded(crystal=crystal, quality=values))
+            images = geometry.shift[start : start + graph.n_atoms].cpu().numpy()
+            outcomes.append(Decoded(crystal, quality=values, frame=_frame(geometry.basis[index].cpu().numpy(), images)))
     return outcomes
+
+
+def _frame(basis: NDArray[np.float64], images: NDArray[np.float64]) -> Frame:
+    """Of a geometry's `basis` and `shift`: there the crystal's lattice is given in the string's."""
+    whole = [np.rint(values).astype(int).tolist() for values in (np.linalg.inv(basis), images)]
+    return Frame(*(tuple(map(tuple, rows)) for rows in whole))
