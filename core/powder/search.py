@@ -122,8 +122,7 @@ def _first_score(proposal: Proposal, cosine: float, free: int, weights: Weights)
 
 
 def _answer(target: Target, proposal: Proposal, model: CellModel, fit: Fitted, cosine: float, weights: Weights) -> Answer:
-    net = np.maximum(target.net - target.noise, 0)
-    explained = float(np.minimum(net, fit.curve).sum() / max(net.sum(), 1e-12))
+    explained = explained_by(target, fit.curve)
     score = (
         weights.prior * np.log(max(proposal.probability, 1e-9))
         - weights.misfit * fit.misfit
@@ -131,6 +130,12 @@ def _answer(target: Target, proposal: Proposal, model: CellModel, fit: Fitted, c
         - weights.free * len(model.start)
     )
     return Answer(proposal, fit, cosine, len(model.start), explained, float(score))
+
+
+def explained_by(target: Target, curve: FloatArray) -> float:
+    """Share of the measured net intensity, noise left out, that lies below a curve (X,)."""
+    net = np.maximum(target.net - target.noise, 0)
+    return float(np.minimum(net, curve).sum() / max(net.sum(), 1e-12))
 
 
 def _with_probabilities(answers: list[Answer]) -> list[Answer]:

@@ -44,15 +44,19 @@ class Solver:
     def __init__(
         self, library: Library, retriever: Retriever, *, candidates: int = CANDIDATES, weights: Weights | None = None
     ) -> None:
-        self._library, self._retriever, self._candidates = library, retriever, candidates
+        self.library, self._retriever, self._candidates = library, retriever, candidates
         self._weights = weights or Weights()
         self._rows: dict[Slots, list[int]] = {}
         for row in range(len(library)):
             self._rows.setdefault(library.slots(row), []).append(row)
 
+    def knows(self, formula: Slots) -> bool:
+        """Whether the library holds a crystal of this formula (elements, reduced counts)."""
+        return formula in self._rows
+
     def questions(self, elements: str) -> list[tuple[Question, float]]:
         """The formulas of `Fe,O,P` with their probabilities. Raises ConditionError where the library allows none."""
-        found = formulas(parse_elements(elements), self._library, FORMULAS)
+        found = formulas(parse_elements(elements), self.library, FORMULAS)
         if not found:
             raise ConditionError(f"elements '{elements}': the library knows no crystal of so many elements; give --formula")
         return found
@@ -77,10 +81,10 @@ class Solver:
         rows = self._rows.get((question.elements, question.counts), [])
         found = []
         for row in rows:
-            entry = self._library[row]
+            entry = self.library[row]
             if question.units and entry.units not in question.units:
                 continue
-            source = f"known crystal {entry.id}, {self._library.source(row)}"
+            source = f"known crystal {entry.id}, {self.library.source(row)}"
             p = weight * max(KNOWN, 1 / len(rows))
             found.append(Proposal(entry.crystal(), p, entry.id, source, entry.group, entry.units))
         return found
@@ -95,6 +99,17 @@ class Solver:
             return Solved(empty, judge(empty))
         solution = search(target, self.proposals(questions), weights=self._weights, report=report)
         return Solved(solution, judge(solution))
+
+
+def known_with_elements(library: Library, elements: Sequence[int]) -> list[Proposal]:
+    """Every known crystal of some elements or of a part of them, as equally likely candidates: search-match."""
+    allowed = frozenset(elements)
+    found = [row for row in range(len(library)) if allowed.issuperset(library.slots(row)[0])]
+    entries = [(library[row], library.source(row)) for row in found]
+    return [
+        Proposal(entry.crystal(), 1 / len(entries), entry.id, f"known crystal {entry.id}, {source}", entry.group, entry.units)
+        for entry, source in entries
+    ]
 
 
 def rows(id: str, solved: Solved, shown: int) -> list[list[str]]:
