@@ -119,12 +119,19 @@ def same(crystal: Crystal, structure: Any) -> bool:
 
 
 def same_cell(crystal: Crystal, wanted: Crystal) -> bool:
-    """Volume of an atom within 1 %, lengths of the reduced cells within 0.5 %."""
-    if len(crystal.numbers) != len(wanted.numbers):
-        return False
-    a, b = (np.sort(c.structure.lattice.get_niggli_reduced_lattice(1e-3).abc) for c in (crystal, wanted))
-    volumes = [abs(np.linalg.det(c.lattice)) for c in (crystal, wanted)]
-    return bool(np.all(np.abs(a / b - 1) < 0.005) and abs(volumes[0] / volumes[1] - 1) < 0.01)
+    """Volume within 1 %, lengths of the reduced cells within 0.5 %. The candidate's primitive or conventional cell counts:
+    some references give the conventional cell in space group 1."""
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+
+    asked = wanted.structure.lattice
+    lattices = [crystal.structure.lattice]
+    if describe(wanted).group == 1:
+        lattices.append(SpacegroupAnalyzer(crystal.structure, 0.1).get_conventional_standard_structure().lattice)
+    for lattice in lattices:
+        a, b = (np.sort(one.get_niggli_reduced_lattice(1e-3).abc) for one in (lattice, asked))
+        if abs(lattice.volume / asked.volume - 1) < 0.01 and np.all(np.abs(a / b - 1) < 0.005):
+            return True
+    return False
 
 
 def own_fit(target: Target, crystal: Crystal) -> tuple[float, float, Crystal]:
@@ -146,7 +153,8 @@ def solve_one(solver: Solver, one: dict[str, Any], elements: bool, pool: bool) -
     answers = solved.solution.answers
     right = [rank for rank, a in enumerate(answers[:TOP], 1) if same(a.fit.crystal, structure)]
     misfit, explains, refined = own_fit(solved.solution.target, crystal)
-    late = [rank for rank, a in enumerate(answers[TOP:], TOP + 1) if same(a.fit.crystal, structure)] if not right else []
+    looked = not right and explains >= EXPLAINS
+    late = [rank for rank, a in enumerate(answers[TOP:], TOP + 1) if looked and same(a.fit.crystal, structure)]
     found = {
         "id": one["id"], "source": one["source"], "formula": one["formula"], "atoms": len(crystal.numbers),
         "group": describe(crystal).group, "known": solver.knows(slots_of(crystal.numbers)[:2]),
@@ -261,6 +269,7 @@ def main() -> None:
     parser.add_argument("--disturbed", action="store_true")
     parser.add_argument("--elements", action="store_true", help="tell the elements only")
     parser.add_argument("--pool", action="store_true", help="look for the right structure among the proposals, too")
+    parser.add_argument("--only", metavar="ID,ID", help="these patterns")
     parser.add_argument("--candidates", type=int, default=None)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -272,6 +281,8 @@ def main() -> None:
     options = {} if args.candidates is None else {"candidates": args.candidates}
     solver = Solver(predictor.library, predictor.retriever, **options)
     cases = computed(data, args.count, args.disturbed) if args.what == "computed" else measured(data, args.part)
+    if args.only:
+        cases = (one for one in cases if one["id"] in args.only.split(","))
     if args.what == "search":
         run(out, measured(data, "all"), lambda one: search_one(solver, one))
     else:
