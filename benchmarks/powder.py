@@ -1,7 +1,7 @@
 """Powder patterns: measured and computed ones solved, one line of JSON each, and the tables of benchmarks/powder.md.
 
-    python benchmarks/powder.py measured DATA/powder PREDICTOR OUT.jsonl --part report       60 patterns for choices, or the rest
-    python benchmarks/powder.py computed DATA/mp_20/test.csv.gz PREDICTOR OUT.jsonl --disturbed    a random 100, seed 19
+    python benchmarks/powder.py measured DATA/powder PREDICTOR OUT.jsonl --part report     60 patterns for choices, or the rest
+    python benchmarks/powder.py computed DATA/mp_20/test.csv.gz PREDICTOR OUT.jsonl --count 100      clean, disturbed, elements only
     python benchmarks/powder.py search DATA/powder PREDICTOR OUT.jsonl       which crystal of the library is it? elements given
     python benchmarks/powder.py table OUT.jsonl...                           shares found, with Wilson intervals
 
@@ -47,6 +47,8 @@ EXPLAINS = 0.6
 """A reference whose own refined cell explains less of the measured intensity is counted as one that cannot be found."""
 GRID = np.arange(5.0, 90.0, 0.02)
 CU = radiation("CuKa")
+MODES = ("clean", "disturbed", "elements")
+"""Of computed patterns; `elements`: clean, but the formula is not told."""
 SYSTEMS = ((2, "triclinic"), (15, "monoclinic"), (74, "orthorhombic"), (142, "tetragonal"), (167, "trigonal"),
            (194, "hexagonal"), (230, "cubic"))  # fmt: skip
 
@@ -72,20 +74,22 @@ def measured(folder: Path, part: str) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def computed(path: Path, count: int, disturbed: bool) -> Iterator[dict[str, Any]]:
-    """`count` random crystals of a table with their computed patterns, clean or as a measurement would show them."""
+def computed(path: Path, count: int) -> Iterator[dict[str, Any]]:
+    """`count` random crystals of a table, each with its computed pattern in every one of the MODES."""
     table = pd.read_csv(path)
     for place in np.random.default_rng(SEED).permutation(len(table))[:count].tolist():
         row = table.iloc[place]
         crystal = describe(Crystal.from_cif(row["cif"])).crystal()
-        yield {
-            "id": row["material_id"], "source": "computed", "formula": row["pretty_formula"], "crystal": crystal,
-            "pattern": lambda crystal=crystal, place=place: simulated(crystal, place if disturbed else None),
-        }  # fmt: skip
+        for mode in MODES:
+            seed = place if mode == "disturbed" else None
+            yield {
+                "id": f"{row['material_id']} {mode}", "source": mode, "formula": row["pretty_formula"], "crystal": crystal,
+                "pattern": lambda crystal=crystal, seed=seed: simulated(crystal, seed),
+            }  # fmt: skip
 
 
 def simulated(crystal: Crystal, seed: int | None) -> Pattern:
-    """A clean pattern (None), or one disturbed by the sizes of the transform `powder_measurement`, with background and noise."""
+    """A clean pattern (None), or one disturbed as the transform `powder_measurement` does, with background and noise."""
     from crystalfw.plugins.transforms.powder_measurement import PowderMeasurement
 
     lines = powder_lines(crystal, CU.mean, (5, 90), b_iso=0.6)
@@ -141,13 +145,13 @@ def own_fit(target: Target, crystal: Crystal) -> tuple[float, float, Crystal]:
     return (1.0, 0.0, crystal) if fit is None else (fit.misfit, explained_by(target, fit.curve), fit.crystal)
 
 
-def solve_one(solver: Solver, one: dict[str, Any], elements: bool, pool: bool) -> dict[str, Any]:
+def solve_one(solver: Solver, one: dict[str, Any], pool: bool) -> dict[str, Any]:
     """What was found for one pattern, as plain values."""
     crystal, pattern = one["crystal"], one["pattern"]()
     structure = crystal.structure
     symbols = ",".join(sorted({str(e) for e in structure.composition.elements}))
     start = time.process_time()
-    questions = solver.questions(symbols) if elements else [(question_of(one["formula"]), 1.0)]
+    questions = solver.questions(symbols) if one["source"] == "elements" else [(question_of(one["formula"]), 1.0)]
     solved = solver.solve(pattern, questions)
     seconds = time.process_time() - start
     answers = solved.solution.answers
@@ -217,7 +221,7 @@ def _groupings() -> dict[str, Callable[[dict[str, Any]], bool]]:
         "formula not in the library": lambda r: not r["known"],
         "reference explains its pattern": lambda r: r["own_explains"] >= EXPLAINS,
     }  # fmt: skip
-    found |= {name: lambda r, name=name: r["source"] == name for name in ("RRUFF", "opXRD")}
+    found |= {name: lambda r, name=name: r["source"] == name for name in ("RRUFF", "opXRD", *MODES)}
     for low, high in ((1, 10), (11, 20), (21, 36), (37, 52)):
         found[f"{low}-{high} atoms"] = lambda r, low=low, high=high: low <= r["atoms"] <= high
     return found | {name: lambda r, name=name: system(r["group"]) == name for _, name in SYSTEMS}
@@ -266,8 +270,6 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("--part", choices=("tuning", "report", "all"), default="report")
     parser.add_argument("--count", type=int, default=100, help="crystals of `computed`")
-    parser.add_argument("--disturbed", action="store_true")
-    parser.add_argument("--elements", action="store_true", help="tell the elements only")
     parser.add_argument("--pool", action="store_true", help="look for the right structure among the proposals, too")
     parser.add_argument("--only", metavar="ID,ID", help="these patterns")
     parser.add_argument("--candidates", type=int, default=None)
@@ -280,13 +282,13 @@ def main() -> None:
     predictor = open_predictor(place)
     options = {} if args.candidates is None else {"candidates": args.candidates}
     solver = Solver(predictor.library, predictor.retriever, **options)
-    cases = computed(data, args.count, args.disturbed) if args.what == "computed" else measured(data, args.part)
+    cases = computed(data, args.count) if args.what == "computed" else measured(data, args.part)
     if args.only:
         cases = (one for one in cases if one["id"] in args.only.split(","))
     if args.what == "search":
         run(out, measured(data, "all"), lambda one: search_one(solver, one))
     else:
-        run(out, cases, lambda one: solve_one(solver, one, args.elements, args.pool))
+        run(out, cases, lambda one: solve_one(solver, one, args.pool))
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ def search(
     *,
     weights: Weights | None = None,
     refined: int = REFINED,
+    again: int = AGAIN,
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> Solution:
     """Scan all proposals, refine the best, rank them. The same input gives the same answer."""
@@ -98,8 +99,8 @@ def search(
         if fit is not None:
             answers.append((_answer(target, proposal, model, fit, starts[0][0], weights), model))
     answers.sort(key=lambda pair: -pair[0].score)
-    best = [_improved(target, answer, model, weights) for answer, model in answers[:AGAIN]]
-    final = sorted([*best, *(answer for answer, _ in answers[AGAIN:])], key=lambda answer: -answer.score)
+    best = [_improved(target, answer, model, weights) for answer, model in answers[:again]]
+    final = sorted([*best, *(answer for answer, _ in answers[again:])], key=lambda answer: -answer.score)
     return Solution(target, _with_probabilities(final), len(proposals), refused)
 
 

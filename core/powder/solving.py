@@ -12,9 +12,10 @@ from crystalfw.core.interfaces import Retriever
 from crystalfw.core.library.store import Library
 from crystalfw.core.powder.pattern import Pattern
 from crystalfw.core.powder.question import Slots, formulas, parse_elements
+from crystalfw.core.powder.radiation import DOUBLETS, radiation
 from crystalfw.core.powder.search import Answer, Solution, Weights, search
 from crystalfw.core.powder.target import prepare
-from crystalfw.core.powder.verdict import LEAST_PEAKS, Verdict, judge
+from crystalfw.core.powder.verdict import GOOD, LEAST_PEAKS, Verdict, judge
 from crystalfw.core.records import Proposal, Question
 
 COLUMNS = (
@@ -24,6 +25,8 @@ COLUMNS = (
 CANDIDATES = 150
 """Structure types proposed for a formula, and for all formulas of some elements together."""
 FORMULAS = 30
+LIKELIEST = 6
+"""Candidates that are tried with other wavelengths where nothing fits."""
 KNOWN = 0.3
 """Least probability, before the pattern is looked at, that a known crystal of the very formula shares with its like."""
 
@@ -97,8 +100,35 @@ class Solver:
         if len(target.peaks) < LEAST_PEAKS:
             empty = Solution(target, [], 0)
             return Solved(empty, judge(empty))
-        solution = search(target, self.proposals(questions), weights=self._weights, report=report)
-        return Solved(solution, judge(solution))
+        proposals = self.proposals(questions)
+        solution = search(target, proposals, weights=self._weights, report=report)
+        verdict = judge(solution)
+        if verdict.word == "nothing fits" and solution.answers:
+            hint = other_wavelength(pattern, proposals, solution.answers[0].explained)
+            verdict = replace(verdict, sentences=(*verdict.sentences, hint)) if hint else verdict
+        return Solved(solution, verdict)
+
+
+def other_wavelength(pattern: Pattern, proposals: Sequence[Proposal], before: float) -> str:
+    """A sentence where the likeliest candidates explain a pattern with the K-alpha lines of another anode; empty otherwise.
+
+    `before` is the share that they explain with the pattern's own wavelength.
+    """
+    likeliest = sorted(proposals, key=lambda proposal: -proposal.probability)[:LIKELIEST]
+    best: tuple[str, Answer] | None = None
+    for anode in DOUBLETS:
+        other = radiation(f"{anode}Ka")
+        if abs(other.mean / pattern.radiation.mean - 1) < 0.005:
+            continue
+        solution = search(prepare(replace(pattern, radiation=other)), likeliest, refined=LIKELIEST, again=0)
+        for answer in solution.answers[:1]:
+            if answer.explained >= max(GOOD, before + 0.3) and (best is None or answer.fit.misfit < best[1].fit.misfit):
+                best = other.name, answer
+    if best is None:
+        return ""
+    name, answer = best
+    what = f"{answer.fit.crystal.formula} in space group {answer.proposal.group}"
+    return f"With --wavelength {name}, {what} would explain {100 * answer.explained:.0f} %: was the pattern measured with it?"
 
 
 def known_with_elements(library: Library, elements: Sequence[int]) -> list[Proposal]:
