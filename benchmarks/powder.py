@@ -1,7 +1,7 @@
 """Powder patterns: measured and computed ones solved, one line of JSON each, and the tables of benchmarks/powder.md.
 
     python benchmarks/powder.py measured DATA/powder PREDICTOR OUT.jsonl --part report     60 patterns for choices, or the rest
-    python benchmarks/powder.py computed DATA/mp_20/test.csv.gz PREDICTOR OUT.jsonl --count 100      clean, disturbed, elements only
+    python benchmarks/powder.py computed DATA/mp_20/test.csv.gz PREDICTOR OUT.jsonl --count 100    clean, disturbed, elements
     python benchmarks/powder.py search DATA/powder PREDICTOR OUT.jsonl       which crystal of the library is it? elements given
     python benchmarks/powder.py table OUT.jsonl...                           shares found, with Wilson intervals
 

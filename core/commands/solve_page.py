@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crystalfw.core.drawing.card import drawable, formula_words
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.drawing.card import drawable, formula_words, lattice_lines
 from crystalfw.core.drawing.elements import gradients
 from crystalfw.core.evaluate.report.gallery import HOW_TO, cif_link, crystal_card
 from crystalfw.core.evaluate.report.html import Markup, card, page, section, table, tag
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from crystalfw.core.powder.search import Answer, Solution
     from crystalfw.core.powder.solving import Solved
 
-SHOWN = 10
+SHOWN, LINKED = 10, 8
+"""Candidates in a table; patterns in the navigation."""
 MARKS = {"solved": "good", "nothing fits": "bad", "no pattern": "bad", "unreadable": "bad"}
 """Verdict -> its colour; the others have none."""
 EXPLANATION = (
@@ -61,8 +63,14 @@ class Page:
         count = f"{len(parts)} pattern{'' if len(parts) == 1 else 's'}"
         overview = [] if len(parts) < 2 else [_overview(places, summaries)]
         notes = section("words", "How to read this", tag("p", EXPLANATION), tag("p", HOW_TO))
-        text = page("Powder patterns solved", count, [*overview, balls, *parts, notes])
+        links = [*([("overview", "Overview")] if overview else []), *_links(places, summaries), ("words", "How to read this")]
+        text = page("Powder patterns solved", count, [*overview, balls, *parts, notes], links=links)
         (self._folder / "report.html").write_text(text, encoding="utf-8")
+
+
+def _links(places: list[Path], summaries: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Of the patterns, where they fit into one line."""
+    return [(f"p{int(place.stem)}", one["id"]) for place, one in zip(places, summaries, strict=True)][:LINKED]
 
 
 def _mark(word: str) -> Markup:
@@ -114,7 +122,19 @@ def _crystal(best: Answer, id: str) -> list[Markup]:
     crystal = best.fit.crystal
     if not drawable(crystal):
         return []
-    return [crystal_card(crystal, f"best candidate for {id}", tag("p", cif_link(f"{id}-1", crystal.cif())))]
+    cell = tag("p", f"conventional cell: {', '.join(lattice_lines(conventional(crystal)))}")
+    return [crystal_card(crystal, f"best candidate for {id}", cell, tag("p", cif_link(f"{id}-1", crystal.cif())))]
+
+
+def conventional(crystal: Crystal) -> Crystal:
+    """The crystal in its conventional standard cell; as it is where spglib finds no symmetry."""
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
+
+    try:
+        found = SpacegroupAnalyzer(crystal.structure, 0.1).get_conventional_standard_structure()
+    except (SymmetryUndeterminedError, TypeError, ValueError):
+        return crystal
+    return Crystal.from_structure(found)
 
 
 def fit_picture(solution: Solution, answer: Answer | None, title: str) -> Markup:

@@ -25,8 +25,8 @@ COLUMNS = (
 CANDIDATES = 150
 """Structure types proposed for a formula, and for all formulas of some elements together."""
 FORMULAS = 30
-LIKELIEST = 6
-"""Candidates that are tried with other wavelengths where nothing fits."""
+LIKELIEST, BETTER = 6, 0.75
+"""Candidates that are tried with other wavelengths where nothing fits well; share of the misfit that must be left."""
 KNOWN = 0.3
 """Least probability, before the pattern is looked at, that a known crystal of the very formula shares with its like."""
 
@@ -103,8 +103,8 @@ class Solver:
         proposals = self.proposals(questions)
         solution = search(target, proposals, weights=self._weights, report=report)
         verdict = judge(solution)
-        if verdict.word == "nothing fits" and solution.answers:
-            hint = other_wavelength(pattern, proposals, solution.answers[0].explained)
+        if solution.answers and solution.answers[0].explained < GOOD:
+            hint = other_wavelength(pattern, proposals, solution.answers[0].fit.misfit)
             verdict = replace(verdict, sentences=(*verdict.sentences, hint)) if hint else verdict
         return Solved(solution, verdict)
 
@@ -112,7 +112,7 @@ class Solver:
 def other_wavelength(pattern: Pattern, proposals: Sequence[Proposal], before: float) -> str:
     """A sentence where the likeliest candidates explain a pattern with the K-alpha lines of another anode; empty otherwise.
 
-    `before` is the share that they explain with the pattern's own wavelength.
+    `before` is their misfit with the pattern's own wavelength.
     """
     likeliest = sorted(proposals, key=lambda proposal: -proposal.probability)[:LIKELIEST]
     best: tuple[str, Answer] | None = None
@@ -122,7 +122,8 @@ def other_wavelength(pattern: Pattern, proposals: Sequence[Proposal], before: fl
             continue
         solution = search(prepare(replace(pattern, radiation=other)), likeliest, refined=LIKELIEST, again=0)
         for answer in solution.answers[:1]:
-            if answer.explained >= max(GOOD, before + 0.3) and (best is None or answer.fit.misfit < best[1].fit.misfit):
+            bound = BETTER * before if best is None else best[1].fit.misfit
+            if answer.explained >= GOOD and answer.fit.misfit < bound:
                 best = other.name, answer
     if best is None:
         return ""

@@ -140,8 +140,8 @@ def test_noise_a_mixture_and_another_wavelength_are_said():
 
 def test_another_wavelength_is_named():
     cobalt = measured(NACL, wavelength=radiation("CoKa"))
-    assert "--wavelength CoKa" in other_wavelength(cobalt, [proposal(NACL)], 0.2)
-    assert other_wavelength(measured(NACL), [proposal(NACL)], 0.9) == ""
+    assert "--wavelength CoKa" in other_wavelength(cobalt, [proposal(NACL)], 0.8)
+    assert other_wavelength(measured(NACL), [proposal(NACL)], 0.2) == ""
 
 
 def test_a_low_cell_is_found_from_far():
