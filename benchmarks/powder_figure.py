@@ -41,6 +41,7 @@ def main(folder: Path, place: str, out: Path, names: list[str]) -> None:
             rank for rank, a in enumerate(solved.solution.answers[:TOP], 1) if same(a.fit.crystal, one["crystal"].structure)
         ]
         explains = own_fit(target, one["crystal"])[1]
+        mark = "" if explains >= EXPLAINS else " (!)"
         fate = "right" if right[:1] == [1] else f"right at rank {right[0]}" if right else "wrong"
         axis.plot(target.grid, target.net**0.5, lw=0.7, color="#4477aa")
         axis.plot(target.grid, best.fit.curve.clip(0) ** 0.5, lw=0.7, color="#cc3311")
@@ -49,7 +50,7 @@ def main(folder: Path, place: str, out: Path, names: list[str]) -> None:
         axis.set_yticks([])
         axis.tick_params(labelsize=7)
         print(f"| {name} | {fate} | {solved.verdict.word} | {best.proposal.source} | {best.fit.rwp:.2f} | "
-              f"{100 * best.explained:.0f} % | {100 * explains:.0f} %{'' if explains >= EXPLAINS else ' (!)'} |", flush=True)  # fmt: skip
+              f"{100 * best.explained:.0f} % | {100 * explains:.0f} %{mark} |", flush=True)  # fmt: skip
     figure.savefig(out, dpi=100)
     _smaller(out)
 
