@@ -175,7 +175,9 @@ def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
             except CrystalfwError as error:
                 if not _is_table(args):
                     raise
-                found, word = [failed(one.id, "unreadable", printable(str(error)))], "unreadable"
+                reason, word = printable(str(error)), "unreadable"
+                found = [failed(one.id, word, reason)]
+                page.add_unreadable(number, one.id, one.formula or one.elements, reason)
             table.append(found[known[number] if number < len(known) else 0 :])
             counts[word] += 1
             print(f"{one.id}: {word}; {_first(found)}")

@@ -1,4 +1,4 @@
-"""report.html of the command solve: for each pattern the measured, computed and difference curve, and its candidates.
+"""report.html of the command solve: an overview, then for each pattern the curves, the best crystal and the candidates.
 
 The curves are in FOLDER/fits as well, as a table and with the verdict and the angles of the lines beside it.
 
@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crystalfw.core.evaluate.report.html import Markup, page, section, table, tag
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.drawing.card import drawable, formula_words, lattice_lines
+from crystalfw.core.drawing.elements import gradients
+from crystalfw.core.evaluate.report.gallery import HOW_TO, cif_link, crystal_card
+from crystalfw.core.evaluate.report.html import Markup, card, page, section, table, tag
 from crystalfw.core.powder.picture import Curve, Marks, pattern_picture
-from crystalfw.core.powder.solving import cell_text
 from crystalfw.core.powder.verdict import unexplained
 from crystalfw.core.powder.writing import write_columns
 
@@ -23,7 +26,15 @@ if TYPE_CHECKING:
     from crystalfw.core.powder.search import Answer, Solution
     from crystalfw.core.powder.solving import Solved
 
-SHOWN = 10
+SHOWN, LINKED = 10, 8
+"""Candidates in a table; patterns in the navigation."""
+MARKS = {"solved": "good", "nothing fits": "bad", "no pattern": "bad", "unreadable": "bad"}
+"""Verdict -> its colour; the others have none."""
+EXPLANATION = (
+    "Intensities are net of background, the strongest peak is 1. Probability compares the candidates with each other and does "
+    "not know of structures that were not proposed. Rwp counts no background and is larger than that of a Rietveld "
+    "refinement. Coordinates are those of the structure type; only the cell was fitted."
+)
 
 
 class Page:
@@ -35,13 +46,29 @@ class Page:
 
     def add(self, number: int, id: str, asked: str, solved: Solved) -> None:
         """Draw one pattern."""
-        (self._parts / f"{number:06d}.html").write_text(solved_section(number, id, asked, solved), encoding="utf-8")
+        self._save(number, str(solved_section(number, id, asked, solved)), _summary(id, asked, solved))
         write_fit(self._folder / "fits" / f"{number:06d}.csv", id, solved)
+
+    def add_unreadable(self, number: int, id: str, asked: str, reason: str) -> None:
+        """Say why a pattern could not be read."""
+        part = section(f"p{number}", f"{id}: {asked}", tag("p", _mark("unreadable"), f". {reason}"))
+        self._save(number, str(part), {"id": id, "asked": asked, "word": "unreadable", "numbers": []})
+
+    def _save(self, number: int, part: str, summary: dict[str, Any]) -> None:
+        (self._parts / f"{number:06d}.html").write_text(part, encoding="utf-8")
+        (self._parts / f"{number:06d}.json").write_text(json.dumps(summary), encoding="utf-8")
 
     def write(self) -> None:
         """FOLDER/report.html from all parts."""
-        parts = [Markup(path.read_text(encoding="utf-8")) for path in sorted(self._parts.glob("*.html"))]
-        text = page("Powder patterns solved", f"{len(parts)} patterns", parts)
+        places = sorted(place for place in self._parts.glob("*.html") if place.with_suffix(".json").exists())
+        summaries = [json.loads(place.with_suffix(".json").read_text(encoding="utf-8")) for place in places]
+        parts = [Markup(place.read_text(encoding="utf-8")) for place in places]
+        balls = gradients({number for one in summaries for number in one["numbers"]})
+        count = f"{len(parts)} pattern{'' if len(parts) == 1 else 's'}"
+        overview = [] if len(parts) < 2 else [_overview(places, summaries)]
+        notes = section("words", "How to read this", tag("p", EXPLANATION), tag("p", HOW_TO))
+        links = [*([("overview", "Overview")] if overview else []), *_links(places, summaries), ("words", "How to read this")]
+        text = page("Powder patterns solved", count, [*overview, balls, *parts, notes], links=links)
         (self._folder / "report.html").write_text(text, encoding="utf-8")
 
 
@@ -63,21 +90,77 @@ def write_fit(path: Path, id: str, solved: Solved) -> None:
     path.with_suffix(".json").write_text(json.dumps(about), encoding="utf-8")
 
 
+def _links(places: list[Path], summaries: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Of the patterns, where they fit into one line."""
+    return [(f"p{int(place.stem)}", one["id"]) for place, one in zip(places, summaries, strict=True)][:LINKED]
+
+
+def _mark(word: str) -> Markup:
+    return tag("b", word, class_=f"mark {MARKS.get(word, '')}".strip())
+
+
+def _summary(id: str, asked: str, solved: Solved) -> dict[str, Any]:
+    """The row of the overview, and the elements that the part draws."""
+    row: dict[str, Any] = {"id": id, "asked": asked, "word": solved.verdict.word, "numbers": []}
+    if solved.solution.answers:
+        best = solved.solution.answers[0]
+        row |= {
+            "formula": best.fit.crystal.formula, "group": str(best.proposal.group), "rwp": f"{best.fit.rwp:.3f}",
+            "explained": f"{100 * best.explained:.0f} %", "numbers": sorted(set(best.fit.crystal.numbers.tolist())),
+        }  # fmt: skip
+    return row
+
+
+def _overview(places: list[Path], summaries: list[dict[str, Any]]) -> Markup:
+    header = ("pattern", "asked", "verdict", "best", "space group", "Rwp", "explained")
+    body = [
+        (
+            tag("a", one["id"], href=f"#p{int(place.stem)}"), one["asked"], _mark(one["word"]),
+            formula_words(one.get("formula", "")), one.get("group", ""), one.get("rwp", ""), one.get("explained", ""),
+        )
+        for place, one in zip(places, summaries, strict=True)
+    ]  # fmt: skip
+    return section("overview", "Overview", table(header, body))
+
+
 def solved_section(number: int, id: str, asked: str, solved: Solved) -> Markup:
-    """One pattern: verdict, picture, candidates, what is not explained."""
-    answers, target = solved.solution.answers, solved.solution.target
-    content = [fit_picture(solved.solution, answers[0] if answers else None, id)]
+    """One pattern: verdict, curves, the best crystal, candidates, what is not explained."""
+    answers = solved.solution.answers
+    content = [tag("p", _mark(solved.verdict.word), f". {' '.join(solved.verdict.sentences)}")]
+    content += [tag("p", note, class_="note") for note in solved.solution.target.pattern.notes]
+    curves = tag("div", fit_picture(solved.solution, answers[0] if answers else None, id), class_="scroll")
+    content.append(tag("figure", curves))
     if answers:
-        left = unexplained(target, answers[0])
-        angles = ", ".join(f"{angle:.2f}" for angle in left) or "none"
-        content += [_candidates(answers), tag("p", f"Peaks that the best candidate does not explain, degrees: {angles}.")]
-        content.append(tag("p", f"Cell of the best (primitive; angstrom, degrees): {cell_text(answers[0])}."))
-    lead = f"{solved.verdict.word}. {' '.join(solved.verdict.sentences)}"
-    return section(f"p{number}", f"{id}: {asked}", *content, lead=lead)
+        best = answers[0]
+        left = unexplained(solved.solution.target, best)
+        angles = ", ".join(f"{angle:.2f}°" for angle in left) or "none"
+        rest = f"Peaks that the best candidate does not explain: {angles}."
+        content.append(tag("div", *_crystal(best, id), card("Candidates", _candidates(answers), note=rest), class_="answers"))
+    return section(f"p{number}", f"{id}: {asked}", *content)
+
+
+def _crystal(best: Answer, id: str) -> list[Markup]:
+    """The best crystal as a picture that can be turned; nothing where it is too large to draw."""
+    crystal = best.fit.crystal
+    if not drawable(crystal):
+        return []
+    cell = tag("p", f"conventional cell: {', '.join(lattice_lines(conventional(crystal)))}")
+    return [crystal_card(crystal, f"best candidate for {id}", cell, tag("p", cif_link(f"{id}-1", crystal.cif())))]
+
+
+def conventional(crystal: Crystal) -> Crystal:
+    """The crystal in its conventional standard cell; as it is where spglib finds no symmetry."""
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
+
+    try:
+        found = SpacegroupAnalyzer(crystal.structure, 0.1).get_conventional_standard_structure()
+    except (SymmetryUndeterminedError, TypeError, ValueError):
+        return crystal
+    return Crystal.from_structure(found)
 
 
 def fit_picture(solution: Solution, answer: Answer | None, title: str) -> Markup:
-    """Measured net curve; computed curve, difference and ticks of the lines of one answer."""
+    """Measured net curve; computed curve, difference, ticks of the lines of one answer and of what it does not explain."""
     target = solution.target
     curves = [Curve("measured, background removed", target.grid, target.net)]
     marks = []
@@ -85,17 +168,21 @@ def fit_picture(solution: Solution, answer: Answer | None, title: str) -> Markup
         curves.append(Curve("computed", target.grid, answer.fit.curve, "computed"))
         curves.append(Curve("difference", target.grid, target.net - answer.fit.curve - 0.25, "difference"))
         marks = [Marks("lines", line_angles(solution, answer))]
+        left = unexplained(target, answer)
+        if len(left):
+            marks.append(Marks("not explained", left, "measured"))
     return Markup(pattern_picture(curves, marks, title=title))
 
 
 def line_angles(solution: Solution, answer: Answer) -> np.ndarray:
-    """Angles of the computed lines in the range of the pattern, degrees."""
+    """Angles of the computed lines as they stand in the measurement (with its zero shift), degrees."""
     from crystalfw.core.powder.lines import powder_lines
 
     target = solution.target
-    limits = (float(target.grid[0]), float(target.grid[-1]))
+    zero = float(answer.fit.parameters[answer.free])
+    limits = (max(0.0, float(target.grid[0]) - zero), float(target.grid[-1]) - zero)
     lines = powder_lines(answer.fit.crystal, float(target.wavelengths[0]), limits, least=0.2)
-    return lines.two_theta
+    return lines.two_theta + zero
 
 
 def _candidates(answers: list[Answer]) -> Markup:
@@ -104,7 +191,7 @@ def _candidates(answers: list[Answer]) -> Markup:
     for rank, answer in enumerate(answers[:SHOWN], start=1):
         zero = answer.fit.parameters[answer.free]
         body.append((
-            rank, answer.fit.crystal.formula, str(answer.proposal.group), f"{100 * answer.probability:.1f} %",
-            f"{answer.fit.rwp:.3f}", f"{100 * answer.explained:.0f} %", f"{zero:.3f}", answer.proposal.source,
+            rank, formula_words(answer.fit.crystal.formula), str(answer.proposal.group), f"{100 * answer.probability:.1f} %",
+            f"{answer.fit.rwp:.3f}", f"{100 * answer.explained:.0f} %", f"{zero:.3f}°", answer.proposal.source,
         ))  # fmt: skip
     return table(header, body)

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.powder.cell_model import CellModel
-from crystalfw.core.powder.target import COARSE_STEP, Target, gaussian
+from crystalfw.core.powder.target import COARSE_STEP, STEP, Target, gaussian
 from crystalfw.core.system.compiled import njit
 
 FloatArray = NDArray[np.float64]
 
+BROADENED = 0.3
+"""Degrees by which lines are broadened in the first refinement, so that near ones find each other."""
 OTHERS = 5
 """Parameters besides the metric: zero shift, log scale, log width, strain, B."""
 SPREADS = np.array([0.08, 3.0, 0.25, 0.25, 1.0])
@@ -31,14 +33,16 @@ STRAIN = 0.1
 sqrt(12) e."""
 BOUND = 0.003
 """Weight of the soft bounds: a parameter one deviation off costs as much as this share of the curve's square."""
-VOLUME, SHAPE = 0.20, 0.035
-"""Spread of the scanned cells: range of the first coefficient to either side, deviation of the others."""
-TRIALS, KEPT, CHILDREN, STARTS = 120, 10, 12, 3
-"""Cells scanned for each free coefficient; kept; tried around each kept one; refined."""
+VOLUME, SHAPE = 0.20, 0.10
+"""Spread of the scanned cells: range of the first coefficient to either side, largest deviation of the others."""
+TRIALS, CHILDREN, STARTS = 120, 12, 3
+"""Cells scanned for each free coefficient; tried around each kept one; refined."""
 SCANNED_LINES = 150
 """The strongest lines, which a scan looks at."""
-BROAD = (0.9, 0.5)
-"""Full widths (degrees) to which both curves are smoothed in the two rounds of the scan."""
+ROUNDS = ((0.9, 0.0, 0, 0.0), (0.6, 0.012, 12, 0.015), (0.4, 0.005, 10, 0.008))
+"""Of the scan: full width (degrees) to which both curves are smoothed; deviation of the children; parents, at least so far
+apart from each other."""
+LAST_APART = 0.004
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,13 +245,20 @@ def scan(
     return out
 
 
-def fit_cell(model: CellModel, target: Target, starts: Sequence[FloatArray] | None = None, *, seed: int = 0) -> Fitted | None:
-    """The best fit of a candidate from `starts` (those of a scan where None); None where it has no line in the pattern."""
+def fit_cell(
+    model: CellModel, target: Target, starts: Sequence[FloatArray] | None = None, *, finished: int = 2, seed: int = 0
+) -> Fitted | None:
+    """The best fit of a candidate from `starts` (those of a scan where None); None where it has no line in the pattern.
+
+    Every start is refined with broadened lines; the best `finished` of them are refined on with lines of their own width.
+    """
     if starts is None:
         starts = [p for _, p in scan_cells(model, target, seed=seed)]
     measured = target.stable(target.net)
     square = float((measured**2).sum())
-    tries = [_refined(model, target, p, measured, square) for p in starts]
+    rough = [_roughly(model, target, p, square) for p in starts]
+    rough = sorted((found for found in rough if np.isfinite(found[0])), key=lambda found: found[0])
+    tries = [_finally(model, target, p, measured, square) for _, p in rough[:finished]]
     tries = [found for found in tries if np.isfinite(found[0])]
     if not tries:
         return None
@@ -264,17 +275,18 @@ def scan_cells(model: CellModel, target: Target, *, seed: int = 0, thorough: flo
     rng = np.random.default_rng(seed)
     n = len(model.start)
     count = int(TRIALS * n * thorough)
-    changes = SHAPE * rng.standard_normal((count, n)) * (rng.random((count, 1)) < 0.85)
+    changes = rng.uniform(0, SHAPE, (count, 1)) * rng.standard_normal((count, n))
     changes[:, 0] = np.linspace(-VOLUME, VOLUME, count)
     trials = np.concatenate([model.start[None], model.start + changes])
-    cosines = _scanned(model, target, trials, BROAD[0])
+    cosines = _scanned(model, target, trials, ROUNDS[0][0])
     if cosines.max() <= 0:
         return []
-    kept = trials[_distinct(trials, cosines, KEPT, 0.015)]
-    children = SHAPE / 4 * rng.standard_normal((len(kept), int(CHILDREN * np.sqrt(n) * thorough), n))
-    trials = np.concatenate([kept, (kept[:, None] + children).reshape(-1, n)])
-    cosines = _scanned(model, target, trials, BROAD[1])
-    return [(float(cosines[k]), trials[k]) for k in _distinct(trials, cosines, STARTS, 0.006)]
+    for broad, spread, kept, apart in ROUNDS[1:]:
+        parents = trials[_distinct(trials, cosines, int(kept * np.sqrt(thorough)), apart)]
+        children = spread * rng.standard_normal((len(parents), int(CHILDREN * np.sqrt(n * thorough)), n))
+        trials = np.concatenate([parents, (parents[:, None] + children).reshape(-1, n)])
+        cosines = _scanned(model, target, trials, broad)
+    return [(float(cosines[k]), trials[k]) for k in _distinct(trials, cosines, int(STARTS * thorough), LAST_APART)]
 
 
 def _scanned(model: CellModel, target: Target, trials: FloatArray, broad: float) -> FloatArray:
@@ -297,26 +309,40 @@ def _distinct(trials: FloatArray, cosines: FloatArray, count: int, apart: float)
     return found
 
 
-def _refined(
-    model: CellModel, target: Target, p: FloatArray, measured: FloatArray, square: float
+def _roughly(model: CellModel, target: Target, p: FloatArray, square: float) -> tuple[float, FloatArray]:
+    """(cost, parameters) of coefficients (P,) refined with lines that are broadened by BROADENED degrees."""
+    n = len(model.start)
+    start = np.concatenate([p, CENTRES])
+    start[n + 2], start[n + 3] = np.log(target.width), 0.05
+    curve, slopes = np.empty(len(target.grid)), np.empty((n + OTHERS, len(target.grid)))
+    model_curve(
+        start, model.features, model.power, target.grid, target.wavelengths, target.weights, 0.0, curve, slopes
+    )  # fmt: skip
+    start[n + 1] = np.log(max(target.net.sum(), 1e-9) / max(curve.sum(), 1e-9))
+    aim = target.stable(np.convolve(target.net, gaussian(BROADENED, STEP), mode="same"))
+    found, cost = _steps(model, target, start, start[n + 1], aim, BROADENED, 6, square, curve)
+    return cost, found
+
+
+def _finally(
+    model: CellModel, target: Target, start: FloatArray, measured: FloatArray, square: float
 ) -> tuple[float, FloatArray, FloatArray]:
-    """(cost, parameters, curve): first with broad lines, then with their own width."""
+    """(cost, parameters, curve) refined on with lines of their own width."""
+    curve = np.empty(len(target.grid))
+    found, cost = _steps(model, target, start, start[len(model.start) + 1], measured, 0.0, 12, square, curve)
+    return cost, found, curve
+
+
+def _steps(
+    model: CellModel, target: Target, start: FloatArray, log_scale: float, aim: FloatArray, broad: float, rounds: int,
+    square: float, curve: FloatArray,
+) -> tuple[FloatArray, float]:  # fmt: skip
+    """(parameters, cost) of Levenberg-Marquardt from all parameters `start`; `curve` is filled."""
     n = len(model.start)
     home = np.concatenate([model.start, CENTRES])
-    home[n + 2] = np.log(target.width)
+    home[n + 1], home[n + 2] = log_scale, np.log(target.width)
     spread = np.concatenate([np.full(n, STRAIN), SPREADS])
-    start = home.copy()
-    start[:n] = p
-    start[n + 3] = 0.05
-    curve, slopes = np.empty(len(target.grid)), np.empty((n + OTHERS, len(target.grid)))
-    constant = (model.features, model.power, target.grid, target.wavelengths, target.weights)
-    model_curve(start, *constant, 0.0, curve, slopes)
-    home[n + 1] = start[n + 1] = np.log(max(target.net.sum(), 1e-9) / max(curve.sum(), 1e-9))
-    cost = 0.0
-    for broad, rounds in ((0.3, 6), (0.0, 12)):
-        aim = measured if broad == 0 else target.stable(np.convolve(target.net, gaussian(broad, 0.04), mode="same"))
-        start, cost = refine(
-            start, home, spread, constant[0], constant[1], constant[2], aim, target.noise, constant[3], constant[4], broad,
-            rounds, BOUND * square, curve,
-        )  # fmt: skip
-    return cost, start, curve
+    return refine(
+        start, home, spread, model.features, model.power, target.grid, aim, target.noise, target.wavelengths, target.weights,
+        broad, rounds, BOUND * square, curve,
+    )  # fmt: skip

@@ -76,7 +76,7 @@ def _legend(title: str, items: Sequence[Curve | Marks]) -> str:
     place = float(WIDTH - RIGHT)
     for item in reversed(items):
         parts.append(
-            f'<text x="{place:.0f}" y="15" text-anchor="end" fill="{COLOURS[item.kind]}">{html.escape(item.label)}</text>'
+            f'<text x="{place:.0f}" y="15" text-anchor="end" style="fill:{COLOURS[item.kind]}">{html.escape(item.label)}</text>'
         )
         place -= 6.6 * len(item.label) + 16
     return "".join(parts)

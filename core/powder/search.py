@@ -23,10 +23,10 @@ from crystalfw.core.records import Proposal
 
 FloatArray = NDArray[np.float64]
 
-REFINED = 50
+REFINED = 40
 """Candidates refined after the scan."""
-THOROUGH = 6
-"""Of these, refined from several starts."""
+AGAIN, THOROUGH = 8, 4.0
+"""The best of these are scanned again, so many times as densely: a template of low symmetry may be far from its cell."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def search(
     *,
     weights: Weights | None = None,
     refined: int = REFINED,
+    again: int = AGAIN,
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> Solution:
     """Scan all proposals, refine the best, rank them. The same input gives the same answer."""
@@ -92,14 +93,26 @@ def search(
             first = _first_score(proposal, starts[0][0], len(model.start), weights)
             scanned.append((first, proposal, model, starts))
     scanned.sort(key=lambda one: -one[0])
-    answers = []
-    for place, (_, proposal, model, starts) in enumerate(scanned[:refined]):
-        some = starts if place < THOROUGH else starts[:1]
-        fit = fit_cell(model, target, [p for _, p in some])
+    answers: list[tuple[Answer, CellModel]] = []
+    for _, proposal, model, starts in scanned[:refined]:
+        fit = fit_cell(model, target, [p for _, p in starts], finished=1)
         if fit is not None:
-            answers.append(_answer(target, proposal, model, fit, starts[0][0], weights))
-    answers.sort(key=lambda answer: -answer.score)
-    return Solution(target, _with_probabilities(answers), len(proposals), refused)
+            answers.append((_answer(target, proposal, model, fit, starts[0][0], weights), model))
+    answers.sort(key=lambda pair: -pair[0].score)
+    best = [_improved(target, answer, model, weights) for answer, model in answers[:again]]
+    final = sorted([*best, *(answer for answer, _ in answers[again:])], key=lambda answer: -answer.score)
+    return Solution(target, _with_probabilities(final), len(proposals), refused)
+
+
+def _improved(target: Target, answer: Answer, model: CellModel, weights: Weights) -> Answer:
+    """The answer, or a better one from a denser scan; a cell with one free coefficient was scanned densely at once."""
+    if len(model.start) == 1:
+        return answer
+    starts = scan_cells(model, target, seed=1, thorough=THOROUGH)
+    fit = fit_cell(model, target, [p for _, p in starts]) if starts else None
+    if fit is None or fit.misfit >= answer.fit.misfit:
+        return answer
+    return _answer(target, answer.proposal, model, fit, starts[0][0], weights)
 
 
 def _models(target: Target, proposals: Iterable[Proposal]) -> tuple[list[tuple[Proposal, CellModel]], int]:
@@ -122,8 +135,7 @@ def _first_score(proposal: Proposal, cosine: float, free: int, weights: Weights)
 
 
 def _answer(target: Target, proposal: Proposal, model: CellModel, fit: Fitted, cosine: float, weights: Weights) -> Answer:
-    net = np.maximum(target.net - target.noise, 0)
-    explained = float(np.minimum(net, fit.curve).sum() / max(net.sum(), 1e-12))
+    explained = explained_by(target, fit.curve)
     score = (
         weights.prior * np.log(max(proposal.probability, 1e-9))
         - weights.misfit * fit.misfit
@@ -131,6 +143,12 @@ def _answer(target: Target, proposal: Proposal, model: CellModel, fit: Fitted, c
         - weights.free * len(model.start)
     )
     return Answer(proposal, fit, cosine, len(model.start), explained, float(score))
+
+
+def explained_by(target: Target, curve: FloatArray) -> float:
+    """Share of the measured net intensity, noise left out, that lies below a curve (X,)."""
+    net = np.maximum(target.net - target.noise, 0)
+    return float(np.minimum(net, curve).sum() / max(net.sum(), 1e-12))
 
 
 def _with_probabilities(answers: list[Answer]) -> list[Answer]:

@@ -68,4 +68,6 @@ def judge(solution: Solution) -> Verdict:
     sure = f"The best candidate explains {share} and is {100 * best.probability:.0f} % sure"
     if best.explained >= GOOD and best.probability >= 0.5:
         return Verdict("solved", (f"{sure}.",))
+    if best.probability >= 0.5:
+        return Verdict("doubtful", (f"The best candidate explains {share}, more than the others but too little to trust it.",))
     return Verdict("doubtful", (f"{sure}: look at the next ones too.",))

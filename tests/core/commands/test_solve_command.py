@@ -87,6 +87,8 @@ def test_a_table_with_elements_a_broken_file_and_noise(pattern, library, tmp_pat
     found = rows(tmp_path / "out" / "samples.csv")
     assert next(row for row in found if row["reference_id"] == "a")["formula"] == "KCl"
     assert {row["reference_id"]: row["status"] for row in found} == {"a": "ok", "b": "unreadable", "c": "no pattern"}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert all(words in page for words in ('href="#p0">a</a>', 'bad">no pattern', 'bad">unreadable', "conventional cell"))
     before = (tmp_path / "out" / "samples.csv").read_bytes()
     assert main(arguments) == 0  # nothing is done twice
     assert (tmp_path / "out" / "samples.csv").read_bytes() == before

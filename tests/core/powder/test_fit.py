@@ -13,6 +13,7 @@ from crystalfw.core.powder.pattern import checked
 from crystalfw.core.powder.profile import Shape, profile
 from crystalfw.core.powder.radiation import radiation
 from crystalfw.core.powder.search import search
+from crystalfw.core.powder.solving import other_wavelength
 from crystalfw.core.powder.target import prepare
 from crystalfw.core.powder.verdict import judge
 from crystalfw.core.records import Proposal
@@ -27,6 +28,12 @@ RUTILE = Crystal(
                           [0.805, 0.195, 0.5]]),
 )  # fmt: skip
 CSCL = Crystal(lattice=3.5 * np.eye(3), frac_coords=np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), numbers=np.array([11, 17]))
+
+_HALVES = ((1, 1, 1, 0, 0), (-1, -1, -1, 0, 0), (-1, 1, -1, 0.5, 0.5), (1, -1, 1, 0.5, 0.5))
+ZIRCONIA = np.concatenate([  # baddeleyite, P2_1/c
+    [[sx * x, sy * y + hy, sz * z + hz] for sx, sy, sz, hy, hz in _HALVES]
+    for x, y, z in ((0.275, 0.040, 0.208), (0.070, 0.332, 0.345), (0.450, 0.757, 0.479))
+])  # fmt: skip
 
 
 def measured(*crystals, seed=0, wavelength=CU, counts=4000.0):
@@ -129,6 +136,23 @@ def test_noise_a_mixture_and_another_wavelength_are_said():
     cobalt = judge(search(prepare(measured(NACL, wavelength=radiation("CoKa"))), [proposal(NACL)]))
     assert cobalt.word in ("nothing fits", "mixture", "doubtful")
     assert judge(search(prepare(measured(NACL)), [])).word == "nothing fits"
+
+
+def test_another_wavelength_is_named():
+    cobalt = measured(NACL, wavelength=radiation("CoKa"))
+    assert "--wavelength CoKa" in other_wavelength(cobalt, [proposal(NACL)], 0.8)
+    assert other_wavelength(measured(NACL), [proposal(NACL)], 0.2) == ""
+
+
+def test_a_low_cell_is_found_from_far():
+    """Four free coefficients, 3 % off in volume and 2 to 4 % in the shape."""
+    lattice = lattice_from_parameters(np.array([5.15, 5.21, 5.32]), np.array([90, 99.2, 90]))
+    zirconia = Crystal(lattice=lattice, frac_coords=ZIRCONIA, numbers=np.repeat([40, 8, 8], 4))
+    target = prepare(measured(zirconia))
+    other = lattice_from_parameters(np.array([5.32, 5.05, 5.45]), np.array([90, 100.5, 90]))
+    start = Crystal(lattice=other, frac_coords=ZIRCONIA, numbers=zirconia.numbers)
+    fit = fit_cell(cell_model(start, target.q_max), target)
+    np.testing.assert_allclose(np.linalg.norm(fit.crystal.lattice, axis=1), [5.15, 5.21, 5.32], rtol=1e-3)
 
 
 def test_a_candidate_without_pattern_is_counted():
