@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.crystal_forms import SYMPREC, spglib_call
 from crystalfw.core.drawing.card import drawable, formula_words, lattice_lines
 from crystalfw.core.drawing.elements import gradients
 from crystalfw.core.evaluate.report.gallery import HOW_TO, cif_link, crystal_card
@@ -150,13 +151,11 @@ def _crystal(best: Answer, id: str) -> list[Markup]:
 
 def conventional(crystal: Crystal) -> Crystal:
     """The crystal in its conventional standard cell; as it is where spglib finds no symmetry."""
-    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
-
-    try:
-        found = SpacegroupAnalyzer(crystal.structure, 0.1).get_conventional_standard_structure()
-    except (SymmetryUndeterminedError, TypeError, ValueError):
+    found = spglib_call("standardize_cell", crystal, to_primitive=False, symprec=SYMPREC)
+    if found is None:
         return crystal
-    return Crystal.from_structure(found)
+    lattice, frac_coords, numbers = (np.asarray(part) for part in found)
+    return Crystal(lattice=lattice, frac_coords=frac_coords, numbers=numbers.astype(np.int64), id=crystal.id)
 
 
 def fit_picture(solution: Solution, answer: Answer | None, title: str) -> Markup:

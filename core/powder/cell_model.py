@@ -8,13 +8,13 @@ Shapes: R reflections, L lines, P free coefficients.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal
+from crystalfw.core.crystal_forms import spglib_call
 from crystalfw.core.powder.reflections import reflections
 
 FloatArray = NDArray[np.float64]
@@ -77,15 +77,7 @@ def cell_model(crystal: Crystal, q_max: float, *, stretch: float = 1.25) -> Cell
 
 def _rotations(crystal: Crystal) -> NDArray[np.int64]:
     """(G, 3, 3) rotation parts of the crystal's symmetry in its own basis."""
-    import spglib
-
-    cell = (crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.numbers.tolist())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            found = spglib.get_symmetry(cell, symprec=SYMPREC)
-        except getattr(spglib, "SpglibError", ValueError):
-            found = None
+    found = spglib_call("get_symmetry", crystal, symprec=SYMPREC)
     if found is None:
         return np.eye(3, dtype=np.int64)[None]
     return np.unique(found["rotations"].astype(np.int64), axis=0)
