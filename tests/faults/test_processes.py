@@ -99,7 +99,8 @@ def test_fewer_validation_crystals_than_ranks(warm, bench, tmp_path):
     recipe = Path(__file__).parents[2] / "recipes" / "regress.yaml"
     data = [f"data.path={bench.table}", f"data.cache={bench.cache}", "data.validation=0.05", "data.test=0", "data.workers=1"]
     model = ["model.decoder.columns=[gap]", "fit.steps=4", "fit.validate_every=2", "fit.log_every=1", "fit.batch_size=6"]
-    small = [*data, *model, "data.max_crystals=24", "fabric.accelerator=cpu", "name=smoke", "fit.max_minutes=null"]
+    small = [*data, *model, "data.max_crystals=24", "fabric.accelerator=cpu", "fabric.precision=32-true"]
+    small += ["name=smoke", "fit.max_minutes=null"]
     warm.run(["run", str(recipe), *small, f"run_dir={tmp_path / 'one' / 'runs'}"])
     finish(start(warm, ["run", str(recipe), *small, f"run_dir={tmp_path / 'two' / 'runs'}"]))
     one, two = curves(tmp_path / "one"), curves(tmp_path / "two")

@@ -15,7 +15,7 @@ from crystalfw.core.recipe import load_recipe
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(("speed", "chosen"), [(8.0, "bf16-mixed"), (1.7, "32-true"), (0.0025, "32-true")])
+@pytest.mark.parametrize(("speed", "chosen"), [(8.0, "bf16-mixed"), (2.1, "32-true"), (0.0025, "32-true")])
 def test_auto_takes_bfloat16_only_where_it_is_clearly_faster(monkeypatch, speed, chosen):
     monkeypatch.setattr(precision, "relative_speed", lambda *_: (speed, speed))
     decided, told = precision.decide("auto", CPU)
