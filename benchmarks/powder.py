@@ -38,6 +38,7 @@ from crystalfw.core.powder.solving import Solver, known_with_elements
 from crystalfw.core.powder.target import Target, prepare
 from crystalfw.core.predict.fitted import open_predictor
 from crystalfw.core.predict.question import question_of
+from crystalfw.plugins.metrics.shared.geometry import wilson
 
 SEED = 19
 TUNING = 60
@@ -204,14 +205,12 @@ def run(out: Path, cases: Iterator[dict[str, Any]], work: Callable[[dict[str, An
             file.flush()
 
 
-def wilson(hits: int, of: int) -> str:
+def share_of(hits: int, of: int) -> str:
     """`hits / of (share; 95 % interval)`."""
     if not of:
         return "0 / 0"
-    z, p = 1.96, hits / of
-    centre, half = p + z * z / 2 / of, z * np.sqrt(p * (1 - p) / of + z * z / 4 / of**2)
-    low, high = (100 * x / (1 + z * z / of) for x in (centre - half, centre + half))
-    return f"{hits} / {of} ({100 * p:.0f} %; {low:.0f}-{high:.0f})"
+    low, high = wilson(hits, of)
+    return f"{hits} / {of} ({100 * hits / of:.0f} %; {100 * low:.0f}-{100 * high:.0f})"
 
 
 @lru_cache(maxsize=1)
@@ -248,7 +247,7 @@ def tables(paths: list[Path]) -> None:
         print(f"\n{path.name}: CPU seconds median {np.median(seconds):.1f}, largest {seconds.max():.1f}\n")
         if "known" not in rows[0]:
             for n in (1, 10):
-                print(f"rank <= {n}:", wilson(sum(bool(r["right"]) and r["right"][0] <= n for r in rows), len(rows)))
+                print(f"rank <= {n}:", share_of(sum(bool(r["right"]) and r["right"][0] <= n for r in rows), len(rows)))
             continue
         print("| | n = 1 | n = 20 | cell of the reference | cell of the refined reference |\n|---|---:|---:|---:|---:|")
         for name, chosen in _groupings().items():
@@ -256,7 +255,7 @@ def tables(paths: list[Path]) -> None:
             if some:
                 hits = (sum(r["right"][:1] == [1] for r in some), sum(bool(r["right"]) for r in some),
                         sum(bool(r["cell"]) for r in some), sum(bool(r["refined_cell"]) for r in some))  # fmt: skip
-                print(f"| {name} | {' | '.join(wilson(h, len(some)) for h in hits)} |")
+                print(f"| {name} | {' | '.join(share_of(h, len(some)) for h in hits)} |")
         for name, count in pd.Series([fate(row) for row in rows]).value_counts().items():
             print(f"| {name} | {count} |")
         words = pd.crosstab([row["verdict"] for row in rows], [row["right"][:1] == [1] for row in rows])

@@ -33,6 +33,7 @@ from crystalfw.core.recipe.schema import ComponentSpec
 from crystalfw.core.retrieval.lookup import numbers_only, open_lookup
 from crystalfw.core.run.setup import prepare_only
 from crystalfw.core.sample.trained import Trained
+from crystalfw.plugins.metrics.shared.geometry import wilson
 from crystalfw.plugins.retrievers.families import exchanges_of
 
 DRAWS = 5
@@ -177,19 +178,10 @@ def table(val: Path, paths: list[Path]) -> None:
                 for place, tolerance in enumerate(("loose", "strict")):
                     k = found([line[who] for line in group], n, place)
                     low, high = wilson(k, len(group))
-                    cells.append(f"n={n} {tolerance} {100 * k / max(1, len(group)):.1f} ({low:.1f}-{high:.1f})")
+                    cells.append(f"n={n} {tolerance} {100 * k / max(1, len(group)):.1f} ({100 * low:.1f}-{100 * high:.1f})")
             print(f"{name} ({len(group)}), {who}: " + "; ".join(cells))
         new = [line["right"][len(line["retriever"]) :] for line in group]
         print(f"{name}: draws that are no known string {sum(map(len, new))}, right {found(new, 99, 0)} / {found(new, 99, 1)}")
-
-
-def wilson(k: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share in percent (Wilson 1927)."""
-    if not n:
-        return 0.0, 100.0
-    z, p = 1.96, k / n
-    middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return 100 * (middle - half) / (1 + z * z / n), 100 * (middle + half) / (1 + z * z / n)
 
 
 if __name__ == "__main__":

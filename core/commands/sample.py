@@ -38,6 +38,7 @@ RANGE_VALUES = 9
 """Values that a range LOW..HIGH stands for."""
 _SETTINGS = (
     "candidates", "beam", "keep", "batch_size", "temperature", "top_k", "top_p", "min_p", "guidance", "max_length",
+    "drawn",
 )  # fmt: skip
 
 
@@ -65,9 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in _SETTINGS:
         sentence = sentences[name].replace("%", "%%").removesuffix(".")
         meaning = sentence[0].lower() + sentence[1:]
-        parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=key_type(SampleSection, name), help=meaning)
-    drawn = sentences["drawn"].replace("%", "%%").removesuffix(".")
-    parser.add_argument("--drawn", nargs="*", metavar="NAME", help=f"{drawn[0].lower()}{drawn[1:]}")
+        if name == "drawn":
+            parser.add_argument("--drawn", nargs="*", metavar="NAME", help=meaning)
+        else:
+            parser.add_argument(f"--{name.replace('_', '-')}", dest=name, type=key_type(SampleSection, name), help=meaning)
     parser.add_argument("--seed", type=int, default=0, help="seed of the random streams (default 0)")
     parser.add_argument("--device", default="cpu", help="torch device, e.g. cuda (default cpu)")
     add_out(parser, "OUT", f"{OUT_HELP} (default RUN/sampled/CONDITION/; of a delivered model sampled/MODEL/CONDITION/)")
@@ -90,8 +92,8 @@ def run(args: argparse.Namespace) -> int:
 
     trained = Trained.load(args.run, which=args.checkpoint, device=args.device)
     settings: dict[str, Any] = {name: getattr(args, name) for name in _SETTINGS if getattr(args, name) is not None}
-    if args.drawn is not None:
-        settings["drawn"] = tuple(args.drawn)
+    if "drawn" in settings:
+        settings["drawn"] = tuple(settings["drawn"])
     for given, other in (("beam", "candidates"), ("candidates", "beam")):
         if given in settings:
             settings.setdefault(other, None)  # instead of the recipe's
@@ -289,7 +291,8 @@ def _default_out(args: argparse.Namespace) -> Path:
 def _label(args: argparse.Namespace) -> str:
     """What tells a request from others, as a folder's name."""
     changes = [name for name in _SETTINGS if name != "batch_size"]  # the batch size changes no sample
-    chosen = [f"{name}{getattr(args, name)}" for name in changes if getattr(args, name) is not None]
+    values = {name: getattr(args, name) for name in changes if getattr(args, name) is not None}
+    chosen = [f"{name}{'.'.join(value) if isinstance(value, list) else value}" for name, value in values.items()]
     chosen += ["exact"] if args.composition_exact else []
     chosen += args.constraint
     chosen += ["units" + ".".join(map(str, args.formula_units))] if args.formula_units else []

@@ -8,12 +8,13 @@ Each pattern's part is kept in FOLDER/.parts until the end, so that a command th
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from crystalfw.core.crystal import Crystal
+from crystalfw.core.crystal import Crystal, FloatArray
 from crystalfw.core.crystal_forms import SYMPREC, spglib_call
 from crystalfw.core.drawing.card import drawable, formula_words, lattice_lines
 from crystalfw.core.drawing.elements import gradients
@@ -22,6 +23,7 @@ from crystalfw.core.evaluate.report.html import Markup, card, page, section, tab
 from crystalfw.core.powder.picture import Curve, Marks, pattern_picture
 from crystalfw.core.powder.verdict import unexplained
 from crystalfw.core.powder.writing import write_columns
+from crystalfw.core.system.wording import counted
 
 if TYPE_CHECKING:
     from crystalfw.core.powder.search import Answer, Solution
@@ -47,8 +49,9 @@ class Page:
 
     def add(self, number: int, id: str, asked: str, solved: Solved) -> None:
         """Draw one pattern."""
-        self._save(number, str(solved_section(number, id, asked, solved)), _summary(id, asked, solved))
-        write_fit(self._folder / "fits" / f"{number:06d}.csv", id, solved)
+        best = best_of(solved.solution)
+        self._save(number, str(solved_section(number, id, asked, solved, best)), _summary(id, asked, solved))
+        write_fit(self._folder / "fits" / f"{number:06d}.csv", id, solved, best)
 
     def add_unreadable(self, number: int, id: str, asked: str, reason: str) -> None:
         """Say why a pattern could not be read."""
@@ -65,26 +68,43 @@ class Page:
         summaries = [json.loads(place.with_suffix(".json").read_text(encoding="utf-8")) for place in places]
         parts = [Markup(place.read_text(encoding="utf-8")) for place in places]
         balls = gradients({number for one in summaries for number in one["numbers"]})
-        count = f"{len(parts)} pattern{'' if len(parts) == 1 else 's'}"
         overview = [] if len(parts) < 2 else [_overview(places, summaries)]
         notes = section("words", "How to read this", tag("p", EXPLANATION), tag("p", HOW_TO))
         links = [*([("overview", "Overview")] if overview else []), *_links(places, summaries), ("words", "How to read this")]
-        text = page("Powder patterns solved", count, [*overview, balls, *parts, notes], links=links)
+        text = page("Powder patterns solved", counted(len(parts), "pattern"), [*overview, balls, *parts, notes], links=links)
         (self._folder / "report.html").write_text(text, encoding="utf-8")
 
 
-def write_fit(path: Path, id: str, solved: Solved) -> None:
+@dataclass(frozen=True)
+class Best:
+    """The best candidate of a pattern, for the page and for the table of its fit."""
+
+    answer: Answer
+    lines: FloatArray
+    """(L,) angles of its lines as they stand in the measurement, degrees."""
+    left: FloatArray
+    """(U,) angles of the peaks that it does not explain, degrees."""
+
+
+def best_of(solution: Solution) -> Best | None:
+    """The first answer of a solution; None where nothing was found."""
+    if not solution.answers:
+        return None
+    answer = solution.answers[0]
+    return Best(answer, line_angles(solution, answer), unexplained(solution.target, answer))
+
+
+def write_fit(path: Path, id: str, solved: Solved, best: Best | None) -> None:
     """The curves of the best candidate (two theta in degrees; measured without background, computed, difference; all on the
     scale of the highest measured point), and beside them .json: verdict, lines, peaks that are not explained."""
-    answers, target = solved.solution.answers, solved.solution.target
-    best = answers[0] if answers else None
-    computed = best.fit.curve if best is not None else np.zeros_like(target.net)
+    target = solved.solution.target
+    computed = best.answer.fit.curve if best is not None else np.zeros_like(target.net)
     columns = {"two_theta": target.grid, "measured": target.net, "computed": computed, "difference": target.net - computed}
     about = {
         "id": id, "verdict": solved.verdict.word, "sentences": list(solved.verdict.sentences),
-        "formula": best.fit.crystal.formula if best is not None else "",
-        "lines": line_angles(solved.solution, best).round(4).tolist() if best is not None else [],
-        "unexplained": unexplained(target, best).round(3).tolist() if best is not None else [],
+        "formula": best.answer.fit.crystal.formula if best is not None else "",
+        "lines": best.lines.round(4).tolist() if best is not None else [],
+        "unexplained": best.left.round(3).tolist() if best is not None else [],
     }  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     write_columns(path, {name: [f"{x:.5g}" for x in values] for name, values in columns.items()})
@@ -124,19 +144,17 @@ def _overview(places: list[Path], summaries: list[dict[str, Any]]) -> Markup:
     return section("overview", "Overview", table(header, body))
 
 
-def solved_section(number: int, id: str, asked: str, solved: Solved) -> Markup:
+def solved_section(number: int, id: str, asked: str, solved: Solved, best: Best | None) -> Markup:
     """One pattern: verdict, curves, the best crystal, candidates, what is not explained."""
-    answers = solved.solution.answers
     content = [tag("p", _mark(solved.verdict.word), f". {' '.join(solved.verdict.sentences)}")]
     content += [tag("p", note, class_="note") for note in solved.solution.target.pattern.notes]
-    curves = tag("div", fit_picture(solved.solution, answers[0] if answers else None, id), class_="scroll")
+    curves = tag("div", fit_picture(solved.solution, best, id), class_="scroll")
     content.append(tag("figure", curves))
-    if answers:
-        best = answers[0]
-        left = unexplained(solved.solution.target, best)
-        angles = ", ".join(f"{angle:.2f}°" for angle in left) or "none"
+    if best is not None:
+        angles = ", ".join(f"{angle:.2f}°" for angle in best.left) or "none"
         rest = f"Peaks that the best candidate does not explain: {angles}."
-        content.append(tag("div", *_crystal(best, id), card("Candidates", _candidates(answers), note=rest), class_="answers"))
+        others = card("Candidates", _candidates(solved.solution.answers), note=rest)
+        content.append(tag("div", *_crystal(best.answer, id), others, class_="answers"))
     return section(f"p{number}", f"{id}: {asked}", *content)
 
 
@@ -158,18 +176,18 @@ def conventional(crystal: Crystal) -> Crystal:
     return Crystal(lattice=lattice, frac_coords=frac_coords, numbers=numbers.astype(np.int64), id=crystal.id)
 
 
-def fit_picture(solution: Solution, answer: Answer | None, title: str) -> Markup:
+def fit_picture(solution: Solution, best: Best | None, title: str) -> Markup:
     """Measured net curve; computed curve, difference, ticks of the lines of one answer and of what it does not explain."""
     target = solution.target
     curves = [Curve("measured, background removed", target.grid, target.net)]
     marks = []
-    if answer is not None:
-        curves.append(Curve("computed", target.grid, answer.fit.curve, "computed"))
-        curves.append(Curve("difference", target.grid, target.net - answer.fit.curve - 0.25, "difference"))
-        marks = [Marks("lines", line_angles(solution, answer))]
-        left = unexplained(target, answer)
-        if len(left):
-            marks.append(Marks("not explained", left, "measured"))
+    if best is not None:
+        curve = best.answer.fit.curve
+        curves.append(Curve("computed", target.grid, curve, "computed"))
+        curves.append(Curve("difference", target.grid, target.net - curve - 0.25, "difference"))
+        marks = [Marks("lines", best.lines)]
+        if len(best.left):
+            marks.append(Marks("not explained", best.left, "measured"))
     return Markup(pattern_picture(curves, marks, title=title))
 
 

@@ -52,10 +52,16 @@ class Scene:
     """[atomic number of the centre, balls around the face ...] of coordination polyhedra."""
 
 
+def in_cell(crystal: Crystal) -> FloatArray:
+    """(N, 3) fractional positions inside the cell; those just below 1 count as on the face at 0."""
+    home = crystal.frac_coords - np.floor(crystal.frac_coords)
+    home[home > 1 - _ON_A_FACE] -= 1.0
+    return np.asarray(home)
+
+
 def scene(crystal: Crystal) -> Scene:
     """The cell, standing on its ab plane and seen from a little above and aside, fitted to the picture."""
-    wrapped = crystal.frac_coords - np.floor(crystal.frac_coords)
-    wrapped[wrapped > 1 - _ON_A_FACE] -= 1.0
+    wrapped = in_cell(crystal)
     cell = Surroundings(crystal.lattice, wrapped, bonds(crystal.lattice, wrapped, crystal.numbers))
     places, outside = cell.places()
     turned = _orientation(crystal.lattice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,9 +109,14 @@ def _ports(entry: Any, attribute: str) -> frozenset[str]:
     return frozenset({value}) if isinstance(value, str) else frozenset(value)
 
 
+def property_columns(requires: Iterable[str]) -> list[str]:
+    """The property columns among what an encoder requires, sorted."""
+    prefix = "properties."
+    return sorted(name.removeprefix(prefix) for name in requires if name.startswith(prefix))
+
+
 def needed_columns(recipe: Recipe, generator: Generator) -> tuple[str, ...]:
     """Property columns that the data must hold: named in the recipe, read by the encoder or predicted by the decoder."""
-    prefix = "properties."
-    encoder = [name[len(prefix) :] for name in sorted(generator.encoder.requires) if name.startswith(prefix)]
+    encoder = property_columns(generator.encoder.requires)
     targets = generator.decoder.targets if isinstance(generator.decoder, PropertyDecoder) else ()
     return tuple(dict.fromkeys([*recipe.data.columns, *encoder, *targets]))

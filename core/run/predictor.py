@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from crystalfw.core.errors import CrystalfwError, RecipeError
+from crystalfw.core.model.assembly import property_columns
 from crystalfw.core.recipe import expand, load_recipe
 from crystalfw.core.recipe.schema import ComponentSpec, Recipe
 from crystalfw.core.run.ablation.jobs import Job, run_jobs
@@ -20,7 +21,6 @@ from crystalfw.core.system.progress import Say
 TRAIN = "train"
 JUDGES = "conditional"
 """The metric that takes a predictor."""
-PREFIX = "properties."
 
 
 def judged_metrics(setup: Setup, run_dir: Path, say: Say) -> Sequence[ComponentSpec]:
@@ -33,7 +33,7 @@ def judged_metrics(setup: Setup, run_dir: Path, say: Say) -> Sequence[ComponentS
         return section.metrics
     predictor = section.predictor
     if predictor == TRAIN:
-        predictor = str(_train(setup.recipe, asked_columns(setup.generator.encoder.requires), run_dir, say))
+        predictor = str(_train(setup.recipe, property_columns(setup.generator.encoder.requires), run_dir, say))
     known = any(spec.name == JUDGES for spec in section.metrics)
     metrics = section.metrics if known else (*section.metrics, ComponentSpec(name=JUDGES))
     return [_told(spec, predictor) for spec in metrics]
@@ -43,7 +43,7 @@ def check_predictor(recipe: Recipe, requires: frozenset[str], processes: int) ->
     """Raise RecipeError before anything runs where `evaluate.predictor: train` cannot work."""
     if recipe.evaluate.predictor != TRAIN:
         return
-    if not asked_columns(requires):
+    if not property_columns(requires):
         raise RecipeError(["evaluate.predictor: train: the encoder is asked by no property; leave it out"])
     if processes > 1:
         raise RecipeError(
@@ -52,11 +52,6 @@ def check_predictor(recipe: Recipe, requires: frozenset[str], processes: int) ->
                 "`crystalfw run regress` and name its run folder"
             ]
         )
-
-
-def asked_columns(requires: frozenset[str]) -> list[str]:
-    """The property columns among what an encoder requires."""
-    return sorted(name.removeprefix(PREFIX) for name in requires if name.startswith(PREFIX))
 
 
 def _told(spec: ComponentSpec, predictor: str) -> ComponentSpec:

@@ -112,7 +112,6 @@ def asked_group(condition: Crystal | None) -> int:
 
 def met_first(samples: Sequence[Sample], group: int) -> list[Sample]:
     """Crystals with the space group asked for, then the others, each in the order given; as they are where it is 0."""
-
     if not group:
         return list(samples)
     return sorted(samples, key=lambda one: one.crystal is None or space_group_number(one.crystal) != group)

@@ -20,7 +20,7 @@ from crystalfw.core.interfaces import SequenceDecoder
 from crystalfw.core.model.assembly import Components
 from crystalfw.core.model.generator import Generator
 from crystalfw.core.records import Decoded, Sample
-from crystalfw.core.retrieval.lookup import Lookup
+from crystalfw.core.retrieval.lookup import Lookup, numbers_only
 from crystalfw.core.sample.conditions import describe
 from crystalfw.core.sample.engine import SampledString, sample_strings
 from crystalfw.core.sample.request import Request
@@ -67,7 +67,7 @@ class Sampler:
     @torch.inference_mode()
     def memory(self, conditions: Sequence[Crystal | None]) -> Memory:
         """What the decoder sees of conditions; None stands for none."""
-        blank = Crystal(lattice=np.full((3, 3), np.nan), frac_coords=np.zeros((0, 3)), numbers=np.zeros(0, dtype=np.int64))
+        blank = numbers_only(np.zeros(0, dtype=np.int64))
         batch = CrystalBatch.from_crystals([crystal or blank for crystal in conditions], dtype=torch.float32)
         if self.generator.encoder.cutoff is not None:
             batch = batch.with_edges(self.generator.encoder.cutoff)

@@ -9,17 +9,15 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal, lattice_to_parameters
 from crystalfw.core.drawing.bonding import RULE, bonds
 from crystalfw.core.drawing.elements import colour, radius, symbol
-from crystalfw.core.drawing.scene import Surroundings
+from crystalfw.core.drawing.scene import Surroundings, in_cell
 from crystalfw.core.errors import ConditionError
 
 MAX_DRAWN = 1000
 """Atoms of the cells asked for, beyond which nothing is drawn."""
-_ON_A_FACE = 0.02
 
 
 def scene(crystal: Crystal, supercell: tuple[int, int, int] = (1, 1, 1)) -> dict[str, Any]:
@@ -34,8 +32,8 @@ def scene(crystal: Crystal, supercell: tuple[int, int, int] = (1, 1, 1)) -> dict
         raise ConditionError(f"{count:,} atoms are too many to draw; choose fewer cells")
     home = in_cell(crystal)
     drawn = Surroundings(crystal.lattice, home, bonds(crystal.lattice, home, crystal.numbers), supercell)
-    inside, near = drawn.inside(), drawn.added(drawn.base())
-    far = [place for place in drawn.added(inside) if place not in set(near)]
+    inside, near = drawn.inside(), dict.fromkeys(drawn.added(drawn.base()))
+    far = [place for place in drawn.added(inside) if place not in near]
     places = [*inside, *near, *far]
     index = {place: k for k, place in enumerate(places)}
     positions, pairs = drawn.cartesian(places), drawn.pairs(index)
@@ -64,13 +62,6 @@ def facts(crystal: Crystal) -> dict[str, Any]:
         "lengths": lengths.round(4).tolist(), "angles": angles.round(2).tolist(),
         "space_group": "none found" if group is None else str(group), "tolerance": "0.1 Å",
     }  # fmt: skip
-
-
-def in_cell(crystal: Crystal) -> NDArray[np.float64]:
-    """(N, 3) fractional positions inside the cell; those just below 1 count as on the face at 0."""
-    home = crystal.frac_coords - np.floor(crystal.frac_coords)
-    home[home > 1 - _ON_A_FACE] -= 1.0
-    return np.asarray(home)
 
 
 def bond_ends(crystal: Crystal, first: int, second: int, cell: tuple[int, int, int]) -> list[list[float]]:

@@ -29,7 +29,12 @@ class Growing:
     """What is known of one table: where its whole rows begin, and the counts of their status."""
 
     def __init__(self, table: Path) -> None:
-        self.table, self.end, self.inode = table, 0, -1
+        self.table = table
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is known yet."""
+        self.end, self.inode = 0, -1
         self.header: list[str] = []
         self.starts: list[int] = []
         """The byte where each row with a crystal begins."""
@@ -44,7 +49,7 @@ class Growing:
         read anew."""
         state = self.table.stat() if self.table.is_file() else None
         if state is None or state.st_ino != self.inode or state.st_size < self.end:
-            self.__init__(self.table)  # type: ignore[misc]
+            self._begin()
         if state is None or state.st_size == self.end:
             return
         self.inode = state.st_ino

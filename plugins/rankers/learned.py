@@ -106,14 +106,7 @@ class Learned(Ranker):
         judged = [one for one in judged if len(one.proposals)]
         if not judged or not bool(self.is_fitted):
             return
-        said, truth = [], []
-        for one in judged:
-            x = torch.from_numpy(features(one.question, one.proposals))[None]
-            y = torch.from_numpy(of_question(one.question, one.proposals))[None]
-            found = chances(one.proposals, self._shares(self.networks, x, y))
-            said.append(found.max())
-            truth.append(bool(one.right[int(found.argmax())]))
-        self.scale = fit_scale(torch.stack(said), torch.tensor(truth))
+        self.scale = _fitted_scale([(one, self._chances(one.question, one.proposals)) for one in judged])
 
     def _networks(self, known: Known, count: int, seed: int) -> tuple[nn.ModuleList, float]:
         """Freshly fitted networks and the loss of the last."""
@@ -126,7 +119,7 @@ class Learned(Ranker):
 
     def _scale(self, judged: Sequence[Judged], known: Known, seed: int) -> Tensor:
         """(2,) from the best proposals of each half of the questions, judged by networks that learned from the other."""
-        said, truth = [], []
+        found = []
         fold = torch.arange(len(judged)) // 2 % 2  # every other question is of another kind: pairs stay together
         if len(judged) < 4:
             return torch.tensor([1.0, 0.0])
@@ -135,10 +128,8 @@ class Learned(Ranker):
             networks, _ = self._networks(tuple(part[learned] for part in known), 2, seed)  # type: ignore[arg-type]
             for q in torch.nonzero(~learned).flatten().tolist():
                 x, y = known[0][None, q, : len(judged[q].proposals)], known[2][None, q]
-                found = chances(judged[q].proposals, self._shares(networks, x, y))
-                said.append(found.max())
-                truth.append(bool(judged[q].right[int(found.argmax())]))
-        return fit_scale(torch.stack(said), torch.tensor(truth))
+                found.append((judged[q], chances(judged[q].proposals, self._shares(networks, x, y))))
+        return _fitted_scale(found)
 
     def _fit(self, network: Corrections, x: Tensor, mask: Tensor, y: Tensor, right: Tensor) -> float:
         optimiser = torch.optim.AdamW(network.parameters(), lr=0.01, weight_decay=self.config.decay)
@@ -164,13 +155,17 @@ class Learned(Ranker):
             return []
         shares = [proposal.probability for proposal in proposals]
         if bool(self.is_fitted):
-            x = torch.from_numpy(features(question, proposals))[None]
-            y = torch.from_numpy(of_question(question, proposals))[None]
-            found = scaled(chances(proposals, self._shares(self.networks, x, y)), self.scale)
+            found = scaled(self._chances(question, proposals), self.scale)
             shares = [round(share, 6) for share in found.tolist()]
         before = [proposal.probability for proposal in proposals]
         reasons = [reason(proposal, place, before, shares) for place, proposal in enumerate(proposals)]
         return [Verdict(share, why) for share, why in zip(shares, reasons, strict=True)]
+
+    def _chances(self, question: Question, proposals: Sequence[Proposal]) -> Tensor:
+        """(P,) chance of each proposal, not scaled."""
+        x = torch.from_numpy(features(question, proposals))[None]
+        y = torch.from_numpy(of_question(question, proposals))[None]
+        return chances(proposals, self._shares(self.networks, x, y))
 
     @torch.no_grad()
     def _shares(self, networks: nn.ModuleList, x: Tensor, y: Tensor) -> Tensor:
@@ -179,6 +174,12 @@ class Learned(Ranker):
         asked = (y - self.y_mean) / self.y_size
         found = [network(self._scaled_x(x), x[..., LOG_P], mask, asked)[0, :-1].exp() for network in networks]
         return torch.stack(found).mean(0)
+
+
+def _fitted_scale(found: Sequence[tuple[Judged, Tensor]]) -> Tensor:
+    """(2,) scale from the best proposal of each question, (P,) chances, and whether it was right."""
+    right = [bool(one.right[int(chances_P.argmax())]) for one, chances_P in found]
+    return fit_scale(torch.stack([chances_P.max() for _, chances_P in found]), torch.tensor(right))
 
 
 def _padded(judged: Sequence[Judged]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

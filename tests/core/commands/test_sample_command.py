@@ -25,6 +25,7 @@ def test_changed_settings_are_in_the_name_of_the_folder(tmp_path):
     others = [["--temperature", "0.5"], ["--temperature", "0.7"], ["--composition-exact"], ["--formula-units", "1,2"]]
     names = {_folder(tmp_path, "--condition", "gap=2", *words) for words in [*others, ["--checkpoint", "last"]]}
     assert len({plain, *names}) == 6
+    assert _folder(tmp_path, "--drawn", "space_group") == "drawnspace_group_seed0"
 
 
 def test_formula_units_multiply_the_composition():
