@@ -31,22 +31,32 @@ class Concat(Encoder):
         """The members in order, each a name or a mapping {name: ..., option: ...}, as under `encoder:` itself."""
         dim: Count = 128
         """Width of tokens and pooled vector."""
-        dropout: Annotated[float, Bounds(0, 0.99)] = 0.0
-        """Share of crystals for which a member is hidden in training, each member independently. Above 0 every member
-        may be left out when sampling: the model can be asked with any of them, or with none."""
+        dropout: Annotated[float, Bounds(0, 0.99)] | tuple[Annotated[float, Bounds(0, 0.99)], ...] = 0.0
+        """Share of crystals for which a member is hidden in training, each member independently: one share for all, or
+        a list with one for each. A member with a share above 0 may be left out when sampling."""
 
         def __post_init__(self) -> None:
-            """Raise PluginError if no member is named."""
+            """Raise PluginError if no member is named, or a list of shares has another length."""
             object.__setattr__(self, "encoders", tuple(_spec(member) for member in self.encoders))
             if not self.encoders:
                 raise PluginError("encoders: name at least one member, e.g. [composition, space_group]")
+            if len(self.shares) != len(self.encoders):
+                raise PluginError(f"dropout: {len(self.shares)} shares for {len(self.encoders)} encoders; give one for each")
+
+        @property
+        def shares(self) -> tuple[float, ...]:
+            """The dropout of each member."""
+            if isinstance(self.dropout, int | float):
+                return (self.dropout,) * len(self.encoders)
+            return tuple(self.dropout)
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.dim, self.dropout = config.dim, config.dropout
+        self.dim, self.dropout = config.dim, config.shares
         self.members = nn.ModuleList(_make(member) for member in config.encoders)
         self.requires = frozenset().union(*(member.requires for member in self._encoders()))
-        self.optional = self.requires if config.dropout else frozenset()
+        always = [member.requires for member, share in zip(self._encoders(), self.dropout, strict=True) if not share]
+        self.optional = self.requires.difference(*always)
         cutoffs = [member.cutoff for member in self._encoders() if member.cutoff is not None]
         self.cutoff = max(cutoffs, default=None)
         self.templates = max(member.templates for member in self._encoders())
@@ -54,7 +64,7 @@ class Concat(Encoder):
         self.project = nn.ModuleList(nn.Linear(width, config.dim) for width in widths)
         self.origin = nn.Parameter(torch.randn(len(widths), config.dim))
         self.pool = nn.Linear(sum(widths), config.dim)
-        self.hidden = nn.ParameterList(torch.randn(width) for width in widths) if config.dropout else None
+        self.hidden = nn.ParameterList(torch.randn(width) for width in widths) if any(self.dropout) else None
 
     def fit_statistics(self, columns: Mapping[str, NDArray[np.float64]]) -> None:
         """Passed on to every member."""
@@ -66,8 +76,8 @@ class Concat(Encoder):
         memories = [member(batch) for member in self.members]
         if self.hidden is not None:
             memories = [
-                _hide(memory, self._hidden_in(batch, member), vector_C)
-                for memory, member, vector_C in zip(memories, self._encoders(), self.hidden, strict=True)
+                _hide(memory, self._hidden_in(batch, member, share), vector_C)
+                for memory, member, share, vector_C in zip(memories, self._encoders(), self.dropout, self.hidden, strict=True)
             ]
         tokens_BMC = torch.cat(
             [
@@ -81,12 +91,12 @@ class Concat(Encoder):
         ids_BM = torch.cat([memory.named() for memory in memories], dim=1) if told else None
         return Memory(tokens_BMC, mask_BM, self.pool(torch.cat([memory.pooled for memory in memories], dim=1)), ids_BM)
 
-    def _hidden_in(self, batch: CrystalBatch, member: Encoder) -> Tensor:
+    def _hidden_in(self, batch: CrystalBatch, member: Encoder, share: float) -> Tensor:
         """(B,) bool: crystals that give a member nothing to read, and in training those for which it is hidden."""
         absent_B = ~torch.stack([given(batch, name) for name in sorted(member.requires)]).any(0)
         if not self.training:
             return absent_B
-        return absent_B | (torch.rand(batch.size, device=absent_B.device) < self.dropout)
+        return absent_B | (torch.rand(batch.size, device=absent_B.device) < share)
 
     def _encoders(self) -> list[Encoder]:
         return [member for member in self.members if isinstance(member, Encoder)]

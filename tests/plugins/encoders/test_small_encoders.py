@@ -189,6 +189,18 @@ def test_concat_hides_members_in_training_only_and_independently() -> None:
     assert bool(encoder.eval()(batch).mask.all())
 
 
+def test_concat_hides_each_member_as_often_as_its_own_share() -> None:
+    encoder = make("concat", dim=16, **{**OPTIONAL, "dropout": [0.8, 0.0, 0.2]})
+    assert encoder.optional == encoder.requires - {"properties.spacegroup.number"}
+    batch = CrystalBatch.from_crystals([crystal([11, 17], {"gap": 5.0, "spacegroup.number": 225})] * 400)
+    torch.manual_seed(0)
+    memory = encoder.train()(batch)
+    assert 0.1 < float(memory.mask[:, 1].float().mean()) < 0.3
+    assert torch.equal(memory.tokens[:, 2], memory.tokens[:1, 2].expand(400, -1))
+    with pytest.raises(PluginError, match="2 shares for 3 encoders"):
+        make("concat", dim=16, **{**OPTIONAL, "dropout": [0.5, 0.5]})
+
+
 def test_concat_without_dropout_needs_every_member() -> None:
     assert make("concat", encoders=["composition", "none"]).optional == frozenset()
 
