@@ -38,7 +38,7 @@ RANGE_VALUES = 9
 """Values that a range LOW..HIGH stands for."""
 _SETTINGS = (
     "candidates", "beam", "keep", "batch_size", "temperature", "top_k", "top_p", "min_p", "guidance", "max_length",
-    "drawn",
+    "drawn", "judge",
 )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     from crystalfw.core.model.checkpoint import find
     from crystalfw.core.sample.destination import destination
     from crystalfw.core.sample.outcome import outcome_lines
-    from crystalfw.core.sample.request import Request, default_count, needed_conditions
+    from crystalfw.core.sample.request import default_count, needed_conditions
     from crystalfw.core.sample.trained import Trained
     from crystalfw.core.sample.training_range import warnings_outside
     from crystalfw.core.sample.until import sample_until
@@ -103,12 +103,11 @@ def run(args: argparse.Namespace) -> int:
     crystals = [crystal for group in each for crystal in group]
     for warning in warnings_outside(crystals, trained.requires, trained.ranges):
         print(warning, file=sys.stderr)
-    request = Request(
-        settings=dataclasses.replace(section, n=args.n or default_count(section, len(crystals))),
+    request = trained.request(
+        dataclasses.replace(section, n=args.n or default_count(section, len(crystals))),
         seed=args.seed,
-        conditions=tuple(crystals),
+        conditions=crystals,
         constraints={**constraints, **({"composition": "from_condition"} if args.composition_exact else {})},
-        drawing=trained.drawing(section),
     )
     place = destination(args.out or _default_out(args))
     out = place.table

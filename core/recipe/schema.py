@@ -220,6 +220,9 @@ class SampleSection:
     """Crystals that serve as conditions if none are given: those of `test`, `val` or `train`, in order."""
     drawn: tuple[str, ...] = ()
     """Conditions drawn for each crystal from the training data's values where they are not asked for, e.g. [space_group]."""
+    judge: str | None = None
+    """Prediction: a property predictor (run folder or delivered model) by whose word the candidates nearest to what is asked
+    go first; `none` for no judge."""
     constraints: Mapping[str, Any] = field(default_factory=dict)
     """Hard conditions, e.g. {composition: SrTiO3} or {composition: from_condition}."""
 
@@ -234,6 +237,10 @@ class SampleSection:
             raise ConditionError("candidates: at temperature 0 all are the same string; give beam instead, or a temperature")
         if self.beam and self.guidance != 1:
             raise ConditionError("beam: the search follows the model's own probabilities; it takes no guidance")
+        if self.judge not in (None, "none") and not self.is_prediction:
+            raise ConditionError(
+                f"judge: {self.judge} chooses among the candidates of a condition; say how many: candidates: 16"
+            )
 
     @property
     def is_prediction(self) -> bool:

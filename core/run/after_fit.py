@@ -61,8 +61,7 @@ def run_request(setup: Setup, trained: Trained) -> Request:
     if setup.generator.uses_memory and setup.generator.encoder.requires:
         split = setup.dataset.splits.get(section.conditions) or setup.dataset.splits["train"]
         conditions = tuple(split[: needed_conditions(section, section.n)])
-    drawing = trained.drawing(section)
-    return Request(settings=section, seed=setup.recipe.seed, conditions=conditions, drawing=drawing)
+    return trained.request(section, seed=setup.recipe.seed, conditions=conditions)
 
 
 def evaluate_run(setup: Setup, run_dir: Path, say: Say) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from crystalfw.core.crystal import Crystal
 from crystalfw.core.discovery import registry
 from crystalfw.core.errors import CheckpointError, DataError, did_you_mean
 from crystalfw.core.interfaces import PropertyDecoder
@@ -25,8 +26,10 @@ from crystalfw.core.predict.saved import RECORD
 from crystalfw.core.predict.saved import load as load_saved
 from crystalfw.core.recipe import expand
 from crystalfw.core.recipe.schema import ComponentSpec, DataSection, Recipe
-from crystalfw.core.sample.trained import Trained
+from crystalfw.core.run.after_fit import write_predictions
+from crystalfw.core.sample.trained import MEMBERS, Trained
 from crystalfw.core.system.files import write_text_atomically
+from crystalfw.core.system.progress import Say
 from crystalfw.core.system.versions import versions
 
 FIGURES = "metrics.json"
@@ -50,6 +53,35 @@ def export_model(run: Path, folder: Path, *, name: str, stated: Mapping[str, Any
     if (figures := _figures(run)) is not None:
         write_text_atomically(folder / FIGURES, json.dumps(figures, indent=2) + "\n")
     return seal(folder, card)
+
+
+def export_ensemble(
+    runs: Sequence[Path], folder: Path, *, name: str, stated: Mapping[str, Any], validation: Sequence[Crystal],
+    test: Sequence[Crystal], say: Say, half: bool = False,
+) -> Card:  # fmt: skip
+    """Write the best checkpoints of several predictors as one delivered model, and return its card.
+
+    `validation`: crystals by which the intervals of the average are calibrated, in no run's train part; `test`: crystals by
+    which its errors are said, in neither. Raises CheckpointError for a run that predicts nothing.
+    """
+    networks = [(checkpoint.load(path), Trained.load(path)) for path in (checkpoint.find(run, "best") for run in runs)]
+    for run, (_, trained) in zip(runs, networks, strict=True):
+        if not trained.targets or trained.members:
+            what = "is an ensemble already" if trained.members else "generates crystals"
+            raise CheckpointError(f"{run}: {what}; an ensemble takes single networks that predict properties")
+    stripped = [_stripped(payload, trained.recipe, name, half=half) for payload, trained in networks]
+    first = {**stripped[0], MEMBERS: [{"calibration": stripped[0]["calibration"]}, *stripped[1:]], "calibration": {}}
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.save(folder / MODEL, first)
+    ensemble = Trained.load(folder / MODEL)
+    checkpoint.save(folder / MODEL, {**first, "calibration": ensemble.calibrate(validation)})
+    with tempfile.TemporaryDirectory() as scratch:
+        write_predictions(ensemble, test, Path(scratch), say)
+        if (figures := _figures(Path(scratch))) is not None:
+            write_text_atomically(folder / FIGURES, json.dumps(figures, indent=2) + "\n")
+    hours = sum(float((payload.get("state") or {}).get("elapsed_s", 0.0)) for payload, _ in networks) / 3600
+    card = _stated({"hours": round(hours, 2), **stated}, name, networks[0][1], networks[0][0])
+    return seal(folder, replace(card, parameters=sum(_size(trained) for _, trained in networks)))
 
 
 def export_predictor(saved: Path, folder: Path, *, name: str, stated: Mapping[str, Any]) -> Card:
@@ -97,11 +129,15 @@ def _stated(stated: Mapping[str, Any], name: str, trained: Trained, payload: Map
     predicts = isinstance(trained.generator.decoder, PropertyDecoder)
     return Card(
         name=name, kind="predictor" if predicts else "generator",
-        parameters=sum(p.numel() for p in trained.generator.parameters()),
+        parameters=_size(trained),
         components=dict(provenance.get("components", {})),
         crystalfw=str(provenance.get("versions", {}).get("crystalfw", "")),
         **given,
     )  # fmt: skip
+
+
+def _size(trained: Trained) -> int:
+    return sum(parameter.numel() for parameter in trained.generator.parameters())
 
 
 def _known_fields(stated: Mapping[str, Any]) -> Mapping[str, Any]:

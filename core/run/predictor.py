@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from crystalfw.core.errors import CrystalfwError, RecipeError
+from crystalfw.core.errors import CheckpointError, CrystalfwError, RecipeError
 from crystalfw.core.model.assembly import property_columns
+from crystalfw.core.packaged import located
 from crystalfw.core.recipe import expand, load_recipe
 from crystalfw.core.recipe.schema import ComponentSpec, Recipe
 from crystalfw.core.run.ablation.jobs import Job, run_jobs
 from crystalfw.core.run.setup import Setup
+from crystalfw.core.sample.judge import NONE
 from crystalfw.core.system.progress import Say
 
 TRAIN = "train"
@@ -40,7 +42,14 @@ def judged_metrics(setup: Setup, run_dir: Path, say: Say) -> Sequence[ComponentS
 
 
 def check_predictor(recipe: Recipe, requires: frozenset[str], processes: int) -> None:
-    """Raise RecipeError before anything runs where `evaluate.predictor: train` cannot work."""
+    """Raise RecipeError before anything runs where a predictor that is named is missing, or one cannot be trained."""
+    for key, name in (("sample.judge", recipe.sample.judge), ("evaluate.predictor", recipe.evaluate.predictor)):
+        if name in (None, NONE, TRAIN):
+            continue
+        try:
+            located(name)
+        except CheckpointError as error:
+            raise RecipeError([f"{key}: {error}"]) from error
     if recipe.evaluate.predictor != TRAIN:
         return
     if not property_columns(requires):

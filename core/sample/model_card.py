@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crystalfw.core.interfaces import PropertyDecoder
 from crystalfw.core.model import checkpoint
 from crystalfw.core.sample.conditions import typed_name
 from crystalfw.core.sample.trained import Trained
@@ -22,7 +21,6 @@ def model_card(run: str | Path, which: str = "best") -> dict[str, Any]:
     recipe, generator = trained.recipe, trained.generator
     provenance = _mapping(payload.get("provenance"))
     state = payload.get("state") or {}
-    decoder: Any = generator.decoder
     return {
         "checkpoint": str(path),
         "name": recipe.name,
@@ -37,7 +35,7 @@ def model_card(run: str | Path, which: str = "best") -> dict[str, Any]:
         "best_validation_loss": state.get("best_loss"),
         "versions": provenance.get("versions", {}),
         "conditions": sorted(trained.requires),
-        "predicts": list(decoder.targets) if isinstance(decoder, PropertyDecoder) else [],
+        "predicts": list(trained.targets),
     }
 
 

@@ -2,8 +2,8 @@
 
 Candidates are draws (`sample.candidates`) or the finds of a beam search (`sample.beam`). Two are the same where the
 representation's canonical key is. They are decoded from the likeliest on until `sample.keep` of them are crystals, so that
-a string without a crystal takes no place as long as another one waits. Where a space group is asked for, all candidates are
-decoded, and those that have it go before the others.
+a string without a crystal takes no place as long as another one waits. Where a space group is asked for, or a property that
+the request's judge predicts, all candidates are decoded: those with the group go before the others, the nearest ones first.
 
 Condition p has the rows p * keep ... (p + 1) * keep - 1 of the table, and its draw c the random stream
 (seed, p * candidates + c): a row depends on nothing else that is asked for.
@@ -88,11 +88,14 @@ def _chosen(sampler: Sampler, request: Request, number: int, strings: Sequence[S
     waiting = [replace(string, index=first) for string in distinct]
     kept: list[Sample] = []
     failed: list[Sample] = []
-    group = asked_group(request.nth_condition(number))
+    condition = request.nth_condition(number)
+    group, asked = asked_group(condition), request.judge.asked(condition) if request.judge else {}
     while waiting and len(kept) < keep:
-        tried, waiting = (waiting, []) if group else (waiting[: keep - len(kept)], waiting[keep - len(kept) :])
+        tried, waiting = (waiting, []) if group or asked else (waiting[: keep - len(kept)], waiting[keep - len(kept) :])
         for sample in sampler.crystals(request, tried):
             (kept if sample.crystal is not None else failed).append(sample)
+    if request.judge and asked:
+        kept = request.judge.nearest_first(kept, asked)
     kept = met_first(kept, group)[:keep]
     cut = [replace(string, index=first) for string in strings if not string.finished]
     failed += [sampler.failure(request, string, "parse", "unfinished: cut at the length limit") for string in cut]

@@ -9,6 +9,7 @@ from typing import Any
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.recipe.schema import SampleSection
 from crystalfw.core.sample.drawn import Drawing
+from crystalfw.core.sample.judge import Judge
 
 DECODE_BLOCK = 64
 """Strings are decoded in blocks of so many consecutive indices."""
@@ -27,6 +28,8 @@ class Request:
     constraints: Mapping[str, Any] = field(default_factory=dict)
     drawing: Drawing | None = None
     """Fills in what conditions leave open, for each condition anew."""
+    judge: Judge | None = None
+    """Chooses among the candidates of a prediction."""
 
     def condition(self, index: int) -> Crystal | None:
         """The condition of sample `index`; None for an unconditional request."""

@@ -42,11 +42,15 @@ from crystalfw.core.retrieval.lookup import Lookup, open_lookup
 from crystalfw.core.sample.conditions import check_crystals, condition_crystal, what_to_give
 from crystalfw.core.sample.drawn import Drawing
 from crystalfw.core.sample.engine import in_order
+from crystalfw.core.sample.ensemble import averaged
+from crystalfw.core.sample.judge import NONE, Judge
 from crystalfw.core.sample.prediction import Tally, predicted
 from crystalfw.core.sample.request import Request, default_count, needed_conditions
 from crystalfw.core.sample.sampler import Sampler
 from crystalfw.core.system.devices import usable_device
 
+MEMBERS = "members"
+"""Key of a checkpoint with the networks of an ensemble: what each has instead of the checkpoint's own."""
 RETRIEVAL = "retrieval"
 """Folder of a run with the library and the retriever of a model that reads templates."""
 
@@ -57,7 +61,7 @@ class Trained:
     def __init__(
         self, recipe: Recipe, components: Components, generator: Generator, device: str = "cpu",
         *, ranges: Mapping[str, Any] | None = None, calibration: Factors | None = None, lookup: Lookup | None = None,
-        columns: Mapping[str, Any] | None = None,
+        columns: Mapping[str, Any] | None = None, members: Sequence[Trained] = (),
     ) -> None:  # fmt: skip
         self.recipe, self.components, self.device = recipe, components, usable_device(device)
         self.ranges = ranges or {}  # of the training data; checkpoints of earlier versions hold none
@@ -66,6 +70,7 @@ class Trained:
         self.lookup = lookup
         self.columns = columns or {}  # training values of what it is conditioned on (core/sample/drawn.py)
         self.sampler = Sampler(self.generator, components, self.device, lookup)
+        self.members = tuple(members)  # of an ensemble of predictors, this network the first of them
 
     @classmethod
     def load(cls, run: str | Path, *, which: str = "best", device: str = "cpu") -> Trained:
@@ -75,7 +80,14 @@ class Trained:
         """
         usable_device(device)
         path = checkpoint.find(Path(run), which)
-        payload = to_installed_versions(checkpoint.load(path), path)
+        payload = checkpoint.load(path)
+        members = [cls._from_payload({**payload, **member}, path, device) for member in payload.get(MEMBERS, ())]
+        return cls._from_payload(payload, path, device, members)
+
+    @classmethod
+    def _from_payload(cls, payload: dict[str, Any], path: Path, device: str, members: Sequence[Trained] = ()) -> Trained:
+        """One network of a checkpoint, or with `members` the ensemble that it begins."""
+        payload = to_installed_versions(payload, path)
         recipe = recipe_of(payload, path)
         components = build_components(recipe)
         generator = build_generator(recipe, components.representation)
@@ -87,7 +99,8 @@ class Trained:
         lookup = _lookup(path, recipe, components, generator)
         columns = payload.get("training_columns")
         return cls(
-            recipe, components, generator, device, ranges=ranges, calibration=calibration, lookup=lookup, columns=columns
+            recipe, components, generator, device, ranges=ranges, calibration=calibration, lookup=lookup, columns=columns,
+            members=members,
         )  # fmt: skip
 
     @property
@@ -141,9 +154,7 @@ class Trained:
         section = replace(self.recipe.sample, **settings)
         conditions = tuple(self.conditions(condition, like, needed_conditions(section, n)))
         section = replace(section, n=default_count(section, len(conditions)) if n is None else n)
-        request = Request(
-            settings=section, seed=seed, conditions=conditions, constraints=constraints or {}, drawing=self.drawing(section)
-        )  # fmt: skip
+        request = self.request(section, seed=seed, conditions=conditions, constraints=constraints or {})
         outcomes = list(self.samples(request))
         if failed:
             return outcomes
@@ -171,9 +182,17 @@ class Trained:
         check_crystals(prepared, requires - self.optional, origin)
         return prepared
 
-    def drawing(self, section: SampleSection) -> Drawing | None:
-        """What fills in the conditions that are left open (`sample.drawn`). Raises ConditionError."""
-        return Drawing(section.drawn, self.columns, self.requires) if section.drawn else None
+    def request(
+        self, section: SampleSection, *, seed: int, conditions: Sequence[Crystal], constraints: Mapping[str, Any] | None = None
+    ) -> Request:  # fmt: skip
+        """What a sample section asks of this model: `sample.drawn` fills in the conditions that are left open, `sample.judge`
+        chooses among candidates. Raises ConditionError for what cannot be drawn."""
+        drawing = Drawing(section.drawn, self.columns, self.requires) if section.drawn else None
+        judge = Judge(section.judge) if section.judge not in (None, NONE) and section.is_prediction else None
+        return Request(
+            settings=section, seed=seed, conditions=tuple(conditions), constraints=constraints or {},
+            drawing=drawing, judge=judge,
+        )  # fmt: skip
 
     def prepared(self, crystal: Crystal, origin: str) -> Crystal:
         """The crystal as the model's training crystals were prepared. Raises ConditionError for one that cannot be used."""
@@ -205,6 +224,13 @@ class Trained:
 
     # --- prediction -------------------------------------------------------------------------------------------------
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The property columns that it predicts; empty for a generator."""
+        decoder = self.generator.decoder
+        own = decoder.targets if isinstance(decoder, PropertyDecoder) else ()
+        return tuple(dict.fromkeys([*own, *(name for member in self.members for name in member.targets)]))
+
     def predict(self, crystals: CrystalsLike, *, batch_size: int = 64) -> dict[str, np.ndarray]:
         """Property columns of N crystals, (N,) each, in the units of the training data."""
         return {name: values for name, (values, _) in self._predicted(crystals, batch_size).items()}
@@ -220,6 +246,9 @@ class Trained:
 
     def _predicted(self, crystals: CrystalsLike, batch_size: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Column -> values (N,) and stated scales of their errors (N,); scales are 1 where the decoder states none."""
+        if self.members:
+            several = list(as_crystals(crystals))
+            return averaged([member.predict_with_errors(several, batch_size=batch_size) for member in self.members])
         decoder = self.generator.decoder
         if not isinstance(decoder, PropertyDecoder):
             raise ConditionError("this model generates crystals; train a recipe with decoder: regressor to predict properties")

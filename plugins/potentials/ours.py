@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import PluginError
-from crystalfw.core.interfaces import Potential, PropertyDecoder, SinglePoint
+from crystalfw.core.interfaces import Potential, SinglePoint
 from crystalfw.core.sample.trained import Trained
 
 
@@ -32,12 +32,12 @@ class Ours(Potential):
 
     def __init__(self, config: Config) -> None:
         self._model = Trained.load(config.run)
-        decoder = self._model.generator.decoder
-        if not isinstance(decoder, PropertyDecoder):
+        targets = self._model.targets
+        if not targets:
             raise PluginError(f"potential 'ours': {config.run} predicts no property; give the run of a regressor")
-        self._column = config.column or (decoder.targets[0] if len(decoder.targets) == 1 else "")
-        if self._column not in decoder.targets:
-            raise PluginError(f"potential 'ours': {config.run} predicts {', '.join(decoder.targets)}; choose one as `column`")
+        self._column = config.column or (targets[0] if len(targets) == 1 else "")
+        if self._column not in targets:
+            raise PluginError(f"potential 'ours': {config.run} predicts {', '.join(targets)}; choose one as `column`")
         self.zero, self.corrections = config.zero, "as in its training data"
         self.label = f"{self._column} of {Path(config.run).name}"
 

@@ -16,7 +16,7 @@ from crystalfw.core.model import checkpoint
 from crystalfw.core.packaged import CARD, MODEL, located, read_card, verify
 from crystalfw.core.packaged.card import FORMAT, Card
 from crystalfw.core.registry import Origin, Registry
-from crystalfw.core.run.export import export_model
+from crystalfw.core.run.export import export_ensemble, export_model
 
 SALT = crystalfw.Crystal(
     lattice=np.eye(3) * 4.0, frac_coords=np.array([[0.0, 0, 0], [0.5, 0.5, 0.5]]), numbers=np.array([55, 17]), id="CsCl"
@@ -218,3 +218,36 @@ def test_export_writes_a_package_and_adds_to_it(predictor_run, tmp_path, capsys)
     assert "there is a model already" in capsys.readouterr().err
     assert cli.main(["export", str(predictor_run), "-o", str(predictor_run)]) == 2
     assert cli.main(["models", "check", str(tmp_path)]) == 2
+
+
+@pytest.fixture
+def averaged_model(predictor_run, tmp_path):
+    """The run twice, calibrated by thirty crystals and tested by ten others."""
+    known = [dataclasses.replace(SALT, lattice=SALT.lattice * a, properties={"volume_per_atom": 32 * a**3}) for a in SCALES]
+    export_ensemble(
+        [predictor_run, predictor_run], tmp_path / "twice", name="twice", stated={"answers": "volume"}, say=lambda _: None,
+        validation=known[:30], test=known[30:],
+    )  # fmt: skip
+    return tmp_path / "twice"
+
+
+SCALES = np.linspace(0.9, 1.1, 40)
+
+
+def test_an_ensemble_of_a_run_with_itself_says_what_the_run_says(predictor_run, averaged_model):
+    one, two = crystalfw.load(predictor_run), crystalfw.load(averaged_model)
+    assert two.targets == one.targets == ("volume_per_atom", "electronegativity_difference")
+    for name, values in one.predict([SALT]).items():
+        np.testing.assert_allclose(two.predict([SALT])[name], values, rtol=1e-5)
+    assert np.isfinite(two.predict_with_errors([SALT])["volume_per_atom"][1]).all()
+    card = read_card(averaged_model)
+    assert (card.kind, card.parameters) == ("predictor", 2 * sum(p.numel() for p in one.generator.parameters()))
+    assert json.loads((averaged_model / "metrics.json").read_text())["prediction"]["volume_per_atom"]["crystals"] == 10
+
+
+def test_an_ensemble_of_what_is_none_is_refused(averaged_model, tmp_path):
+    with pytest.raises(CheckpointError, match="is an ensemble already"):
+        export_ensemble(
+            [averaged_model], tmp_path / "of_it", name="of-it", stated={}, say=lambda _: None, validation=[], test=[]
+        )  # fmt: skip
+    assert cli.main(["export", str(averaged_model), "--with", str(averaged_model), "-o", str(tmp_path / "p")]) == 2

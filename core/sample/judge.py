@@ -1,0 +1,76 @@
+"""A property predictor chooses among the candidates of a condition: those nearest to what is asked go first.
+
+What it chose must be judged by another predictor: errors that both share, and samples that please the chooser by its
+mistakes, count as hits otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crystalfw.core.crystal import Crystal
+from crystalfw.core.errors import ConditionError
+from crystalfw.core.records import Sample
+from crystalfw.core.sample.conditions import SPACE_GROUP
+
+if TYPE_CHECKING:
+    from crystalfw.core.sample.trained import Trained
+
+NONE = "none"
+"""Instead of a predictor's name: the recipe's own is not used."""
+
+
+class Judge:
+    """The predictor of this name, loaded when something is asked that it may predict."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @cached_property
+    def predictor(self) -> Trained:
+        """The model. Raises CheckpointError where there is none of that name."""
+        from crystalfw.core.sample.trained import Trained
+
+        return Trained.load(self.name)
+
+    def asked(self, condition: Crystal | None) -> dict[str, float]:
+        """Column -> value of what a condition asks and the model predicts; empty for a condition without numbers."""
+        given = {} if condition is None else condition.properties
+        numbers = {name: value for name, value in given.items() if name != SPACE_GROUP and not math.isnan(value)}
+        known = self.predictor.targets if numbers else ()
+        return {name: value for name, value in numbers.items() if name in known}
+
+    def nearest_first(self, samples: Sequence[Sample], asked: Mapping[str, float]) -> list[Sample]:
+        """Samples with crystals, the nearest to `asked` first; those that cannot be predicted last, in the order given."""
+        distance_S = self.distances([sample.crystal for sample in samples if sample.crystal is not None], asked)
+        return [samples[k] for k in np.argsort(distance_S, kind="stable")]
+
+    def distances(self, crystals: Sequence[Crystal], asked: Mapping[str, float]) -> NDArray[np.float64]:
+        """(S,) how far each crystal is from what is asked: |predicted - asked| in half 90 % intervals of the predictor (their
+        median over the crystals), summed over the columns; inf where a crystal cannot be predicted."""
+        distance_S = np.full(len(crystals), np.inf)
+        usable = [k for k, crystal in enumerate(crystals) if self._usable(crystal)]
+        if not usable or not asked:
+            return distance_S
+        found = self.predictor.predict_with_errors([crystals[k] for k in usable])
+        total_U = np.zeros(len(usable))
+        for name, value in asked.items():
+            values_U, half_U = found[name]
+            scale = float(np.median(half_U))
+            total_U += np.abs(values_U - value) / (scale if math.isfinite(scale) and scale > 0 else 1.0)
+        distance_S[usable] = np.where(np.isfinite(total_U), total_U, np.inf)
+        return distance_S
+
+    def _usable(self, crystal: Crystal) -> bool:
+        """False for a crystal that the predictor's transforms refuse."""
+        try:
+            self.predictor.prepared(crystal, "a candidate")
+        except ConditionError:
+            return False
+        return True
