@@ -107,6 +107,9 @@ def write_predictions(trained: Trained, test: Sequence[Crystal], run_dir: Path, 
             known = np.isfinite(target)
             for crystal, true, value, off in zip(crystals, target, values, half, strict=True):
                 writer.writerow([crystal.id, name, repr(float(true)), repr(float(value)), repr(float(off))])
+            if not known.any():
+                say(f"{name}: no test crystal has a value; its error is not known")
+                continue
             error = values[known] - target[known]
             spread = np.abs(target[known] - np.median(target[known]))
             errors[name] = {

@@ -1,9 +1,9 @@
 """Several predictors as one: each column is the average of those that predict it, weighted by their stated errors.
 
-A weight is the inverse square of half the member's 90 % interval of that crystal; members without one count equally
-(Lakshminarayanan et al., 'Simple and scalable predictive uncertainty estimation using deep ensembles', NeurIPS 2017, average
-equally). The stated error of the average is the members' weighted one; calibrated again, its factor falls below one where
-the members err independently.
+A weight is the inverse square of half the member's 90 % interval of that crystal; members without one count equally. The
+stated error of the average is that of a mixture, which grows where members disagree (Lakshminarayanan et al., 'Simple and
+scalable predictive uncertainty estimation using deep ensembles', NeurIPS 2017, whose members count equally). Calibrated
+again, its factor falls below one where the members err independently.
 
 Shapes: N crystals, E members.
 """
@@ -33,4 +33,6 @@ def _average(
     stated = np.isfinite(error_EN).all() and (error_EN > 0).all()
     error_EN = error_EN if stated else np.ones_like(error_EN)
     weight_EN = error_EN**-2 / (error_EN**-2).sum(axis=0)
-    return (weight_EN * values_EN).sum(axis=0), (weight_EN * error_EN).sum(axis=0)
+    mean_N = (weight_EN * values_EN).sum(axis=0)
+    variance_N = (weight_EN * (error_EN**2 + (values_EN - mean_N) ** 2)).sum(axis=0)
+    return mean_N, np.sqrt(variance_N)

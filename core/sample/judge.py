@@ -52,8 +52,10 @@ class Judge:
         return [samples[k] for k in np.argsort(distance_S, kind="stable")]
 
     def distances(self, crystals: Sequence[Crystal], asked: Mapping[str, float]) -> NDArray[np.float64]:
-        """(S,) how far each crystal is from what is asked: |predicted - asked| in half 90 % intervals of the predictor (their
-        median over the crystals), summed over the columns; inf where a crystal cannot be predicted."""
+        """(S,) how far each crystal may be from what is asked: |predicted - asked| plus half the predictor's 90 % interval, in
+        the median of these halves, summed over the columns; inf where a crystal cannot be predicted.
+
+        The far end of the interval counts, because the smallest of many distances is mostly one that is predicted wrongly."""
         distance_S = np.full(len(crystals), np.inf)
         usable = [k for k, crystal in enumerate(crystals) if self._usable(crystal)]
         if not usable or not asked:
@@ -62,8 +64,8 @@ class Judge:
         total_U = np.zeros(len(usable))
         for name, value in asked.items():
             values_U, half_U = found[name]
-            scale = float(np.median(half_U))
-            total_U += np.abs(values_U - value) / (scale if math.isfinite(scale) and scale > 0 else 1.0)
+            half_U = np.where(np.isfinite(half_U), half_U, 0.0)  # of a predictor that was never calibrated
+            total_U += (np.abs(values_U - value) + half_U) / (float(np.median(half_U)) or 1.0)
         distance_S[usable] = np.where(np.isfinite(total_U), total_U, np.inf)
         return distance_S
 

@@ -14,8 +14,9 @@ from crystalfw.core.sample.judge import Judge
 from tests.plugins.metrics.crystals import rock_salt, sample
 
 REQUIRES = frozenset({"properties.volume", "properties.charm", "properties.spacegroup.number"})
-VOLUMES = {10: 4.0, 20: 3.0, 30: 2.5, 40: 1.0}
+VOLUMES = {10: 4.0, 20: 3.0, 30: 2.5, 40: 1.0, 50: 2.4}
 """By the atomic number of a crystal's first atom."""
+HALVES = {50: 2.0}
 
 
 class ByFirstAtom:
@@ -30,7 +31,7 @@ class ByFirstAtom:
 
     def predict_with_errors(self, crystals):
         values = np.array([VOLUMES[int(crystal.numbers[0])] for crystal in crystals])
-        return {"volume": (values, np.full(len(values), 0.5))}
+        return {"volume": (values, np.array([HALVES.get(int(crystal.numbers[0]), 0.5) for crystal in crystals]))}
 
 
 @pytest.fixture
@@ -52,11 +53,11 @@ def test_it_takes_up_numbers_that_it_predicts(judge):
 
 
 def test_the_nearest_go_first_and_what_cannot_be_predicted_last(judge):
-    made = [sample(str(z), rock_salt(numbers=(z, 8))) for z in (10, 20, 30, 40)]
+    made = [sample(str(z), rock_salt(numbers=(z, 8))) for z in (10, 20, 30, 40, 50)]
     order = judge.nearest_first(made, {"volume": 2.4})
-    assert [one.id for one in order] == ["30", "20", "40", "10"]
+    assert [one.id for one in order] == ["30", "20", "40", "50", "10"]  # 50 is said to be nearest, without being sure
     distances = judge.distances([one.crystal for one in made], {"volume": 2.5})
-    np.testing.assert_allclose(distances, [np.inf, 1.0, 0.0, 3.0])  # in halves of the interval
+    np.testing.assert_allclose(distances, [np.inf, 2.0, 1.0, 4.0, 4.2])  # in halves of the interval
 
 
 def test_settings_that_make_no_sense_are_refused():
