@@ -4,6 +4,9 @@ Candidates are draws (`sample.candidates`) or the finds of a beam search (`sampl
 representation's canonical key is. They are decoded from the likeliest on until `sample.keep` of them are crystals, so that
 a string without a crystal takes no place as long as another one waits. Where a space group is asked for, or a property that
 the request's judge predicts, all candidates are decoded: those with the group go before the others, the nearest ones first.
+Where conditions are drawn from the training crystals, those with the group keep the order of their draws: the first of them
+is then a draw from the model's distribution of crystals with that group (rejection sampling), while the likeliest of many is
+a small and known crystal too often.
 
 Condition p has the rows p * keep ... (p + 1) * keep - 1 of the table, and its draw c the random stream
 (seed, p * candidates + c): a row depends on nothing else that is asked for.
@@ -13,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -94,9 +97,10 @@ def _chosen(sampler: Sampler, request: Request, number: int, strings: Sequence[S
         tried, waiting = (waiting, []) if group or asked else (waiting[: keep - len(kept)], waiting[keep - len(kept) :])
         for sample in sampler.crystals(request, tried):
             (kept if sample.crystal is not None else failed).append(sample)
+    kept = met_first(kept, group, _order(distinct) if request.drawing else {})
     if request.judge and asked:
-        kept = request.judge.nearest_first(kept, asked)
-    kept = met_first(kept, group)[:keep]
+        kept = met_first(request.judge.nearest_first(kept, asked), group)
+    kept = kept[:keep]
     cut = [replace(string, index=first) for string in strings if not string.finished]
     failed += [sampler.failure(request, string, "parse", "unfinished: cut at the length limit") for string in cut]
     tally.conditions, tally.written, tally.kept = tally.conditions + 1, tally.written + len(strings), tally.kept + len(kept)
@@ -113,11 +117,23 @@ def asked_group(condition: Crystal | None) -> int:
     return 0 if math.isnan(value) else int(value)
 
 
-def met_first(samples: Sequence[Sample], group: int) -> list[Sample]:
-    """Crystals with the space group asked for, then the others, each in the order given; as they are where it is 0."""
+def met_first(samples: Sequence[Sample], group: int, draw: Mapping[str, int] | None = None) -> list[Sample]:
+    """Crystals with the space group asked for, then the others, each in the order given; as they are where it is 0.
+
+    `draw`: string -> when it was drawn; the crystals with the group are then in that order.
+    """
     if not group:
         return list(samples)
-    return sorted(samples, key=lambda one: one.crystal is None or space_group_number(one.crystal) != group)
+    met: list[Sample] = []
+    others: list[Sample] = []
+    for one in samples:
+        (met if one.crystal is not None and space_group_number(one.crystal) == group else others).append(one)
+    return [*(sorted(met, key=lambda one: draw[one.string]) if draw else met), *others]
+
+
+def _order(strings: Sequence[SampledString]) -> dict[str, int]:
+    """String -> its place among the draws."""
+    return {string.string: string.index for string in strings}
 
 
 def _repeat(sampler: Sampler, request: Request, row: int, distinct: int, written: int) -> Sample:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -78,5 +80,7 @@ def test_candidates_with_the_space_group_asked_for_go_first():
     made = [sample("0", caesium_chloride()), sample("1", rock_salt()), sample("2", caesium_chloride())]
     assert [one.id for one in met_first(made, 225)] == ["1", "0", "2"]
     assert [one.id for one in met_first(made, 0)] == ["0", "1", "2"]
+    again = [dataclasses.replace(one, string=one.id) for one in [*made, sample("3", rock_salt())]]
+    assert [one.id for one in met_first(again, 225, {"1": 9, "3": 4, "0": 1, "2": 0})] == ["3", "1", "0", "2"]
     asked = condition_crystal({"space_group": 225}, REQUIRES, REQUIRES)
     assert (asked_group(asked), asked_group(None)) == (225, 0)
