@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from crystalfw.core.data.executor import ALONE, PROCESSES, chunks, map_ordered, open_executor, spreads, window, worker_count
 from crystalfw.core.evaluate.answer_store import AnswerStore
 from crystalfw.core.system.progress import Progress, track
+from crystalfw.core.system.sequences import Spool
 
 Value = TypeVar("Value")
 Question = tuple[str, Any]
@@ -90,6 +91,10 @@ class Workbench:
             self._once[key] = (about, make())  # held, so that no other object gets its id
         found: Value = self._once[key][1]
         return found
+
+    def spool(self, items: Iterable[Value]) -> Spool[Value]:
+        """The items on disk, beside the store of finished pieces."""
+        return Spool(items, None if self._answers.path is None else self._answers.path.parent)
 
     def close(self) -> None:
         """Stop the workers and close the store."""

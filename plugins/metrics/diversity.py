@@ -115,10 +115,11 @@ class Diversity(Metric):
             return {"score": None, "low": None, "high": None}
         if name == "structure":
             prints = (prints - scaling[0]) / scaling[1]
-        score = effective if name in ("elements", "space_groups") else vendi
-        rng = np.random.default_rng(self.config.seed)
-        found = [score(prints[rng.integers(len(prints), size=len(prints))]) for _ in range(self.config.resamples)]
-        value = score(prints)
+        score = Effective(prints) if name in ("elements", "space_groups") else Vendi(prints)
+        rng, n = np.random.default_rng(self.config.seed), len(prints)
+        value = score(np.ones(n))
+        draws = (np.bincount(rng.integers(n, size=n), minlength=n).astype(np.float64) for _ in range(self.config.resamples))
+        found = [score(times_S) for times_S in draws]
         if len(found) < 2:
             return {"score": value, "low": None, "high": None}
         # resamples repeat crystals and lie lower than the score: their spread is taken, not their place
@@ -126,21 +127,37 @@ class Diversity(Metric):
         return {"score": value, "low": max(1.0, value - half), "high": value + half}
 
 
-def vendi(prints_SD: FloatArray) -> float:
-    """Vendi score of S fingerprints under their cosine; between 1 and min(S, D)."""
-    norms = np.linalg.norm(prints_SD, axis=1, keepdims=True)
-    unit = prints_SD / np.where(norms > 0, norms, 1.0)
-    # K = unit unit^T / S has the same eigenvalues above 0 as this D x D matrix
-    values = np.linalg.eigvalsh(unit.T @ unit / len(unit))
-    values = values[values > 1e-12]
-    return float(np.exp(-(values * np.log(values)).sum()))
+class Vendi:
+    """Vendi score of S fingerprints under their cosine, each taken a number of times; between 1 and min(S, D)."""
+
+    def __init__(self, prints_SD: FloatArray) -> None:
+        used = prints_SD[:, (prints_SD != 0).any(0)]
+        norms = np.linalg.norm(used, axis=1, keepdims=True)
+        # equal fingerprints are one row, taken more often
+        unit, self._row = np.unique(used / np.where(norms > 0, norms, 1.0), axis=0, return_inverse=True)
+        self._unit: FloatArray = unit
+        self._row = self._row.reshape(-1)
+
+    def __call__(self, times_S: FloatArray) -> float:
+        """The score where each fingerprint is there `times_S` (S,) times."""
+        times = np.bincount(self._row, weights=times_S, minlength=len(self._unit))
+        # K = unit unit^T / n has the same eigenvalues above 0 as this D x D matrix
+        values = np.linalg.eigvalsh((self._unit * times[:, None]).T @ self._unit / times_S.sum())
+        values = values[values > 1e-12]
+        return float(np.exp(-(values * np.log(values)).sum()))
 
 
-def effective(shares_SD: FloatArray) -> float:
+class Effective:
     """Exponential of the entropy of the mean shares (S, D): the number of equally frequent things as diverse as these."""
-    mean = shares_SD.mean(0)
-    mean = mean[mean > 0] / mean.sum()
-    return float(np.exp(-(mean * np.log(mean)).sum()))
+
+    def __init__(self, shares_SD: FloatArray) -> None:
+        self._shares = shares_SD
+
+    def __call__(self, times_S: FloatArray) -> float:
+        """The number where each row is there `times_S` (S,) times."""
+        mean = times_S @ self._shares / times_S.sum()
+        mean = mean[mean > 0] / mean.sum()
+        return float(np.exp(-(mean * np.log(mean)).sum()))
 
 
 def _scaling(prints_SD: FloatArray) -> tuple[FloatArray, FloatArray]:

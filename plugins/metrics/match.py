@@ -21,9 +21,10 @@ from crystalfw.core.geometry.matcher import TOLERANCES
 from crystalfw.core.interfaces import Metric, MetricContext
 from crystalfw.core.presentation import Figure, Section, Table, Verdict, percent, short, to_places
 from crystalfw.core.records import Sample
+from crystalfw.core.system.sequences import Picked
 from crystalfw.plugins.metrics.shared.geometry import mean, share
 from crystalfw.plugins.metrics.shared.leaks import leaks, sentence
-from crystalfw.plugins.metrics.shared.matching import compare_pairs, tolerance_record
+from crystalfw.plugins.metrics.shared.matching import Cells, compare_pairs, tolerance_record
 from crystalfw.plugins.metrics.shared.population import Groups, compositions, contents, judge
 
 _SHOWN, _SHOWN_EACH = 100, 2
@@ -236,11 +237,12 @@ class _Work:
         """Fill in the displacements; pairs of different composition do not match and are not compared."""
         same = self._codes[pairs.sample] == compositions(self.bench, self.reference)[pairs.target]
         wanted = np.flatnonzero(same)
-        crystals = (
-            (crystal_of(self.samples[index]), self.reference[target])
-            for index, target in zip(pairs.sample[wanted].tolist(), pairs.target[wanted].tolist(), strict=True)
-        )
-        answers = compare_pairs(self.bench, label, crystals, len(wanted), self.config.time_limit)
+        samples, targets, limit = pairs.sample[wanted], pairs.target[wanted], self.config.time_limit
+        crystals = Picked(self.samples, np.arange(len(self.samples)), crystal_of)
+        ours = Cells(self.bench, "samples", crystals, samples, limit)
+        theirs = Cells(self.bench, "reference", self.reference, targets, limit)
+        cells = ((ours[one], theirs[other]) for one, other in zip(samples.tolist(), targets.tolist(), strict=True))
+        answers = compare_pairs(self.bench, label, cells, len(wanted), limit)
         for place, answer in zip(wanted.tolist(), answers, strict=True):
             pairs.kind[place] = self._kinds.setdefault(answer.trouble, len(self._kinds))
             for tolerance, rms in answer.rms.items():

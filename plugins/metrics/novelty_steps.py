@@ -21,9 +21,9 @@ from crystalfw.core.interfaces import Metric, MetricContext
 from crystalfw.core.presentation import Bars, Figure, Section, Table, percent
 from crystalfw.core.records import Sample
 from crystalfw.core.system.sequences import Picked
-from crystalfw.plugins.metrics.shared.equality import Key, find_equal
+from crystalfw.plugins.metrics.shared.equality import find_equal, keys_of
 from crystalfw.plugins.metrics.shared.exchanges import find_exchanges
-from crystalfw.plugins.metrics.shared.geometry import Packed, digest, pack, share
+from crystalfw.plugins.metrics.shared.geometry import share
 from crystalfw.plugins.metrics.shared.matching import tolerance_record
 from crystalfw.plugins.metrics.shared.types import types_of
 
@@ -65,7 +65,10 @@ class NoveltySteps(Metric):
         total, undecided = len(samples), dict[str, int]()
         passed: dict[str, NDArray[np.bool_]] = {"decoded": np.ones(len(crystals), dtype=bool)}
         if context.key is not None:
-            ours, theirs = _keys(bench, crystals, context.key, "samples"), _keys(bench, known, context.key, "known crystals")
+            ours, theirs = (
+                keys_of(bench, some, np.arange(len(some)), context.key, label)
+                for some, label in ((crystals, "samples"), (known, "known crystals"))
+            )
             passed["new_string"] = (ours == 0) | ~np.isin(ours, theirs)
             undecided["without a key"] = int((ours == 0).sum())
         found = find_equal(bench, crystals, known, config.tolerance, config.time_limit)
@@ -150,22 +153,3 @@ class NoveltySteps(Metric):
 def _relaxed_of(sample: Sample) -> Crystal:
     assert sample.relaxed is not None
     return sample.relaxed
-
-
-def _keys(bench: Workbench, crystals: Sequence[Crystal], key: Key, label: str) -> NDArray[np.uint64]:
-    """(S,) a hash of each crystal's canonical key; 0 where it has none."""
-
-    def compute() -> NDArray[np.uint64]:
-        questions = ((f"key-1:{key!r}:{digest(crystal)}", (pack(crystal), key)) for crystal in crystals)
-        answers = bench.map(f"strings: {label}", _key, questions, len(crystals))
-        return np.fromiter(answers, dtype=np.uint64, count=len(crystals))
-
-    return bench.once("keys", compute, crystals)
-
-
-def _key(item: tuple[Packed, Key]) -> int:
-    import hashlib
-
-    (lattice, frac_coords, numbers), key = item
-    text = key(Crystal(lattice=lattice, frac_coords=frac_coords, numbers=numbers))
-    return (int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") or 1) if text else 0

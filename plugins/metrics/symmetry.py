@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.errors import DataError
 from crystalfw.core.evaluate.per_sample import decoded, source_positions
-from crystalfw.core.evaluate.workbench import Workbench
-from crystalfw.core.geometry.space_group import space_group_number
 from crystalfw.core.interfaces import Metric, MetricContext
 from crystalfw.core.presentation import Figure, Part, Section, Table, percent
 from crystalfw.core.records import Sample
-from crystalfw.plugins.metrics.shared.geometry import Packed, digest, pack, share
+from crystalfw.plugins.metrics.shared.geometry import share
+from crystalfw.plugins.metrics.shared.types import symmetries
 
 SYSTEMS = {
     "triclinic": 2, "monoclinic": 15, "orthorhombic": 74, "tetragonal": 142, "trigonal": 167, "hexagonal": 194, "cubic": 230,
@@ -55,7 +54,8 @@ class Symmetry(Metric):
         named = sources >= 0
         result: dict[str, Any] = {"asked": len(samples), "summary": []}
         for precision in self.config.symprec:
-            ours, theirs = _numbers(bench, crystals, precision), _numbers(bench, reference, precision)
+            ours = symmetries(bench, crystals, precision, "samples").group
+            theirs = symmetries(bench, reference, precision, "reference").group
             agree = (ours[named] == theirs[sources[named]]) & (ours[named] != _NONE)
             same = share(int(agree.sum()), int(named.sum()))
             figures = {"samples": _figures(ours), "reference": _figures(theirs), "same_as_reference": same}
@@ -89,18 +89,6 @@ class Symmetry(Metric):
 
 def _by_precision(result: Mapping[str, Any]) -> dict[str, Any]:
     return {name: item for name, item in result.items() if name.startswith("symprec=")}
-
-
-def _numbers(bench: Workbench, crystals: Sequence[Crystal], precision: float) -> NDArray[np.int16]:
-    """(S,) space-group numbers, 0 where none is found."""
-    questions = ((f"spg-1:{precision:g}:{digest(crystal)}", (pack(crystal), precision)) for crystal in crystals)
-    answers = bench.map(f"space groups at {precision:g}", _number, questions, len(crystals))
-    return np.fromiter((number or _NONE for number in answers), dtype=np.int16, count=len(crystals))
-
-
-def _number(item: tuple[Packed, float]) -> int | None:
-    (lattice, frac_coords, numbers), precision = item
-    return space_group_number(Crystal(lattice=lattice, frac_coords=frac_coords, numbers=numbers), precision)
 
 
 def _figures(numbers_S: NDArray[np.int16]) -> dict[str, Any]:

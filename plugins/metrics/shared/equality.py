@@ -6,19 +6,20 @@ that two crystals are equal; only StructureMatcher decides that they are not.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal, IntArray
 from crystalfw.core.evaluate.workbench import Question, Workbench
-from crystalfw.core.geometry.matcher import matcher
 from crystalfw.core.system.time_limit import TimeLimitExceeded, time_limit
+from crystalfw.plugins.metrics.shared.compiled_matcher import compiled, fits
 from crystalfw.plugins.metrics.shared.geometry import Packed, digest, pack
-from crystalfw.plugins.metrics.shared.matching import reduced
+from crystalfw.plugins.metrics.shared.matching import Cell, Cells, cells_digest
 from crystalfw.plugins.metrics.shared.population import Groups, compositions
 
 Key = Callable[[Crystal], str]
@@ -40,18 +41,19 @@ def group_equal(
     """For every crystal the first crystal of the set that it equals (itself when it is the first)."""
     groups = Groups(compositions(bench, crystals))
     shared = np.flatnonzero(groups.sizes > 1).tolist()
+    members = [groups[group] for group in shared]
+    asked = np.concatenate([np.zeros(0, dtype=np.int64), *members])
+    cells, keys = Cells(bench, "samples", crystals, asked, limit), keys_of(bench, crystals, asked, key, "samples")
 
     def questions() -> Iterator[Question]:
-        for group in shared:
-            members = [crystals[i] for i in groups[group].tolist()]
-            name = f"group-2:{tolerance}:{limit:g}:{bool(key)}:{digest(*members)}"
-            yield name, ([pack(crystal) for crystal in members], key, tolerance, limit)
+        for places in members:
+            yield _question("group-3", [cells[i] for i in places.tolist()], keys[places], tolerance, limit)
 
     result = Equality(np.arange(len(crystals)))
     answers = bench.map("unique: formulas", _group, questions(), len(shared))
-    for group, (same_as, decided) in zip(shared, answers, strict=True):
+    for places, (same_as, decided) in zip(members, answers, strict=True):
         result.decided.update(decided)
-        result.same_as[groups[group]] = groups[group][same_as]
+        result.same_as[places] = places[same_as]
     return result
 
 
@@ -69,15 +71,19 @@ def find_equal(
     # by formula, so that its known crystals are read once
     asked = np.flatnonzero(group_of >= 0)
     asked = asked[np.argsort(group_of[asked], kind="stable")]
+    others = np.concatenate([np.zeros(0, dtype=np.int64), *(groups[group] for group in np.unique(group_of[asked]).tolist())])
+    ours, theirs = Cells(bench, "samples", crystals, asked, limit), Cells(bench, "known crystals", known, others, limit)
+    own_keys, their_keys = keys_of(bench, crystals, asked, key, "samples"), keys_of(bench, known, others, key, "known crystals")
 
     def questions() -> Iterator[Question]:
-        read, others = -1, list[Crystal]()
+        read, places, cells = -1, np.zeros(0, dtype=np.int64), list[Cell]()
         for i in asked.tolist():
             if group_of[i] != read:
-                read, others = int(group_of[i]), [known[j] for j in groups[group_of[i]].tolist()]
-            crystal = crystals[i]
-            name = f"find-1:{tolerance}:{limit:g}:{bool(key)}:{digest(crystal, *others)}"
-            yield name, (pack(crystal), [pack(other) for other in others], key, tolerance, limit)
+                read = int(group_of[i])
+                places = groups[read]
+                cells = [theirs[j] for j in places.tolist()]
+            keys = np.append(own_keys[i], their_keys[places])
+            yield _question("find-2", [ours[i], *cells], keys, tolerance, limit)
 
     result = Equality(np.full(len(crystals), -1))
     answers = bench.map("novel: samples", _find, questions(), len(asked))
@@ -87,7 +93,37 @@ def find_equal(
     return result
 
 
-def _group(item: tuple[list[Packed], Key | None, str, float]) -> tuple[list[int], dict[str, int]]:
+def keys_of(
+    bench: Workbench, crystals: Sequence[Crystal], positions: IntArray, key: Key | None, label: str
+) -> NDArray[np.uint64]:
+    """(S,) a hash of the canonical key of the crystals at `positions`; 0 for the others, without a key, and where it has none."""
+    found = np.zeros(len(crystals), dtype=np.uint64)
+    if key is None:
+        return found
+    wanted = np.unique(positions).tolist()
+
+    def questions() -> Iterator[Question]:
+        for position in wanted:
+            crystal = crystals[position]
+            yield f"key-1:{key!r}:{digest(crystal)}", (pack(crystal), key)
+
+    found[wanted] = np.fromiter(bench.map(f"strings: {label}", _key, questions(), len(wanted)), np.uint64, len(wanted))
+    return found
+
+
+def _key(item: tuple[Packed, Key]) -> int:
+    (lattice, frac_coords, numbers), key = item
+    text = key(Crystal(lattice=lattice, frac_coords=frac_coords, numbers=numbers))
+    return (int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") or 1) if text else 0
+
+
+def _question(kind: str, cells: list[Cell], keys: NDArray[np.uint64], tolerance: str, limit: float) -> Question:
+    numbers = keys.tolist()
+    name = f"{kind}:{tolerance}:{limit:g}:{numbers if any(numbers) else ''}:{cells_digest(cells)}"
+    return name, (cells, numbers, tolerance, limit)
+
+
+def _group(item: tuple[list[Cell], list[int], str, float]) -> tuple[list[int], dict[str, int]]:
     """Greedy groups in the order of the set, as pymatgen's group_structures: the first of each group, matched to the next."""
     comparer = _Comparer(*item)
     firsts: list[int] = []
@@ -100,31 +136,29 @@ def _group(item: tuple[list[Packed], Key | None, str, float]) -> tuple[list[int]
     return same_as, dict(comparer.decided)
 
 
-def _find(item: tuple[Packed, list[Packed], Key | None, str, float]) -> tuple[int | None, dict[str, int]]:
-    sample, known, key, tolerance, limit = item
-    comparer = _Comparer([sample, *known], key, tolerance, limit)
-    found = comparer.first_equal(0, range(1, len(known) + 1))
+def _find(item: tuple[list[Cell], list[int], str, float]) -> tuple[int | None, dict[str, int]]:
+    """Which of the others equals the first cell."""
+    comparer = _Comparer(*item)
+    found = comparer.first_equal(0, range(1, len(item[0])))
     return (None if found is None else found - 1), dict(comparer.decided)
 
 
 class _Comparer:
-    """Compares crystals of one set by position; keys and reduced structures are made once."""
+    """Compares crystals of one set by position."""
 
-    def __init__(self, packed: list[Packed], key: Key | None, tolerance: str, limit: float) -> None:
-        self.packed, self.key, self.limit = packed, key, limit
-        self.matcher = matcher(tolerance)
+    def __init__(self, cells: list[Cell], keys: list[int], tolerance: str, limit: float) -> None:
+        self.cells, self.keys, self.tolerance, self.limit = cells, keys, tolerance, limit
         self.decided: Counter[str] = Counter()
-        self._reduced: dict[int, Any] = {}
-        self._keys: dict[int, str] = {}
+        compiled()
 
     def first_equal(self, index: int, candidates: Sequence[int], *, turned: bool = False) -> int | None:
         """The first candidate that equals `index`: by key over all, then by the matcher.
 
         `turned` asks the matcher for (candidate, index): near its tolerance the answer depends on the order.
         """
-        own = self._key(index)
+        own = self.keys[index]
         for other in candidates if own else ():
-            if own == self._key(other):
+            if own == self.keys[other]:
                 self.decided["key"] += 1
                 return other
         pairs = ((other, index) if turned else (index, other) for other in candidates)
@@ -132,25 +166,15 @@ class _Comparer:
 
     def _equal(self, index: int, other: int) -> bool:
         self.decided["matcher"] += 1
+        (first, no_first), (second, no_second) = self.cells[index], self.cells[other]
+        if first is None or second is None:
+            self.decided[no_first or no_second] += 1
+            return False
         try:
             with time_limit(self.limit):
-                return bool(self.matcher.fit(self._get(index), self._get(other), skip_structure_reduction=True))
+                return fits(first, second, self.tolerance)
         except TimeLimitExceeded:
             self.decided["timeout"] += 1
         except Exception as error:
             self.decided[type(error).__name__] += 1
         return False
-
-    def _get(self, index: int) -> Any:
-        if index not in self._reduced:
-            self._reduced[index] = reduced(self.packed[index])
-        return self._reduced[index]
-
-    def _key(self, index: int) -> str:
-        """The canonical key; empty, which decides nothing, where there is none."""
-        if self.key is None:
-            return ""
-        if index not in self._keys:
-            lattice, frac_coords, numbers = self.packed[index]
-            self._keys[index] = self.key(Crystal(lattice=lattice, frac_coords=frac_coords, numbers=numbers))
-        return self._keys[index]

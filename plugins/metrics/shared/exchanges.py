@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal, FloatArray
 from crystalfw.core.evaluate.workbench import Question, Workbench
-from crystalfw.core.geometry.matcher import matcher
 from crystalfw.core.system.time_limit import TimeLimitExceeded, time_limit
+from crystalfw.plugins.metrics.shared.compiled_matcher import compiled, fits_anonymous
 from crystalfw.plugins.metrics.shared.fingerprints import NEIGHBOURS, average_minimum_distances
-from crystalfw.plugins.metrics.shared.geometry import Packed, digest, pack, reduced_composition
-from crystalfw.plugins.metrics.shared.matching import reduced
+from crystalfw.plugins.metrics.shared.geometry import reduced_composition
+from crystalfw.plugins.metrics.shared.matching import Cell, Cells, cells_digest
 from crystalfw.plugins.metrics.shared.population import Groups
 
 
@@ -68,14 +67,13 @@ def find_exchanges(
         order = np.argsort(apart, kind="stable")[:nearest]
         candidates.append(members[order[np.isfinite(apart[order])]].tolist())
     asked = [place for place, found in enumerate(candidates) if found]
+    known_asked = sorted({other for found in candidates for other in found})
+    cells, others = Cells(bench, "samples", crystals, asked, limit), Cells(bench, "known crystals", known, known_asked, limit)
 
     def questions() -> Iterator[Question]:
         for place in asked:
-            others = [known[other] for other in candidates[place]]
-            crystal = crystals[place]
-            yield f"exchange-1:{tolerance}:{limit:g}:{digest(crystal, *others)}", (
-                pack(crystal), [pack(other) for other in others], tolerance, limit,
-            )  # fmt: skip
+            compared = [cells[place], *(others[other] for other in candidates[place])]
+            yield f"exchange-2:{tolerance}:{limit:g}:{cells_digest(compared)}", (compared, tolerance, limit)
 
     result, timeouts = np.full(len(crystals), -1), 0
     answers = bench.map("exchanges: samples", _find, questions(), len(asked))
@@ -86,16 +84,19 @@ def find_exchanges(
     return Exchanges(result, timeouts)
 
 
-def _find(item: tuple[Packed, list[Packed], str, float]) -> tuple[int | None, int]:
-    """Position of the first candidate with the same arrangement, and how many comparisons ran out of time."""
-    crystal, candidates, tolerance, limit = item
+def _find(item: tuple[list[Cell], str, float]) -> tuple[int | None, int]:
+    """Position of the first candidate with the same arrangement as the first cell, and how many comparisons were late."""
+    ((own, why), *candidates), tolerance, limit = item
+    compiled()
     late = 0
-    for place, other in enumerate(candidates):
-        with suppress(Exception):  # the matcher fails on cells that it cannot reduce: that is no exchange to show
-            try:
-                with time_limit(limit):
-                    if matcher(tolerance).fit_anonymous(reduced(crystal), reduced(other), skip_structure_reduction=True):
-                        return place, late
-            except TimeLimitExceeded:
-                late += 1
+    for place, (other, other_why) in enumerate(candidates):
+        if own is None or other is None:  # a cell that cannot be reduced: that is no exchange to show
+            late += "timeout" in (why, other_why)
+            continue
+        try:
+            with time_limit(limit):
+                if fits_anonymous(own, other, tolerance):
+                    return place, late
+        except TimeLimitExceeded:
+            late += 1
     return None, late

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crystalfw.core.crystal import Crystal, FloatArray, IntArray
 
@@ -34,9 +35,14 @@ def unpack(packed: Packed) -> Structure:
 
 def digest(*crystals: Crystal) -> str:
     """A content hash of exact geometries, in this order."""
+    return digest_of(map(pack, crystals))
+
+
+def digest_of(groups: Iterable[Iterable[NDArray[Any]]]) -> str:
+    """A content hash of arrays, in this order."""
     content = hashlib.sha1(usedforsecurity=False)
-    for crystal in crystals:
-        for array in pack(crystal):
+    for arrays in groups:
+        for array in arrays:
             content.update(np.ascontiguousarray(array).tobytes())
     return content.hexdigest()
 

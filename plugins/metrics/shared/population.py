@@ -65,8 +65,8 @@ def _judge(bench: Workbench, population: Population, oxidation_set: str) -> Judg
 
 def valid(bench: Workbench, samples: Sequence[Sample], oxidation_set: str) -> Picked[Crystal]:
     """The decoded crystals that are valid in structure and in composition."""
-    crystals = decoded(bench, samples)
-    return crystals.keep(judge(bench, samples, oxidation_set).valid[crystals.positions])
+    crystals, judged = decoded(bench, samples), judge(bench, samples, oxidation_set)
+    return bench.once(f"valid {oxidation_set}", lambda: crystals.keep(judged.valid[crystals.positions]), samples)
 
 
 def compositions(bench: Workbench, population: Population) -> NDArray[np.uint64]:

@@ -15,7 +15,7 @@ from crystalfw.core.interfaces import MetricContext
 from crystalfw.core.testing import MetricTests
 from crystalfw.core.testing.crystals import small_crystals
 from crystalfw.plugins.metrics.cost import Cost
-from crystalfw.plugins.metrics.diversity import effective, vendi
+from crystalfw.plugins.metrics.diversity import Effective, Vendi
 from crystalfw.plugins.metrics.match import Match
 from crystalfw.plugins.metrics.shared.fingerprints import average_minimum_distances
 from tests.plugins.metrics.crystals import caesium_chloride, moved, perovskite, rock_salt, sample
@@ -92,10 +92,14 @@ class TestDiversity(MetricTests):
         assert result["samples"]["composition"]["score"] < result["reference"]["composition"]["score"]
 
 
+def vendi(prints):
+    return Vendi(prints)(np.ones(len(prints)))
+
+
 def test_vendi_of_orthogonal_things_is_their_number():
     assert vendi(np.eye(7)) == pytest.approx(7.0)
     assert vendi(np.ones((7, 3))) == pytest.approx(1.0)
-    assert effective(np.eye(4)) == pytest.approx(4.0)
+    assert Effective(np.eye(4))(np.ones(4)) == pytest.approx(4.0)
 
 
 @given(st.integers(0, 10_000))
@@ -110,6 +114,11 @@ def test_vendi_lies_between_one_and_the_number_and_does_not_see_the_order(seed):
     values = np.linalg.eigvalsh(similarity @ similarity.T / len(prints))  # the definition, on the n x n matrix
     values = values[values > 1e-12]
     assert score == pytest.approx(np.exp(-(values * np.log(values)).sum()))
+    times = rng.integers(0, 3, len(prints)) + 1
+    assert Vendi(prints)(times.astype(float)) == pytest.approx(vendi(np.repeat(prints, times, axis=0)))
+    assert Effective(prints**2)(times.astype(float)) == pytest.approx(
+        Effective(np.repeat(prints**2, times, axis=0))(np.ones(times.sum()))
+    )
 
 
 @pytest.mark.parametrize("crystal", small_crystals(), ids=lambda crystal: crystal.id)
