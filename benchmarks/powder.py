@@ -256,8 +256,12 @@ def tables(paths: list[Path]) -> None:
                 hits = (sum(r["right"][:1] == [1] for r in some), sum(bool(r["right"]) for r in some),
                         sum(bool(r["cell"]) for r in some), sum(bool(r["refined_cell"]) for r in some))  # fmt: skip
                 print(f"| {name} | {' | '.join(share_of(h, len(some)) for h in hits)} |")
-        for name, count in pd.Series([fate(row) for row in rows]).value_counts().items():
-            print(f"| {name} | {count} |")
+        fates = [name for name, _ in pd.Series([fate(row) for row in rows]).value_counts().items()]
+        print(f"| | {' | '.join(fates)} |\n|---|{'---:|' * len(fates)}")
+        for name, chosen in _groupings().items():
+            found = [fate(row) for row in rows if chosen(row)]
+            if found:
+                print(f"| {name} | {' | '.join(str(found.count(one)) for one in fates)} |")
         words = pd.crosstab([row["verdict"] for row in rows], [row["right"][:1] == [1] for row in rows])
         print(words.to_string())
 
