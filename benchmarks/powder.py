@@ -16,7 +16,7 @@ import json
 import time
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,13 @@ def measured(folder: Path, part: str) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def computed(path: Path, count: int) -> Iterator[dict[str, Any]]:
-    """`count` random crystals of a table, each with its computed pattern in every one of the MODES."""
+def computed(path: Path, count: int, modes: Sequence[str] = MODES) -> Iterator[dict[str, Any]]:
+    """`count` random crystals of a table, each with its computed pattern in every one of the modes."""
     table = pd.read_csv(path)
     for place in np.random.default_rng(SEED).permutation(len(table))[:count].tolist():
         row = table.iloc[place]
         crystal = describe(Crystal.from_cif(row["cif"])).crystal()
-        for mode in MODES:
+        for mode in modes:
             seed = place if mode == "disturbed" else None
             yield {
                 "id": f"{row['material_id']} {mode}", "source": mode, "formula": row["pretty_formula"], "crystal": crystal,
@@ -256,8 +256,12 @@ def tables(paths: list[Path]) -> None:
                 hits = (sum(r["right"][:1] == [1] for r in some), sum(bool(r["right"]) for r in some),
                         sum(bool(r["cell"]) for r in some), sum(bool(r["refined_cell"]) for r in some))  # fmt: skip
                 print(f"| {name} | {' | '.join(share_of(h, len(some)) for h in hits)} |")
-        for name, count in pd.Series([fate(row) for row in rows]).value_counts().items():
-            print(f"| {name} | {count} |")
+        fates = [name for name, _ in pd.Series([fate(row) for row in rows]).value_counts().items()]
+        print(f"| | {' | '.join(fates)} |\n|---|{'---:|' * len(fates)}")
+        for name, chosen in _groupings().items():
+            found = [fate(row) for row in rows if chosen(row)]
+            if found:
+                print(f"| {name} | {' | '.join(str(found.count(one)) for one in fates)} |")
         words = pd.crosstab([row["verdict"] for row in rows], [row["right"][:1] == [1] for row in rows])
         print(words.to_string())
 
@@ -269,6 +273,7 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("--part", choices=("tuning", "report", "all"), default="report")
     parser.add_argument("--count", type=int, default=100, help="crystals of `computed`")
+    parser.add_argument("--modes", default=",".join(MODES), help="of `computed`, comma-separated (default: all)")
     parser.add_argument("--pool", action="store_true", help="look for the right structure among the proposals, too")
     parser.add_argument("--only", metavar="ID,ID", help="these patterns")
     parser.add_argument("--candidates", type=int, default=None)
@@ -281,7 +286,7 @@ def main() -> None:
     predictor = open_predictor(place)
     options = {} if args.candidates is None else {"candidates": args.candidates}
     solver = Solver(predictor.library, predictor.retriever, **options)
-    cases = computed(data, args.count) if args.what == "computed" else measured(data, args.part)
+    cases = computed(data, args.count, args.modes.split(",")) if args.what == "computed" else measured(data, args.part)
     if args.only:
         cases = (one for one in cases if one["id"] in args.only.split(","))
     if args.what == "search":

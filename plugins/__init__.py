@@ -93,6 +93,7 @@ _BUILT_IN = {
     "ranker": {
         "learned": ("learned:Learned", "evidence weighed by a small network; calibrated probabilities"),
         "as_proposed": ("as_proposed:AsProposed", "the order and the probabilities of whoever proposes"),
+        "powder": ("powder:Powder", "how well each explains a measured powder pattern"),
     },
 }  # fmt: skip
 

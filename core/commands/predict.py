@@ -5,6 +5,7 @@
   crystalfw predict NaCl --library mp_20/                     known crystals to learn from: a library, table or folder
   crystalfw predict NaCl --library mp20.predictor             what `crystalfw library fit` wrote: nothing is fitted
   crystalfw predict NaCl --model runs/templates               retriever and generator that were trained together
+  crystalfw predict NaCl --pattern measured.xy                ranked by a measured powder pattern; `solve` fits cells, too
 
 Without --library an installed model answers (mp-predict of crystalfw-models). Without one, or with --library prototypes, the
 embedded prototypes do: decorated structure types, good for a first look. The first call builds the library and fits the
@@ -17,10 +18,12 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crystalfw.core.commands.parser import OUT_HELP, add_symprec
+from crystalfw.core.commands.pattern import add_measured
 
 if TYPE_CHECKING:
     from crystalfw.core.predict.joint import Joint
@@ -41,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draws", type=int, default=8, help="strings that the model draws for each composition (default 8)")
     parser.add_argument("--retriever", default="structure_types", help="which retriever (default structure_types)")
     parser.add_argument("--ranker", default="learned", help="which ranker orders the candidates (default learned)")
+    parser.add_argument("--pattern", metavar="FILE", help="a measured powder pattern, which the candidates are ranked by")
+    add_measured(parser)
     parser.add_argument("--cell", action="store_true", help="the counts are the atoms of the primitive cell")
     parser.add_argument("--atoms", type=int, metavar="N", help="atoms in the primitive cell (default: any)")
     parser.add_argument("-o", "--out", metavar="OUT", help=f"{OUT_HELP}; default: the screen only")
@@ -58,6 +63,13 @@ def run(args: argparse.Namespace) -> int:
         raise ConditionError(f"-n {args.n}: at least one candidate")
     if args.model and args.library:
         raise ConditionError("--model has a library of its own: give --model or --library, not both")
+    if args.pattern:
+        if args.model:
+            raise ConditionError("--pattern ranks the candidates of a library: give --model or --pattern, not both")
+        from crystalfw.core.powder.reading import read_pattern
+
+        # a bad file is refused before a library is fitted
+        read_pattern(args.pattern, wavelength=args.wavelength, unit=args.unit)
     asked = read_questions(args.questions, cell=args.cell, atoms=args.atoms)
     if not args.out:
         return _shown(args, list(asked))
@@ -74,7 +86,13 @@ def _predictor(args: argparse.Namespace) -> Predictor | Joint:
         from crystalfw.core.predict.joint import Joint
 
         return Joint.load(args.model, draws=args.draws)
-    return open_predictor(args.library, args.retriever, args.ranker, workers=args.workers)
+    predictor = open_predictor(args.library, args.retriever, args.ranker, workers=args.workers)
+    if not args.pattern:
+        return predictor
+    from crystalfw.core.recipe.options import create
+
+    measured = {"pattern": args.pattern, "wavelength": args.wavelength or "", "unit": args.unit}
+    return replace(predictor, ranker=create("ranker", "powder", measured))
 
 
 def _shown(args: argparse.Namespace, asked: list[Asked]) -> int:
@@ -105,6 +123,7 @@ def _written(args: argparse.Namespace, asked: Iterator[Asked]) -> int:
     request = {
         "questions": [_digest(text) for text in args.questions], "n": args.n, "cell": args.cell, "atoms": args.atoms,
         "library": args.library, "retriever": args.retriever, "ranker": args.ranker, "model": args.model, "draws": args.draws,
+        **({"pattern": _digest(args.pattern), "wavelength": args.wavelength, "unit": args.unit} if args.pattern else {}),
     }  # fmt: skip
     counts: Counter[str] = Counter()
     progress = Progress("predict", None)

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     units = "cells of so many formula units of the composition, e.g. 1,2,4, in turn (default 1)"
     parser.add_argument("--formula-units", type=_formula_units, metavar="K,...", help=units)
-    parser.add_argument("--like", metavar="FILE", help="condition on the crystals of a CIF file, a table or a folder")
+    parser.add_argument("--like", metavar="FILE", help="condition on crystals (CIF file, table, folder) or a table of patterns")
     parser.add_argument("--composition-exact", action="store_true", help="only strings of exactly the condition's composition")
     hard = "hard condition, e.g. allowed_elements=Na,Cl or n_atoms=[4,12] or charge_balanced=true; repeat for several"
     parser.add_argument("--constraint", action="append", default=[], metavar="NAME=VALUE", help=hard)

@@ -112,7 +112,9 @@ def _coefficients(basis: FloatArray, metric: FloatArray) -> FloatArray:
 
 
 def _coinciding(features: FloatArray, power: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Lines (L, P) and summed power (L,) of reflections with equal features."""
+    """Lines (L, P) and summed power (L,) of reflections with equal features; none of none."""
+    if not len(power):
+        return features, power
     keys = np.round(features / max(np.abs(features).max(), 1e-12) * 1e7).astype(np.int64)
     _, first, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     total: FloatArray = np.zeros(len(first))

@@ -21,6 +21,8 @@ LEAST_RANGE = 5.0
 """Degrees; a shorter pattern holds too few lines."""
 LEAST_END = 15.0
 """A pattern that ends below this angle is taken for one in q or d by mistake."""
+UNEVEN, LEAST_START = 5.0, 3.0
+"""Steps that shrink so many times towards small values, below so many degrees, are those of d over equal steps of angle."""
 NEGATIVE = 0.02
 """Negative intensities down to this share of the largest are the noise of a subtracted background."""
 
@@ -62,13 +64,22 @@ def checked(x: FloatArray, y: FloatArray, radiation: Radiation, *, unit: str = "
         x, y = x[~beyond], y[~beyond]
     if len(x) < LEAST_POINTS or x[-1] - x[0] < LEAST_RANGE:
         raise DataError(f"{where}: {len(x)} points over {np.ptp(x) if len(x) else 0:.3g} degrees; too short for a pattern")
-    if x[-1] < LEAST_END and unit == "2theta":
+    if unit == "2theta" and (x[-1] < LEAST_END or _as_d(x)):
         raise DataError(
-            f"{where}: two theta ends at {x[-1]:.4g} degrees; if the first column is q or d, say --unit q or --unit d"
+            f"{where}: two theta from {x[0]:.4g} to {x[-1]:.4g} degrees in steps from {np.diff(x).min():.2g} to "
+            f"{np.diff(x).max():.2g}; if the first column is q or d, say --unit q or --unit d"
         )
     if y.max() <= 0 or np.ptp(y) == 0:
         raise DataError(f"{where}: all intensities are {y.max():g}")
     return Pattern(np.ascontiguousarray(x), np.ascontiguousarray(y), radiation, name, tuple(note for note in notes if note))
+
+
+def _as_d(x: FloatArray) -> bool:
+    """Whether ascending values have the steps of d: a quarter of the points near the end spans far more than one at the
+    start."""
+    quarter = len(x) // 4
+    low, high = x[quarter] - x[0], x[-1] - x[-1 - quarter]
+    return bool(x[0] < LEAST_START and high > UNEVEN * low)
 
 
 def _not_negative(y: FloatArray, where: str, notes: list[str]) -> FloatArray:

@@ -44,6 +44,7 @@ from crystalfw.core.sample.drawn import Drawing
 from crystalfw.core.sample.engine import in_order
 from crystalfw.core.sample.ensemble import averaged
 from crystalfw.core.sample.judge import NONE, Judge
+from crystalfw.core.sample.pattern_table import is_pattern_table, pattern_conditions
 from crystalfw.core.sample.prediction import Tally, predicted
 from crystalfw.core.sample.request import Request, default_count, needed_conditions
 from crystalfw.core.sample.sampler import Sampler
@@ -177,6 +178,8 @@ class Trained:
             if requires > self.optional:
                 raise ConditionError(what_to_give(requires))
             return []
+        if isinstance(like, (str, Path)) and is_pattern_table(like):
+            return pattern_conditions(Path(like), requires, self.optional, limit)
         origin = str(like) if isinstance(like, (str, Path)) else "the crystals given"
         prepared = [self.prepared(crystal, origin) for crystal in islice(as_crystals(like), limit)]
         check_crystals(prepared, requires - self.optional, origin)

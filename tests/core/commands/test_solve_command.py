@@ -109,3 +109,80 @@ def test_wrong_requests(name, pattern, library, capsys):
     more, words = WRONG[name]
     assert main(["solve", str(pattern), "--library", str(library), *more]) == 2
     assert words in capsys.readouterr().err
+
+
+def written(path, x, y):
+    path.write_text("\n".join(f"{a:.5f} {b:.3f}" for a, b in zip(x, y, strict=True)))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def columns(pattern):
+    return np.loadtxt(pattern).T
+
+
+Q = 4 * np.pi / 1.5418
+BAD = {  # a change of the columns, further words on the command line, the sentence
+    "not monotonic": (lambda x, y: (np.concatenate([x, x]), np.concatenate([y, y])), [], "not monotonic at point"),
+    "too short": (lambda x, y: (x[:30], y[:30]), [], "a pattern needs at least 50"),
+    "too narrow": (lambda x, y: (x[1000:1200], y[1000:1200]), [], "too short for a pattern"),
+    "negative": (lambda x, y: (x, y - 500), [], "negative intensity"),
+    "in q": (lambda x, y: (Q * np.sin(np.deg2rad(x / 2)), y), [], "say --unit q or --unit d"),
+    "in d": (lambda x, y: (1.5418 / 2 / np.sin(np.deg2rad(x / 2)), y), [], "--unit d"),
+    "two theta as q": (lambda x, y: (x, y), ["--unit", "q"], "cannot be measured with"),
+    "flat": (lambda x, y: (x, 0 * y + 7), [], "all intensities are 7"),
+}
+
+
+@pytest.mark.parametrize("command", ["solve", "predict", "pattern"])
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_pattern_gets_its_sentence(name, command, columns, library, tmp_path, capsys):
+    change, more, words = BAD[name]
+    path = written(tmp_path / "bad.xy", *change(*columns))
+    asked = {
+        "solve": ["solve", path, "--formula", "KCl", "--library", str(library)],
+        "predict": ["predict", "KCl", "--pattern", path, "--library", str(library)], "pattern": ["pattern", path],
+    }  # fmt: skip
+    assert main([*asked[command], *more]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert "bad.xy" in said
+
+
+def test_q_and_d_are_read_where_they_are_named(columns, library, tmp_path, capsys):
+    x, y = columns
+    for unit, values in (("q", Q * np.sin(np.deg2rad(x / 2))), ("d", 1.5418 / 2 / np.sin(np.deg2rad(x / 2)))):
+        path = written(tmp_path / f"{unit}.xy", values, y)
+        assert main(["solve", path, "--formula", "KCl", "--library", str(library), "--unit", unit, "--shown", "1"]) == 0
+        assert "space group 225" in capsys.readouterr().out
+
+
+def test_noise_a_mixture_and_a_wrong_wavelength_are_said(columns, library, tmp_path, capsys):
+    x, y = columns
+    binary(5.41, 30, 16, 0.25).write(tmp_path / "zns.cif")
+    assert main(["pattern", str(tmp_path / "zns.cif"), "-o", str(tmp_path / "zns.xy")]) == 0
+    other = np.loadtxt(tmp_path / "zns.xy").T[1]
+    noise = np.random.default_rng(2).poisson(100, len(x))
+    told = {}
+    for name, counts in (("noise", noise), ("mixture", y + 50 * other)):
+        path = written(tmp_path / f"{name}.xy", x, counts)
+        assert main(["solve", path, "--formula", "KCl", "--library", str(library)]) == 0
+        told[name] = capsys.readouterr().out
+    assert "too few to tell crystals apart" in told["noise"]
+    assert "a second phase" in told["mixture"]
+    binary(6.29, 19, 17).write(tmp_path / "kcl.cif")
+    assert main(["pattern", str(tmp_path / "kcl.cif"), "--wavelength", "CoKa", "-o", str(tmp_path / "cobalt.xy")]) == 0
+    angle, curve = np.loadtxt(tmp_path / "cobalt.xy").T
+    path = written(tmp_path / "unsaid.xy", angle, np.random.default_rng(3).poisson(50 * curve + 40))
+    assert main(["solve", path, "--formula", "KCl", "--library", str(library)]) == 0
+    assert "--wavelength CoKa" in capsys.readouterr().out
+
+
+def test_predict_ranks_by_a_pattern(columns, library, tmp_path, capsys):
+    path = written(tmp_path / "kcl.xy", *columns)
+    assert main(["predict", "KCl", "--pattern", path, "--library", str(library), "-o", str(tmp_path / "out")]) == 0
+    first = rows(tmp_path / "out" / "samples.csv")[0]
+    assert first["space_group"] == "225"
+    assert "explains" in first["why"]
+    assert main(["predict", "KCl", "--pattern", path, "--model", "run"]) == 2
+    assert "not both" in capsys.readouterr().err

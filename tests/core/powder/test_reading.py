@@ -61,6 +61,7 @@ WRONG = {
     "negative.xy": (rows(y=Y - 60), "negative intensity"),
     "flat.xy": (rows(y=0 * Y + 5), "all intensities are 5"),
     "q.xy": (rows(X / 3.0 - 2), "--unit q"),
+    "d.xy": (rows(0.7709 / np.sin(np.deg2rad(np.linspace(2.5, 45, 400))), 1 + np.arange(400)), "--unit d"),
     "letters.xy": (rows() + "oops here\n", "line 201: 'oops here'"),
     "empty.csv": ("", "0 points"),
     "binary.xy": ("\0\1\2", "binary"),

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from crystalfw.core.errors import DataError
 from crystalfw.core.interfaces import Judged
+from crystalfw.core.powder.lines import powder_lines
+from crystalfw.core.powder.profile import profile
+from crystalfw.core.powder.radiation import radiation
 from crystalfw.core.recipe.options import create
 from crystalfw.core.registry import KINDS
 from crystalfw.core.testing import RankerTests
@@ -18,6 +22,7 @@ from crystalfw.core.testing.ranker_laws import QUESTION, fitted, pool
 from crystalfw.plugins.rankers.as_proposed import AsProposed
 from crystalfw.plugins.rankers.calibration import chances, fit_scale, scaled
 from crystalfw.plugins.rankers.learned import Learned
+from crystalfw.plugins.rankers.powder import Powder
 
 
 class TestAsProposed(RankerTests):
@@ -27,6 +32,34 @@ class TestAsProposed(RankerTests):
 class TestLearned(RankerTests):
     component = Learned
     options: ClassVar = {"steps": 40, "networks": 2}
+
+
+class TestPowder(RankerTests):
+    component = Powder
+
+    @pytest.fixture(autouse=True)
+    def _pattern(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(type(self), "options", {"pattern": str(pattern_of(pool(1)[2], tmp_path / "a.xy"))}, raising=False)
+
+
+def pattern_of(proposal, path):
+    """The computed pattern of a proposal as a file."""
+    cu, grid = radiation("CuKa"), np.arange(10, 80, 0.02)
+    curve = profile(powder_lines(proposal.crystal, cu.mean, (5, 85)), grid, cu)
+    path.write_text("\n".join(f"{x:.3f} {5000 * y + 20:.2f}" for x, y in zip(grid, curve / curve.max(), strict=True)))
+    return path
+
+
+def test_a_pattern_puts_the_crystal_that_explains_it_first(tmp_path):
+    found = pool(1)
+    ranker = create("ranker", "powder", {"pattern": str(pattern_of(found[2], tmp_path / "a.xy"))})
+    said = ranker.rank(QUESTION, found)
+    assert max(range(len(found)), key=lambda k: said[k].probability) == 2  # by the proposers it is the third
+    assert "explains" in said[2].why
+    assert said[2].probability > 0.9
+    assert "no pattern was given" in create("ranker", "powder").rank(QUESTION, found)[0].why
+    with pytest.raises(DataError, match="no such file"):
+        create("ranker", "powder", {"pattern": "gone.xy"}).rank(QUESTION, found)
 
 
 def test_it_learns_what_the_proposers_do_not_say():

@@ -7,6 +7,7 @@ from crystalfw.core.errors import ConditionError
 from crystalfw.core.powder.line_table import ARRAY, LINES, WAVELENGTH, computed_lines, measured_lines
 from crystalfw.core.recipe.options import create
 from crystalfw.core.sample.conditions import condition_crystal
+from crystalfw.core.sample.pattern_table import is_pattern_table, pattern_conditions
 from crystalfw.core.testing.crystals import small_crystals
 
 CRYSTAL = small_crystals()[0]
@@ -49,7 +50,9 @@ def test_lost_and_foreign_lines():
     assert min(clean, LINES) <= more <= clean + 4
 
 
-def test_a_measured_pattern_is_a_condition(tmp_path):
+@pytest.fixture
+def path(tmp_path):
+    """A noisy pattern of CRYSTAL, a.xy."""
     from crystalfw.core.powder.lines import powder_lines
     from crystalfw.core.powder.profile import profile
     from crystalfw.core.powder.radiation import radiation
@@ -58,8 +61,32 @@ def test_a_measured_pattern_is_a_condition(tmp_path):
     grid = np.arange(5, 90, 0.02)
     curve = profile(powder_lines(CRYSTAL, cu.mean, (5, 90)), grid, cu)
     counts = np.random.default_rng(0).poisson(5000 * curve / curve.max() + 50)
-    path = tmp_path / "a.xy"
-    path.write_text("\n".join(f"{x:.3f} {y}" for x, y in zip(grid, counts, strict=True)))
+    (tmp_path / "a.xy").write_text("\n".join(f"{x:.3f} {y}" for x, y in zip(grid, counts, strict=True)))
+    return tmp_path / "a.xy"
+
+
+def test_a_table_of_patterns_is_conditions(path, tmp_path):
+    requires = frozenset({f"arrays.{ARRAY}", "composition"})
+    table = tmp_path / "asked.csv"
+    table.write_text("id,pattern,formula\nfirst,a.xy,NaCl\n,a.xy,KCl\n\n")
+    assert is_pattern_table(table)
+    first, second = pattern_conditions(table, requires, frozenset())
+    assert (first.id, second.id, sorted(second.numbers.tolist())) == ("first", "a", [17, 19])
+    np.testing.assert_array_equal(first.arrays[ARRAY], measured_lines(path))
+    assert len(pattern_conditions(table, requires, frozenset(), 1)) == 1
+    wrong = {
+        "pattern,formula\ngone.xy,NaCl\n": "row 1: .*no such file", "pattern,formula\na.xy,\n": "row 1: .*composition",
+        "id,pattern,colour\nx,a.xy,3\n": "'colour'", "id,pattern,formula\n": "no pattern",
+    }  # fmt: skip
+    for text, words in wrong.items():
+        table.write_text(text)
+        with pytest.raises(ConditionError, match=words):
+            pattern_conditions(table, requires, frozenset())
+    table.write_text("material_id,cif,pattern\n")
+    assert not is_pattern_table(table)
+
+
+def test_a_measured_pattern_is_a_condition(path):
     asked = condition_crystal({"pattern": str(path)}, frozenset({f"arrays.{ARRAY}"}))
     np.testing.assert_array_equal(asked.arrays[ARRAY], measured_lines(path))
     np.testing.assert_allclose(asked.arrays[ARRAY][0, 0], computed_lines(CRYSTAL)[0, 0], rtol=2e-3)
