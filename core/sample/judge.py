@@ -7,9 +7,9 @@ mistakes, count as hits otherwise.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,25 +19,35 @@ from crystalfw.core.errors import ConditionError
 from crystalfw.core.records import Sample
 from crystalfw.core.sample.conditions import SPACE_GROUP
 
-if TYPE_CHECKING:
-    from crystalfw.core.sample.trained import Trained
-
 NONE = "none"
 """Instead of a predictor's name: the recipe's own is not used."""
+
+
+class Predictor(Protocol):
+    """What a judge needs of a trained model."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The property columns that it predicts."""
+
+    def prepared(self, crystal: Crystal, origin: str) -> Crystal:
+        """The crystal as its training crystals were prepared. Raises ConditionError for one that cannot be used."""
+
+    def predict_with_errors(self, crystals: Sequence[Crystal]) -> Mapping[str, tuple[NDArray[Any], NDArray[Any]]]:
+        """Column -> values (N,) and half of the 90 % interval (N,) of N crystals."""
 
 
 class Judge:
     """The predictor of this name, loaded when something is asked that it may predict."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, load: Callable[[str], Predictor]) -> None:
+        """`load` finds a trained model by its name; it raises CheckpointError where there is none."""
+        self.name, self._load = name, load
 
     @cached_property
-    def predictor(self) -> Trained:
+    def predictor(self) -> Predictor:
         """The model. Raises CheckpointError where there is none of that name."""
-        from crystalfw.core.sample.trained import Trained
-
-        return Trained.load(self.name)
+        return self._load(self.name)
 
     def asked(self, condition: Crystal | None) -> dict[str, float]:
         """Column -> value of what a condition asks and the model predicts; empty for a condition without numbers."""

@@ -191,7 +191,7 @@ class Trained:
         """What a sample section asks of this model: `sample.drawn` fills in the conditions that are left open, `sample.judge`
         chooses among candidates. Raises ConditionError for what cannot be drawn."""
         drawing = Drawing(section.drawn, self.columns, self.requires) if section.drawn else None
-        judge = Judge(section.judge) if section.judge not in (None, NONE) and section.is_prediction else None
+        judge = Judge(section.judge, Trained.load) if section.judge not in (None, NONE) and section.is_prediction else None
         return Request(
             settings=section, seed=seed, conditions=tuple(conditions), constraints=constraints or {},
             drawing=drawing, judge=judge,
