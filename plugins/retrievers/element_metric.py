@@ -73,14 +73,26 @@ class ElementMetric(nn.Module):
         return torch.stack(found)
 
     def forward(self, family: Family, slots_QK: Tensor, allowed_QM: Tensor | None = None) -> Tensor:
-        """(Q, M, X) minus the cost of every candidate."""
-        new = slots_QK[:, torch.from_numpy(family.exchanges)][:, None]
-        old = torch.from_numpy(family.elements)[None, :, None]
-        old, new = torch.broadcast_tensors(old, new)
-        distance, scale = self.distances(), 3 * self.log_scale.exp()
-        first = (distance[0][old, new] * torch.from_numpy(family.share)).sum(-1)
-        logits = -scale[0] * first - scale[1] * distance[1][old, new].mean(-1)
+        """(Q, M, X) minus the cost of every candidate.
+
+        Rows of the tables are taken first and exchanges are summed by one product: an index for every slot of every
+        candidate would cost a hundred times as much where five elements can change places.
+        """
+        (m, k), q = family.elements.shape, len(slots_QK)
+        table_2ZQK = self.distances().index_select(2, slots_QK.flatten())
+        rows_2MKQK = table_2ZQK.index_select(1, torch.from_numpy(family.elements).flatten()).view(2, m, k, q, k)
+        scale, share_K = 3 * self.log_scale.exp(), torch.from_numpy(family.share)
+        cost_MKQK = scale[0] * share_K[:, None, None] * rows_2MKQK[0] + scale[1] / k * rows_2MKQK[1]
+        logits = -(cost_MKQK.permute(2, 0, 1, 3).reshape(q, m, k * k) @ _taken(family.exchanges))
         return logits if allowed_QM is None else logits.masked_fill(~allowed_QM[:, :, None], ABSENT)
+
+
+def _taken(exchanges: NDArray[np.int64]) -> Tensor:
+    """(K * K, X) 1 where an exchange gives a slot of the entry (first index) a slot of the question (second)."""
+    x, k = exchanges.shape
+    found = torch.zeros(x, k, k)
+    found.scatter_(2, torch.from_numpy(exchanges)[..., None], 1.0)
+    return found.view(x, k * k).T
 
 
 def type_scores(logits_QMX: Tensor, family: Family) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from crystalfw.core.crystal import Crystal
 from crystalfw.core.geometry.matcher import matcher
@@ -15,7 +16,8 @@ from crystalfw.core.library.entry import describe
 from crystalfw.core.predict.question import question_of
 from crystalfw.core.recipe.options import create
 from crystalfw.core.testing.crystals import small_crystals
-from crystalfw.plugins.retrievers.families import Families, exchanges_of
+from crystalfw.plugins.retrievers.element_metric import ElementMetric
+from crystalfw.plugins.retrievers.families import Families, Family, exchanges_of
 
 SALTS = [(3, 9), (3, 17), (11, 9), (11, 17), (11, 35), (19, 9), (19, 17), (19, 35)]
 HEAVY = [(55, 17), (55, 35), (55, 53), (81, 17), (81, 35)]
@@ -108,3 +110,21 @@ def test_a_type_that_no_other_formula_has_is_never_found(retriever, library):
     wanted = next(entry for entry in library if entry.counts == (1, 1, 3))
     question = Question(wanted.elements, wanted.counts, exclude_own=True)
     assert retriever.propose(question, 20) == []
+
+
+@pytest.mark.parametrize("counts", [(1, 2, 4), (1, 1, 3), (1, 1, 1, 1)])
+def test_the_cost_is_the_sum_over_slots_of_every_exchange(counts):
+    rng, ways = np.random.default_rng(0), exchanges_of(counts)
+    known, asked = rng.integers(1, 90, (5, len(counts))), rng.integers(1, 90, (3, len(counts)))
+    types = np.zeros((5, len(ways)), dtype=np.int64)
+    family = Family(counts, np.arange(5), known, ways, types, np.ones(1, dtype=np.int64))
+    torch.manual_seed(0)
+    metric = ElementMetric(8)
+    with torch.no_grad():
+        metric.log_scale[:] = torch.tensor([0.3, -0.4])
+        found = metric(family, torch.from_numpy(asked)).numpy()
+        (first, second), scale = metric.distances().numpy(), 3 * metric.log_scale.exp().numpy()
+    for q, m, x in np.ndindex(found.shape):
+        old, new = known[m], asked[q][ways[x]]
+        cost = scale[0] * (family.share * first[old, new]).sum() + scale[1] * second[old, new].mean()
+        assert found[q, m, x] == pytest.approx(-cost, rel=1e-4)
