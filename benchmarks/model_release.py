@@ -3,7 +3,7 @@
 mp-unconditional is mp-property that is asked nothing but a space group, which is drawn.
 
     python benchmarks/model_release.py models --generator runs/mp-property --predictor mp.predictor \
-      --energies runs/mp-energies runs/mp-formation-energy runs/mp-band-gap --tables TABLES
+      --energies runs/mp-energies runs/mp-formation-energy --tables TABLES
 
 Cards are models/cards/NAME.yaml. A model that is there already is replaced.
 """

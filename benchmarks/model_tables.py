@@ -1,4 +1,4 @@
-"""The tables that the delivered models are trained on, from a folder with mp_20, mpts_52, wbm_10k, mp_elasticity.
+"""The tables that the delivered models are trained on, from a folder with mp_20, mpts_52, mp_elasticity.
 
     python benchmarks/model_tables.py DATA OUT
     crystalfw predict-properties mp-energies OUT/unlabelled.csv.gz -o predicted.csv
@@ -6,7 +6,6 @@
 
 OUT/energies: mp_20 with the moduli of mp_elasticity, one row for each id, empty where a column is not known;
 OUT/formation_energy: mp_20, and in the train part mpts_52, whose energies agree (1,600 crystals in both: 99.6 % equal);
-OUT/band_gap: mp_20, and in the train part wbm_10k;
 OUT/unlabelled.csv.gz: crystals of mp_20's train part without properties;
 OUT/crystals: mp_20 with these, their formation energy and band gap as a predictor says where predictions are given;
 OUT/known.csv.gz: train parts of mp_20 and mpts_52, and their unlabelled crystals of the train part, for a library.
@@ -78,10 +77,10 @@ def main(data: Path, out: Path, predictions: Path | None = None) -> None:
     bare = unlabelled(data / "mp_20")
     print(f"unlabelled: {write(out / 'unlabelled.csv.gz', bare, ()):,} rows")
     for part in PARTS:
-        for name, other in (("formation_energy", "mpts_52"), ("band_gap", "wbm_10k")):
-            sources = [data / "mp_20", *([data / other] if part == "train" else [])]
-            own = merged(rows(source / f"{part}.csv.gz") for source in sources)
-            print(f"{name}/{part}: {write(out / name / f'{part}.csv.gz', own.values(), SCALARS[:2]):,} rows")
+        sources = [data / "mp_20", *([data / "mpts_52"] if part == "train" else [])]
+        own = merged(rows(source / f"{part}.csv.gz") for source in sources)
+        count = write(out / "formation_energy" / f"{part}.csv.gz", own.values(), SCALARS[:1])
+        print(f"formation_energy/{part}: {count:,} rows")
         labelled = data / "mp_20" / f"{part}.csv.gz"
         energies = merged([rows(labelled), rows(data / "mp_elasticity" / f"{part}.csv.gz")])
         print(f"energies/{part}: {write(out / 'energies' / f'{part}.csv.gz', energies.values(), SCALARS):,} rows")
