@@ -32,7 +32,10 @@ def fits(first: Packed, second: Packed, tolerance: str) -> bool:
 
 
 def rms_distance(first: Packed, second: Packed, tolerance: str) -> float | None:
-    """`StructureMatcher.get_rms_dist()[0]` of reduced crystals: displacement in units of (V / N)^(1/3), None without a match."""
+    """`StructureMatcher.get_rms_dist()[0]` of reduced crystals, in units of (V / N)^(1/3); None without a match.
+
+    Below 1e-5 both take the first match they come to; lattices are tried in another order, so that those values differ.
+    """
     return _smallest(first, second, tolerance, rms=True, enough=_EXACT)
 
 
@@ -94,7 +97,7 @@ def _lattices(lattice, target, ltol, angle_tol):  # type: ignore[no-untyped-def]
     most = np.empty(3, np.int64)
     for axis in range(3):
         norm = math.sqrt(reciprocal[0, axis] ** 2 + reciprocal[1, axis] ** 2 + reciprocal[2, axis] ** 2)
-        most[axis] = int(math.ceil(reach * norm))
+        most[axis] = math.ceil(reach * norm)
     size = (2 * most[0] + 1) * (2 * most[1] + 1) * (2 * most[2] + 1)
     vectors, indices, norms = np.empty((3, size, 3)), np.empty((3, size, 3)), np.empty((3, size))
     counts = np.zeros(3, np.int64)
