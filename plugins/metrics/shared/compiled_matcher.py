@@ -4,7 +4,8 @@ The rules are those of `StructureMatcher(ltol, stol, angle_tol, scale=True)` wit
 Comput. Mater. Sci. 68, 314, 2013; checked against pymatgen in the tests): volumes are scaled to each other; every lattice of
 the first crystal whose lengths and angles lie within the tolerances of the second's is tried with every translation that puts
 an atom of the rarest element on another; atoms are assigned on the average of both lattices, and the mean displacement is
-taken out. Shapes: N atoms in each cell, M lattices, T translations.
+taken out. Assignments of exactly equal cost are decided by rounding, here as in pymatgen: about one pair in a thousand, in
+symmetric crystals, gets another answer. Shapes: N atoms in each cell, M lattices, T translations.
 """
 
 from __future__ import annotations
