@@ -21,8 +21,9 @@ from crystalfw.plugins.metrics.novelty import Novelty
 from crystalfw.plugins.metrics.shared.fingerprints import composition_fingerprint, scaled, structure_fingerprint
 from crystalfw.plugins.metrics.shared.geometry import reduced_composition
 from crystalfw.plugins.metrics.shared.rules import compositional_problem, structural_problem
+from crystalfw.plugins.metrics.shared.types import symmetries
 from crystalfw.plugins.metrics.shares import Shares
-from crystalfw.plugins.metrics.symmetry import Symmetry, _numbers
+from crystalfw.plugins.metrics.symmetry import Symmetry
 
 
 def crystal_of(item):
@@ -110,7 +111,7 @@ def test_distances(golden, samples, reference, context):
 
 def test_space_groups(golden, reference, context):
     for precision, expected in golden["expected"]["space_groups"].items():
-        assert _numbers(context.bench, reference, float(precision)).tolist() == expected
+        assert symmetries(context.bench, reference, float(precision), "reference").group.tolist() == expected
     result = Symmetry(Symmetry.Config()).compute([], reference, context)
     assert result["symprec=0.1"]["reference"]["p1"]["of"] == 40
 

@@ -4,7 +4,8 @@ The rules are those of `StructureMatcher(ltol, stol, angle_tol, scale=True)` wit
 Comput. Mater. Sci. 68, 314, 2013; checked against pymatgen in the tests): volumes are scaled to each other; every lattice of
 the first crystal whose lengths and angles lie within the tolerances of the second's is tried with every translation that puts
 an atom of the rarest element on another; atoms are assigned on the average of both lattices, and the mean displacement is
-taken out. Shapes: N atoms in each cell, M lattices, T translations.
+taken out. Assignments of exactly equal cost are decided by rounding, here as in pymatgen: about one pair in a thousand, in
+symmetric crystals, gets another answer. Shapes: N atoms in each cell, M lattices, T translations.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ def fits(first: Packed, second: Packed, tolerance: str) -> bool:
 
 
 def rms_distance(first: Packed, second: Packed, tolerance: str) -> float | None:
-    """`StructureMatcher.get_rms_dist()[0]` of reduced crystals: displacement in units of (V / N)^(1/3); None: no match."""
+    """`StructureMatcher.get_rms_dist()[0]` of reduced crystals, in units of (V / N)^(1/3); None without a match.
+
+    Below 1e-5 both take the first match they come to; lattices are tried in another order, so that those values differ.
+    """
     return _smallest(first, second, tolerance, rms=True, enough=_EXACT)
 
 

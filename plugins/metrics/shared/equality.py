@@ -96,7 +96,7 @@ def find_equal(
 def keys_of(
     bench: Workbench, crystals: Sequence[Crystal], positions: IntArray, key: Key | None, label: str
 ) -> NDArray[np.uint64]:
-    """(S,) a hash of the canonical key of the crystals at `positions`; 0 for the others, and without a key."""
+    """(S,) a hash of the canonical key of the crystals at `positions`; 0 for the others, and where there is none."""
     found = np.zeros(len(crystals), dtype=np.uint64)
     if key is None:
         return found
