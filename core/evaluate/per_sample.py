@@ -21,7 +21,7 @@ def decoded(bench: Workbench, samples: Sequence[Sample]) -> Picked[Crystal]:
         return Picked(samples, np.flatnonzero(good), crystal_of)
 
     # one object, so that what metrics work out about it once is found again
-    return bench.once("decoded", find, samples)
+    return bench.once("crystals of the samples", find, samples)
 
 
 def _is_decoded(sample: Sample) -> bool:
